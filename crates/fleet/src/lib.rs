@@ -1,0 +1,1 @@
+//! Simulated ATMs, phones and core banking over the real wire

@@ -1,0 +1,2 @@
+//! The `cashgate-fleet` binary.
+fn main() {}

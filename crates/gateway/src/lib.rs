@@ -1,0 +1,1 @@
+//! Sockets, clock, configuration and telemetry around the lanes; the cashgate binary

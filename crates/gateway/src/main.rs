@@ -1,0 +1,2 @@
+//! The `cashgate` binary.
+fn main() {}

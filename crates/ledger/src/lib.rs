@@ -1,0 +1,1 @@
+//! Durable withdrawals: append-only steps, group commit, replay, queries

@@ -1,0 +1,1 @@
+//! Reservations and spent windows per account, decided under one guard

@@ -1,0 +1,1 @@
+//! Fraud rules in Cedar: facts in, a decision with its reasons out

@@ -1,0 +1,1 @@
+//! The signed QR token and the approval's signature: encode, verify, key sets

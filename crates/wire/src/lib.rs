@@ -1,0 +1,1 @@
+//! Generated messages and services, and their conversion to and from domain types

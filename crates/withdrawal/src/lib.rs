@@ -1,0 +1,9 @@
+//! Every rule and every legal transition of a cardless withdrawal, as pure functions.
+//!
+//! This crate knows what a withdrawal is, which event may follow which, and what must be done then. It must never know sockets,
+//! threads, files, wire formats, clocks or randomness: time and random bytes come in as arguments, and what is to be made durable
+//! or sent goes out as values. Whoever drives it keeps one promise: records first, effects when the records are durable.
+
+pub mod ids;
+pub mod money;
+pub mod time;
