@@ -3,7 +3,14 @@
 //! This crate knows what a withdrawal is, which event may follow which, and what must be done then. It must never know sockets,
 //! threads, files, wire formats, clocks or randomness: time and random bytes come in as arguments, and what is to be made durable
 //! or sent goes out as values. Whoever drives it keeps one promise: records first, effects when the records are durable.
+//!
 
+pub mod cassettes;
+pub mod dispense;
 pub mod ids;
 pub mod money;
+pub mod step;
 pub mod time;
+pub mod withdrawal;
+
+pub use step::step;

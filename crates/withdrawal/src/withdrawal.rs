@@ -1,0 +1,405 @@
+//! One withdrawal: its terms, its states, the events that move it and the effects they call for.
+
+use crate::dispense::{Contradiction, DispenseCommand, OutcomeReport};
+use crate::ids::{
+    AccountId, AtmId, DeviceId, HoldReference, InstitutionId, KeyId, Nonce, OperatorName, QrSessionId, ReasonCode,
+    WithdrawalId,
+};
+use crate::money::Money;
+use crate::time::{CalendarDay, Timestamp};
+
+/// What was agreed at the approval and never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The one id, the idempotency key on every leg.
+    pub withdrawal: WithdrawalId,
+    /// Whose customer withdraws.
+    pub institution: InstitutionId,
+    /// From which account.
+    pub account: AccountId,
+    /// The phone that approved.
+    pub device: DeviceId,
+    /// The machine that is to pay out.
+    pub atm: AtmId,
+    /// The QR session that the customer scanned.
+    pub qr_session: QrSessionId,
+    /// The claimed token's nonce.
+    pub nonce: Nonce,
+    /// The approved amount.
+    pub amount: Money,
+    /// When the approval was accepted.
+    pub approved_at: Timestamp,
+    /// What stood behind accepting it.
+    pub decision: Decision,
+}
+
+/// What stood behind the acceptance of an approval, for the auditor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The policy set that permitted it.
+    pub policy_version: String,
+    /// The limit figures that it was held against, as text.
+    pub limit_figures: String,
+    /// The HSM key under which the QR token verified.
+    pub key: KeyId,
+    /// The institution's calendar day that the amount counts for.
+    pub day: CalendarDay,
+    /// Whether policy asks for a code typed at the ATM before anything is paid out.
+    pub confirm_code: bool,
+}
+
+/// A withdrawal at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// What was agreed.
+    pub terms: Terms,
+    /// How far it is.
+    pub state: State,
+    /// When it came into this state.
+    pub since: Timestamp,
+}
+
+/// How far a withdrawal is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Core banking is being asked for the money.
+    HoldRequested,
+    /// The money is held, and the customer is to type a code at the ATM.
+    AwaitingCode {
+        /// Core banking's reference.
+        hold: HoldReference,
+        /// How often a wrong code may still be typed.
+        tries_left: u8,
+    },
+    /// The money is held; nothing has been commanded yet.
+    Held {
+        /// Core banking's reference.
+        hold: HoldReference,
+    },
+    /// The command to pay out is durable: the point of no return.
+    DispenseCommanded {
+        /// Core banking's reference.
+        hold: HoldReference,
+        /// The one command.
+        command: DispenseCommand,
+    },
+    /// The ATM answered, but not what became of the money.
+    OutcomeUnknown {
+        /// Core banking's reference.
+        hold: HoldReference,
+        /// The one command.
+        command: DispenseCommand,
+        /// The first report that left it unknown.
+        report: OutcomeReport,
+    },
+    /// Money left; core banking is being told, until it answers.
+    Confirming {
+        /// Core banking's reference.
+        hold: HoldReference,
+        /// The one command.
+        command: DispenseCommand,
+        /// What left the machine.
+        amount: Money,
+    },
+    /// No money leaves; core banking is being told, until it answers.
+    Reversing {
+        /// Core banking's reference, once known; a hold that was never answered has none.
+        hold: Option<HoldReference>,
+        /// The command, if there was one.
+        command: Option<DispenseCommand>,
+        /// Why.
+        cause: ReversalCause,
+    },
+    /// No automatic means tells what became of the money; a person decides, with the evidence.
+    Suspect {
+        /// Core banking's reference, if it gave one.
+        hold: Option<HoldReference>,
+        /// The command, if there was one.
+        command: Option<DispenseCommand>,
+        /// Why.
+        cause: SuspectCause,
+        /// The latest report that added something.
+        report: Option<OutcomeReport>,
+        /// What core banking had been asked before the doubt arose; such a request cannot be taken back.
+        asked: Option<Settlement>,
+        /// Whether it has answered that it did so.
+        answered: bool,
+    },
+    /// Ended: core banking refused the hold.
+    Declined {
+        /// Core banking's reason.
+        code: ReasonCode,
+    },
+    /// Ended: the hold was confirmed for what left.
+    Confirmed {
+        /// What left the machine.
+        amount: Money,
+    },
+    /// Ended: the hold was reversed, nothing left.
+    Reversed {
+        /// Why.
+        cause: ReversalCause,
+    },
+}
+
+/// Why a hold is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReversalCause {
+    /// Core banking did not answer the hold request in time.
+    HoldUnanswered,
+    /// The customer cancelled before the dispense command.
+    CustomerCancelled,
+    /// A wrong code was typed too often.
+    CodeRefused,
+    /// No code was typed in time.
+    CodeTimedOut,
+    /// The ATM was not there, or its QR session ended, before the dispense command.
+    AtmUnavailable,
+    /// The gateway restarted before the dispense command and could not carry on.
+    GatewayRestarted,
+    /// The ATM proved that nothing left.
+    NothingLeft,
+    /// A person decided so.
+    Resolved,
+}
+
+impl ReversalCause {
+    /// Every cause, in the order of the enum.
+    pub const ALL: [Self; 8] = [
+        Self::HoldUnanswered,
+        Self::CustomerCancelled,
+        Self::CodeRefused,
+        Self::CodeTimedOut,
+        Self::AtmUnavailable,
+        Self::GatewayRestarted,
+        Self::NothingLeft,
+        Self::Resolved,
+    ];
+
+    /// A stable name for logs, queries and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HoldUnanswered => "hold_unanswered",
+            Self::CustomerCancelled => "customer_cancelled",
+            Self::CodeRefused => "code_refused",
+            Self::CodeTimedOut => "code_timed_out",
+            Self::AtmUnavailable => "atm_unavailable",
+            Self::GatewayRestarted => "gateway_restarted",
+            Self::NothingLeft => "nothing_left",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// Why a withdrawal needs a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SuspectCause {
+    /// The outcome was still not known at its deadline.
+    OutcomeOverdue,
+    /// What was reported contradicts the command, itself, an earlier report or core banking.
+    Contradiction(Contradiction),
+}
+
+impl SuspectCause {
+    /// A stable name for logs, queries and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OutcomeOverdue => "outcome_overdue",
+            Self::Contradiction(contradiction) => contradiction.name(),
+        }
+    }
+}
+
+/// How a hold ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Settlement {
+    /// Confirmed for this amount.
+    Confirm(Money),
+    /// Reversed.
+    Reverse,
+}
+
+/// Something that happened to a withdrawal; each one that changes it is a record in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Core banking holds the money.
+    HoldGranted {
+        /// Its reference.
+        hold: HoldReference,
+    },
+    /// Core banking refuses.
+    HoldDeclined {
+        /// Its reason.
+        code: ReasonCode,
+    },
+    /// Core banking did not answer in time, or the connection broke after the request had left.
+    HoldUnanswered,
+    /// The right code was typed at the ATM.
+    CodeMatched,
+    /// A wrong code was typed at the ATM.
+    CodeMismatched,
+    /// The customer cancelled in the app.
+    CustomerCancelled,
+    /// It cannot go on to the dispense command.
+    Abandoned {
+        /// Why.
+        cause: ReversalCause,
+    },
+    /// The command to pay out was made.
+    DispenseCommanded {
+        /// The one command.
+        command: DispenseCommand,
+    },
+    /// The ATM reported what became of the command.
+    OutcomeReported {
+        /// The report.
+        report: OutcomeReport,
+    },
+    /// No report settled it in time.
+    OutcomeDeadlinePassed,
+    /// Core banking confirmed the hold.
+    HoldConfirmed,
+    /// Core banking reversed the hold, or had none to reverse and will refuse a late request for it.
+    HoldReversed,
+    /// Core banking says that the hold ended otherwise, or does not exist.
+    SettlementRefused {
+        /// Its reason.
+        code: ReasonCode,
+    },
+    /// A person decided what a suspect becomes.
+    SuspectResolved {
+        /// The decision.
+        settlement: Settlement,
+        /// Who decided.
+        operator: OperatorName,
+        /// Why, for the auditor.
+        reason: String,
+    },
+}
+
+impl Event {
+    /// A stable name for the ledger, logs and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::HoldGranted { .. } => "hold_granted",
+            Self::HoldDeclined { .. } => "hold_declined",
+            Self::HoldUnanswered => "hold_unanswered",
+            Self::CodeMatched => "code_matched",
+            Self::CodeMismatched => "code_mismatched",
+            Self::CustomerCancelled => "customer_cancelled",
+            Self::Abandoned { .. } => "abandoned",
+            Self::DispenseCommanded { .. } => "dispense_commanded",
+            Self::OutcomeReported { .. } => "outcome_reported",
+            Self::OutcomeDeadlinePassed => "outcome_deadline_passed",
+            Self::HoldConfirmed => "hold_confirmed",
+            Self::HoldReversed => "hold_reversed",
+            Self::SettlementRefused { .. } => "settlement_refused",
+            Self::SuspectResolved { .. } => "suspect_resolved",
+        }
+    }
+}
+
+/// Something to be done once the event behind it is durable. Each may be done twice; the withdrawal's id makes that harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask core banking to hold the approved amount.
+    PlaceHold,
+    /// Tell core banking what left.
+    ConfirmHold {
+        /// What left.
+        amount: Money,
+    },
+    /// Tell core banking to give the hold back.
+    ReverseHold,
+    /// Ask the customer, at the ATM, for the code that the app shows.
+    AskConfirmCode {
+        /// How often a wrong one may still be typed.
+        tries_left: u8,
+    },
+    /// Tell the ATM to pay out.
+    SendDispense {
+        /// The one command.
+        command: DispenseCommand,
+    },
+    /// Tell the ATM that its report is on disk, so that it need not repeat it.
+    AcknowledgeOutcome,
+    /// Count what left against the account's limits.
+    SettleReservation {
+        /// What left.
+        dispensed: Money,
+    },
+    /// Give the whole reservation back.
+    ReleaseReservation,
+}
+
+impl State {
+    /// A stable name for the ledger, logs and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::HoldRequested => "hold_requested",
+            Self::AwaitingCode { .. } => "awaiting_code",
+            Self::Held { .. } => "held",
+            Self::DispenseCommanded { .. } => "dispense_commanded",
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::Confirming { .. } => "confirming",
+            Self::Reversing { .. } => "reversing",
+            Self::Suspect { .. } => "suspect",
+            Self::Declined { .. } => "declined",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Reversed { .. } => "reversed",
+        }
+    }
+
+    /// Whether the withdrawal is over and will never change again.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        matches!(self, Self::Declined { .. } | Self::Confirmed { .. } | Self::Reversed { .. })
+    }
+
+    /// Whether the customer is still being served, so that the ATM can serve nobody else.
+    #[must_use]
+    pub const fn occupies_atm(&self) -> bool {
+        matches!(
+            self,
+            Self::HoldRequested | Self::AwaitingCode { .. } | Self::Held { .. } | Self::DispenseCommanded { .. }
+        )
+    }
+
+    /// Core banking's reference of the hold, once there is one.
+    #[must_use]
+    pub const fn hold(&self) -> Option<&HoldReference> {
+        match self {
+            Self::HoldRequested | Self::Declined { .. } | Self::Confirmed { .. } | Self::Reversed { .. } => None,
+            Self::AwaitingCode { hold, .. }
+            | Self::Held { hold }
+            | Self::DispenseCommanded { hold, .. }
+            | Self::OutcomeUnknown { hold, .. }
+            | Self::Confirming { hold, .. } => Some(hold),
+            Self::Reversing { hold, .. } | Self::Suspect { hold, .. } => hold.as_ref(),
+        }
+    }
+
+    /// What left the machine, once that is settled.
+    #[must_use]
+    pub const fn dispensed(&self) -> Option<Money> {
+        match self {
+            Self::Confirming { amount, .. } | Self::Confirmed { amount } => Some(*amount),
+            _ => None,
+        }
+    }
+
+    /// The short reason that goes with the state, where it has one.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Reversing { cause, .. } | Self::Reversed { cause } => Some(cause.name()),
+            Self::Suspect { cause, .. } => Some(cause.name()),
+            Self::Declined { code } => Some(code.as_str()),
+            _ => None,
+        }
+    }
+}
