@@ -4,11 +4,15 @@
 //! threads, files, wire formats, clocks or randomness: time and random bytes come in as arguments, and what is to be made durable
 //! or sent goes out as values. Whoever drives it keeps one promise: records first, effects when the records are durable.
 //!
+//! Start at [`step()`], the heart; [`lane`] puts it to work for one ATM.
 
 pub mod cassettes;
 pub mod dispense;
+pub mod event;
 pub mod ids;
+pub mod lane;
 pub mod money;
+pub mod refusal;
 pub mod step;
 pub mod time;
 pub mod withdrawal;

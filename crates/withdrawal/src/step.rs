@@ -1,10 +1,11 @@
 //! The heart: which event may follow in which state, and what must be done then.
 
 use crate::dispense::{Contradiction, DispenseCommand, OutcomeReport, Verdict};
+use crate::event::{Effect, Event, ReversalCause, Settlement, SuspectCause};
 use crate::ids::HoldReference;
 use crate::money::Money;
 use crate::time::Timestamp;
-use crate::withdrawal::{Effect, Event, ReversalCause, Settlement, State, SuspectCause, Terms, Withdrawal};
+use crate::withdrawal::{State, Terms, Withdrawal};
 
 /// How often a wrong code may be typed at the ATM.
 pub const CODE_TRIES_MAX: u8 = 3;

@@ -1,13 +1,14 @@
 //! Every state meets every event, as one table. A cell is the next state; `.` means "nothing new", `x` means "illegal".
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop loudly")]
+
 use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, Outcome, OutcomeReport};
+use cashgate_withdrawal::event::{Effect, Event, ReversalCause, Settlement, SuspectCause};
 use cashgate_withdrawal::ids::{HoldReference, KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::step;
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
-use cashgate_withdrawal::withdrawal::{
-    Decision, Effect, Event, ReversalCause, Settlement, State, SuspectCause, Terms, Withdrawal,
-};
+use cashgate_withdrawal::withdrawal::{Decision, State, Terms, Withdrawal};
 
 const ID: WithdrawalId = WithdrawalId::from_bytes([1; 16]);
 

@@ -1,0 +1,309 @@
+//! The part of a lane that carries its open withdrawals to their end.
+
+use super::retry::pause_after;
+use super::{
+    Action, Answer, ConfirmCode, Lane, LaneSettings, QrSessionEnd, Record, Resolution, SettlementAnswer, ToAtm, Turn,
+    tell,
+};
+use crate::dispense::{DispenseCommand, OutcomeReport};
+use crate::event::{Effect, Event, ReversalCause, Settlement};
+use crate::ids::WithdrawalId;
+use crate::refusal::Refusal;
+use crate::step;
+use crate::time::Timestamp;
+use crate::withdrawal::{State, Withdrawal};
+
+/// An open withdrawal and what is being done about it.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    withdrawal: Withdrawal,
+    /// The number of its last record.
+    steps: u32,
+    /// How often the present request to core banking, or the present question to the ATM, has been sent.
+    attempts: u32,
+    /// When to send it again.
+    repeat_at: Option<Timestamp>,
+    confirm_code: Option<ConfirmCode>,
+}
+
+impl Open {
+    pub(super) fn opened(withdrawal: Withdrawal, confirm_code: Option<ConfirmCode>) -> Self {
+        Self { withdrawal, steps: 1, attempts: 0, repeat_at: None, confirm_code }
+    }
+
+    pub(super) fn recovered(withdrawal: Withdrawal, steps: u32, now: Timestamp) -> Self {
+        let settling = settlement_of(&withdrawal.state).is_some();
+        Self { withdrawal, steps, attempts: 0, repeat_at: settling.then_some(now), confirm_code: None }
+    }
+
+    pub(super) const fn withdrawal(&self) -> &Withdrawal {
+        &self.withdrawal
+    }
+
+    pub(super) const fn state(&self) -> &State {
+        &self.withdrawal.state
+    }
+
+    /// When the state's own time is over; nothing but evidence ends some states, and those have none.
+    fn state_deadline(&self, settings: &LaneSettings) -> Option<Timestamp> {
+        let since = self.withdrawal.since;
+        match self.state() {
+            State::HoldRequested => Some(since.after(settings.hold_timeout)),
+            State::AwaitingCode { .. } => Some(since.after(settings.code_timeout)),
+            State::Held { .. } => Some(since.after(settings.held_timeout)),
+            State::DispenseCommanded { .. } | State::OutcomeUnknown { .. } => {
+                Some(since.after(settings.outcome_deadline))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn next_deadline(&self, settings: &LaneSettings, connected: bool) -> Option<Timestamp> {
+        // A question to the ATM waits for the ATM; a request to core banking does not.
+        let asks_atm = matches!(self.state(), State::DispenseCommanded { .. } | State::OutcomeUnknown { .. });
+        let repeat_at = self.repeat_at.filter(|_| connected || !asks_atm);
+        self.state_deadline(settings).into_iter().chain(repeat_at).min()
+    }
+}
+
+/// What core banking is being told in a state.
+const fn settlement_of(state: &State) -> Option<Settlement> {
+    match state {
+        State::Confirming { amount, .. } => Some(Settlement::Confirm(*amount)),
+        State::Reversing { .. } => Some(Settlement::Reverse),
+        _ => None,
+    }
+}
+
+/// How the ATM's screen ends once a withdrawal no longer needs it.
+const fn end_on_screen(state: &State) -> QrSessionEnd {
+    match state {
+        State::Declined { .. } => QrSessionEnd::Declined,
+        State::Reversing { cause, .. } | State::Reversed { cause } => match cause {
+            ReversalCause::CustomerCancelled => QrSessionEnd::Cancelled,
+            ReversalCause::NothingLeft | ReversalCause::Resolved => QrSessionEnd::Finished,
+            _ => QrSessionEnd::Failed,
+        },
+        _ => QrSessionEnd::Finished,
+    }
+}
+
+impl Lane {
+    /// The withdrawal whose customer stands at the ATM.
+    pub(super) fn occupant(&self) -> Option<&Withdrawal> {
+        self.open.values().map(Open::withdrawal).find(|withdrawal| withdrawal.state.occupies_atm())
+    }
+
+    /// Puts an event to an open withdrawal. Says whether it was legal; an illegal one changes nothing.
+    pub(super) fn take(&mut self, id: WithdrawalId, event: Event, now: Timestamp, turn: &mut Turn) -> bool {
+        let Some(open) = self.open.get_mut(&id) else { return false };
+        let Ok((after, effects)) = step(open.withdrawal.clone(), event.clone(), now) else { return false };
+        if after != open.withdrawal {
+            open.steps += 1;
+            open.attempts = 0;
+            open.repeat_at = None;
+            turn.records.push(Record { number: open.steps, at: now, event: Some(event), after: after.clone() });
+            turn.actions.push(Action::Changed(Box::new(after.clone())));
+            open.withdrawal = after;
+        }
+        self.carry_out(id, effects, now, turn);
+        self.follow_up(id, now, turn);
+        true
+    }
+
+    /// What a new state calls for by itself.
+    fn follow_up(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
+        let Some(open) = self.open.get(&id) else { return };
+        let state = open.state();
+        if !state.occupies_atm() {
+            let (end, ended) = (end_on_screen(state), state.is_ended());
+            self.end_qr_session_of(id, end, turn);
+            if ended {
+                self.open.remove(&id);
+            }
+        } else if matches!(state, State::Held { .. }) && self.link.is_some() {
+            let command = DispenseCommand {
+                withdrawal: id,
+                amount: open.withdrawal.terms.amount,
+                start_before: now.after(self.settings.dispense_within),
+            };
+            self.take(id, Event::DispenseCommanded { command }, now, turn);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, id: WithdrawalId, effects: Vec<Effect>, now: Timestamp, turn: &mut Turn) {
+        for effect in effects {
+            let Some(open) = self.open.get_mut(&id) else { return };
+            match effect {
+                Effect::PlaceHold => {
+                    turn.actions.push(Action::PlaceHold(Box::new(open.withdrawal.terms.clone())));
+                }
+                Effect::ConfirmHold { amount } => self.settle(id, Settlement::Confirm(amount), now, turn),
+                Effect::ReverseHold => self.settle(id, Settlement::Reverse, now, turn),
+                Effect::AskConfirmCode { tries_left } => {
+                    let expires_at = open.withdrawal.since.after(self.settings.code_timeout);
+                    tell(turn, ToAtm::AskConfirmCode { withdrawal: id, tries_left, expires_at });
+                }
+                Effect::SendDispense { command } => {
+                    // If nothing comes back by then, the ATM is asked.
+                    open.repeat_at = Some(command.start_before.after(self.settings.dispense_within));
+                    tell(turn, ToAtm::Dispense(command));
+                }
+                Effect::AcknowledgeOutcome => tell(turn, ToAtm::OutcomeRecorded(id)),
+                Effect::SettleReservation { dispensed } => {
+                    turn.actions.push(Action::EndReservation { withdrawal: id, dispensed: Some(dispensed) });
+                }
+                Effect::ReleaseReservation => {
+                    turn.actions.push(Action::EndReservation { withdrawal: id, dispensed: None });
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, id: WithdrawalId, settlement: Settlement, now: Timestamp, turn: &mut Turn) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.attempts = open.attempts.saturating_add(1);
+        // An answer cancels this; if none ever comes, not even a failure, it goes out again.
+        open.repeat_at = Some(now.after(self.settings.hold_timeout.saturating_add(self.settings.retry_max)));
+        turn.actions.push(Action::Settle {
+            terms: Box::new(open.withdrawal.terms.clone()),
+            hold: open.state().hold().cloned(),
+            settlement,
+        });
+    }
+
+    pub(super) fn settlement_answered(
+        &mut self,
+        id: WithdrawalId,
+        settlement: Settlement,
+        answer: SettlementAnswer,
+        now: Timestamp,
+        turn: &mut Turn,
+    ) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        let asked_now = settlement_of(open.state());
+        let event = match (answer, asked_now) {
+            (SettlementAnswer::Unanswered, Some(_)) => {
+                open.repeat_at = Some(now.after(pause_after(open.attempts, id, &self.settings)));
+                return;
+            }
+            (SettlementAnswer::Unanswered, None) => return,
+            (SettlementAnswer::Refused(code), _) => Event::SettlementRefused { code },
+            // It did what a person has since decided otherwise.
+            (SettlementAnswer::Done, Some(now_asked)) if now_asked != settlement => match "settled_otherwise".parse() {
+                Ok(code) => Event::SettlementRefused { code },
+                Err(_) => return,
+            },
+            (SettlementAnswer::Done, _) => match settlement {
+                Settlement::Confirm(_) => Event::HoldConfirmed,
+                Settlement::Reverse => Event::HoldReversed,
+            },
+        };
+        self.take(id, event, now, turn);
+    }
+
+    pub(super) fn code_entered(&mut self, id: WithdrawalId, code: ConfirmCode, now: Timestamp, turn: &mut Turn) {
+        let expected = self.open.get(&id).and_then(|open| open.confirm_code);
+        let event = if expected == Some(code) { Event::CodeMatched } else { Event::CodeMismatched };
+        if !self.take(id, event, now, turn) {
+            tell(turn, ToAtm::Refused { refusal: Refusal::WithdrawalUnknown, withdrawal: Some(id) });
+        }
+    }
+
+    pub(super) fn outcome_reported(
+        &mut self,
+        id: WithdrawalId,
+        report: OutcomeReport,
+        now: Timestamp,
+        turn: &mut Turn,
+    ) {
+        if !self.open.contains_key(&id) {
+            turn.actions.push(Action::Recall { withdrawal: id, report });
+        } else if !self.take(id, Event::OutcomeReported { report }, now, turn) {
+            let state = self.open.get(&id).map_or("ended", |open| open.state().name());
+            tell(turn, ToAtm::Refused { refusal: Refusal::OutcomeContradicts { state }, withdrawal: Some(id) });
+        }
+    }
+
+    /// A report on a withdrawal that has ended: a repetition is acknowledged, anything else refused. Neither changes it.
+    pub(super) fn recalled(
+        withdrawal: Option<Box<Withdrawal>>,
+        id: WithdrawalId,
+        report: OutcomeReport,
+        now: Timestamp,
+        turn: &mut Turn,
+    ) {
+        let refusal = match withdrawal {
+            None => Refusal::WithdrawalUnknown,
+            Some(withdrawal) => {
+                let state = withdrawal.state.name();
+                match step(*withdrawal, Event::OutcomeReported { report }, now) {
+                    Ok(_) => return tell(turn, ToAtm::OutcomeRecorded(id)),
+                    Err(_) => Refusal::OutcomeContradicts { state },
+                }
+            }
+        };
+        tell(turn, ToAtm::Refused { refusal, withdrawal: Some(id) });
+    }
+
+    pub(super) fn resolved(
+        &mut self,
+        resolution: Resolution,
+        now: Timestamp,
+        turn: &mut Turn,
+    ) -> Result<Answer, Refusal> {
+        let Resolution { withdrawal, settlement, operator, reason, .. } = resolution;
+        let open = self.open.get(&withdrawal).ok_or(Refusal::WithdrawalUnknown)?;
+        if !matches!(open.state(), State::Suspect { .. }) {
+            return Err(Refusal::NotASuspect);
+        }
+        if self.take(withdrawal, Event::SuspectResolved { settlement, operator, reason }, now, turn) {
+            return Ok(Answer::Done);
+        }
+        let detail = "must be above zero, at most the approved amount, and in its currency".to_owned();
+        Err(Refusal::FieldInvalid { field: "confirm", detail })
+    }
+
+    /// The ATM is back: go on where the connection broke.
+    pub(super) fn resume(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        match open.state().clone() {
+            State::Held { .. } => self.follow_up(id, now, turn),
+            State::AwaitingCode { tries_left, .. } => {
+                self.carry_out(id, vec![Effect::AskConfirmCode { tries_left }], now, turn);
+            }
+            // The customer may still be there: the same command, which the ATM carries out at most once.
+            State::DispenseCommanded { command, .. } if now < command.start_before => {
+                self.carry_out(id, vec![Effect::SendDispense { command }], now, turn);
+            }
+            State::DispenseCommanded { .. } | State::OutcomeUnknown { .. } => self.query_outcome(id, now, turn),
+            _ => {}
+        }
+    }
+
+    fn query_outcome(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        open.attempts = open.attempts.saturating_add(1);
+        let pause = pause_after(open.attempts, id, &self.settings).max(self.settings.dispense_within);
+        open.repeat_at = Some(now.after(pause));
+        tell(turn, ToAtm::QueryOutcome(id));
+    }
+
+    /// A timer of a withdrawal ran out: its state's own, or that of a repetition.
+    pub(super) fn withdrawal_due(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
+        let Some(open) = self.open.get(&id) else { return };
+        if open.state_deadline(&self.settings).is_some_and(|at| at <= now) {
+            let event = match open.state() {
+                State::HoldRequested => Event::HoldUnanswered,
+                State::AwaitingCode { .. } => Event::Abandoned { cause: ReversalCause::CodeTimedOut },
+                State::Held { .. } => Event::Abandoned { cause: ReversalCause::AtmUnavailable },
+                _ => Event::OutcomeDeadlinePassed,
+            };
+            self.take(id, event, now, turn);
+        } else if let Some(settlement) = settlement_of(open.state()) {
+            self.settle(id, settlement, now, turn);
+        } else {
+            self.query_outcome(id, now, turn);
+        }
+    }
+}

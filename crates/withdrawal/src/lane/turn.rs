@@ -1,0 +1,213 @@
+//! What comes out of a lane, and the one decision that it asks for.
+
+use super::input::{Approval, AtmFacts, ConfirmCode, LinkId, MintedCode, RequestId};
+use crate::dispense::{DispenseCommand, OutcomeReport};
+use crate::event::{Event, Settlement};
+use crate::ids::{AtmId, HoldReference, QrSessionId, WithdrawalId};
+use crate::money::Money;
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+use crate::withdrawal::{Decision, Terms, Withdrawal};
+
+/// What a turn of the lane asks for: first every record durable, then the actions in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// To be made durable together, before any action.
+    pub records: Vec<Record>,
+    /// To be done then.
+    pub actions: Vec<Action>,
+}
+
+/// One step of a withdrawal, to be made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// 1 for the approval, then 2, 3 and so on.
+    pub number: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What happened; `None` for the approval itself, whose content is the terms.
+    pub event: Option<Event>,
+    /// The withdrawal after it.
+    pub after: Withdrawal,
+}
+
+impl Record {
+    /// A stable name of what happened.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match &self.event {
+            None => "approved",
+            Some(event) => event.name(),
+        }
+    }
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Have the HSM sign a code for a QR session.
+    Mint {
+        /// Which.
+        qr_session: QrSessionId,
+        /// The amount that was chosen at the ATM.
+        amount: Option<Money>,
+    },
+    /// Tell the connected ATM.
+    Tell(ToAtm),
+    /// End a connection that another has replaced.
+    CloseLink(LinkId),
+    /// Answer a caller.
+    Answer {
+        /// Which.
+        request: RequestId,
+        /// What.
+        answer: Result<Answer, Refusal>,
+    },
+    /// Ask core banking to hold the money.
+    PlaceHold(Box<Terms>),
+    /// Ask core banking to settle.
+    Settle {
+        /// Which withdrawal.
+        terms: Box<Terms>,
+        /// Core banking's reference, if it gave one.
+        hold: Option<HoldReference>,
+        /// How.
+        settlement: Settlement,
+    },
+    /// Count what left, or nothing, against the limits and end the reservation.
+    EndReservation {
+        /// Which withdrawal.
+        withdrawal: WithdrawalId,
+        /// What left; `None` gives the whole reservation back.
+        dispensed: Option<Money>,
+    },
+    /// Tell whoever watches that a withdrawal changed.
+    Changed(Box<Withdrawal>),
+    /// Read back a withdrawal that is not open, and come again with [`Input::Recalled`].
+    Recall {
+        /// Which.
+        withdrawal: WithdrawalId,
+        /// The report that is about it.
+        report: OutcomeReport,
+    },
+}
+
+/// What the ATM is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToAtm {
+    /// It is known.
+    Welcome {
+        /// The gateway's clock.
+        now: Timestamp,
+        /// Its id.
+        atm: AtmId,
+    },
+    /// Show a code.
+    ShowQr {
+        /// The code.
+        code: MintedCode,
+        /// When the QR session ends if nobody scans.
+        qr_session_expires_at: Timestamp,
+    },
+    /// A phone scanned.
+    QrClaimed(QrSessionId),
+    /// Ask for the code.
+    AskConfirmCode {
+        /// For which withdrawal.
+        withdrawal: WithdrawalId,
+        /// How often a wrong one may still be typed.
+        tries_left: u8,
+        /// When the gateway gives up.
+        expires_at: Timestamp,
+    },
+    /// Pay out.
+    Dispense(DispenseCommand),
+    /// Say what became of a command.
+    QueryOutcome(WithdrawalId),
+    /// A report is on disk.
+    OutcomeRecorded(WithdrawalId),
+    /// The QR session is over.
+    QrSessionEnded {
+        /// Which.
+        qr_session: QrSessionId,
+        /// Why.
+        end: QrSessionEnd,
+    },
+    /// No code now.
+    TryLater {
+        /// How long to wait.
+        after: std::time::Duration,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A message was not accepted.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// About which withdrawal.
+        withdrawal: Option<WithdrawalId>,
+    },
+}
+
+/// Why a QR session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QrSessionEnd {
+    /// Nobody scanned or approved in time.
+    Expired,
+    /// The customer cancelled.
+    Cancelled,
+    /// The bank refused.
+    Declined,
+    /// The ATM's part is done.
+    Finished,
+    /// It could not be carried on; nothing was taken.
+    Failed,
+}
+
+/// What a caller is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To a scan.
+    Scanned {
+        /// The QR session.
+        qr_session: QrSessionId,
+        /// The machine.
+        facts: AtmFacts,
+        /// The amount that was chosen at the ATM.
+        amount: Option<Money>,
+        /// When the approval must have come.
+        approve_before: Timestamp,
+    },
+    /// To an approval.
+    Approved {
+        /// The withdrawal.
+        withdrawal: WithdrawalId,
+        /// The code that the app is to show.
+        confirm_code: Option<ConfirmCode>,
+    },
+    /// To a cancellation or resolution.
+    Done,
+}
+
+/// Whoever decides whether an approval may be accepted, by policy and limits.
+pub trait Admission {
+    /// Decides, and on success has reserved the amount under the withdrawal's id until [`Action::EndReservation`].
+    ///
+    /// The refusal of a limit or a policy says which, for the operator.
+    fn admit(
+        &mut self,
+        approval: &Approval,
+        atm: &AtmId,
+        amount_chosen_at_atm: bool,
+        now: Timestamp,
+    ) -> Result<Admitted, Refusal>;
+}
+
+/// An accepted approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// What stood behind it.
+    pub decision: Decision,
+    /// The code to be typed, if policy asks for one.
+    pub confirm_code: Option<ConfirmCode>,
+}

@@ -1,0 +1,139 @@
+//! Why a request is refused. Each refusal has a stable reason for machines; how it is told to whom is `wire`'s business.
+
+/// A refused request. Nothing was reserved or written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A field has no meaning.
+    #[error("{field}: {detail}")]
+    FieldInvalid {
+        /// The field's path in the message.
+        field: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The scanned text is no QR token, or not one of ours.
+    #[error("the code is not a QR token of this network")]
+    QrTokenInvalid,
+    /// The token's lifetime is over.
+    #[error("the code has expired; scan the one that the ATM shows now")]
+    QrTokenExpired,
+    /// Another device, or another approval, was first.
+    #[error("the code has been claimed already")]
+    QrTokenClaimed,
+    /// The QR session that the token belongs to is over.
+    #[error("the ATM no longer shows this code; start again at the ATM")]
+    QrSessionEnded,
+    /// There is no such QR session, or it is not the caller's.
+    #[error("there is no such QR session")]
+    QrSessionUnknown,
+    /// The ATM is not connected.
+    #[error("the ATM is not connected")]
+    AtmUnavailable,
+    /// The ATM is serving a customer.
+    #[error("the ATM is still serving a customer")]
+    AtmBusy,
+    /// No code can be signed now.
+    #[error("no code can be signed at present")]
+    HsmUnavailable,
+    /// The device has not scanned the code.
+    #[error("the device has to scan the code first")]
+    ScanRequired,
+    /// The cassettes cannot make the amount.
+    #[error("the ATM cannot make this amount; see denominations and amount_max of the scan")]
+    AmountNotDispensable,
+    /// Another amount was chosen at the ATM.
+    #[error("another amount was chosen at the ATM")]
+    AmountDiffers,
+    /// The ATM or the account has another currency.
+    #[error("the ATM or the account has another currency")]
+    CurrencyDiffers,
+    /// A limit is reached. Which one is for the operator alone.
+    #[error("a limit of the account is reached")]
+    LimitExceeded {
+        /// The limit, for logs and metrics.
+        limit: &'static str,
+    },
+    /// The approval is not accepted. Which factor failed is for the operator alone.
+    #[error("the approval is not accepted")]
+    NotAllowed {
+        /// The factor, for logs and metrics.
+        factor: &'static str,
+    },
+    /// The dispense command has been given.
+    #[error("it is too late to cancel: the ATM has been told to pay out")]
+    TooLate,
+    /// There is no such withdrawal, or it is not the caller's.
+    #[error("there is no such withdrawal")]
+    WithdrawalUnknown,
+    /// Only a suspect can be resolved.
+    #[error("the withdrawal is not a suspect")]
+    NotASuspect,
+    /// The device is known with another key.
+    #[error("the device is registered with another key; revoke it and register a new device id")]
+    DeviceExists,
+    /// The device was revoked and cannot come back.
+    #[error("the device was revoked; register a new device id")]
+    DeviceRevoked,
+    /// There is no such device.
+    #[error("there is no such device")]
+    DeviceUnknown,
+    /// The caller's certificate does not allow this.
+    #[error("the caller's certificate does not allow this: {needed} is needed")]
+    IdentityNotAllowed {
+        /// Whose certificate would.
+        needed: &'static str,
+    },
+    /// The gateway is stopping or cannot keep up.
+    #[error("the gateway cannot take this now; try again")]
+    Overloaded,
+    /// An ATM reported something that does not fit what is known; its report was not recorded.
+    #[error("the report does not fit the withdrawal, which is {state}")]
+    OutcomeContradicts {
+        /// The withdrawal's state.
+        state: &'static str,
+    },
+}
+
+impl Refusal {
+    /// The stable reason, as `google.rpc.ErrorInfo.reason` carries it.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::FieldInvalid { .. } => "FIELD_INVALID",
+            Self::QrTokenInvalid => "QR_TOKEN_INVALID",
+            Self::QrTokenExpired => "QR_TOKEN_EXPIRED",
+            Self::QrTokenClaimed => "QR_TOKEN_CLAIMED",
+            Self::QrSessionEnded => "QR_SESSION_ENDED",
+            Self::QrSessionUnknown => "QR_SESSION_UNKNOWN",
+            Self::AtmUnavailable => "ATM_UNAVAILABLE",
+            Self::AtmBusy => "ATM_BUSY",
+            Self::HsmUnavailable => "HSM_UNAVAILABLE",
+            Self::ScanRequired => "SCAN_REQUIRED",
+            Self::AmountNotDispensable => "AMOUNT_NOT_DISPENSABLE",
+            Self::AmountDiffers => "AMOUNT_DIFFERS",
+            Self::CurrencyDiffers => "CURRENCY_DIFFERS",
+            Self::LimitExceeded { .. } => "LIMIT_EXCEEDED",
+            Self::NotAllowed { .. } => "NOT_ALLOWED",
+            Self::TooLate => "TOO_LATE",
+            Self::WithdrawalUnknown => "WITHDRAWAL_UNKNOWN",
+            Self::NotASuspect => "NOT_A_SUSPECT",
+            Self::DeviceExists => "DEVICE_EXISTS",
+            Self::DeviceRevoked => "DEVICE_REVOKED",
+            Self::DeviceUnknown => "DEVICE_UNKNOWN",
+            Self::IdentityNotAllowed { .. } => "IDENTITY_NOT_ALLOWED",
+            Self::Overloaded => "OVERLOADED",
+            Self::OutcomeContradicts { .. } => "OUTCOME_CONTRADICTS",
+        }
+    }
+
+    /// What failed exactly: for logs and metrics, never for the customer's side.
+    #[must_use]
+    pub const fn factor(&self) -> &'static str {
+        match self {
+            Self::LimitExceeded { limit } => limit,
+            Self::NotAllowed { factor } => factor,
+            Self::FieldInvalid { field, .. } => field,
+            _ => "",
+        }
+    }
+}
