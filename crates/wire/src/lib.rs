@@ -9,6 +9,16 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/cashgate.rs"));
 }
 
+pub mod atm;
+pub mod corebank;
+pub mod customer;
+mod fields;
+pub mod journal;
+pub mod operations;
+pub mod outcome;
+pub mod status;
+
+pub use fields::{id, money_from, money_to, optional_money, uuid};
 pub use generated::cashgate as proto;
 
 /// The descriptors of every interface, for server reflection.

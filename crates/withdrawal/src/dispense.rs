@@ -141,30 +141,33 @@ impl OutcomeReport {
     }
 
     fn left_of(&self, commanded: Money) -> Result<Verdict, MoneyError> {
-        if self.presented.exceeds(commanded)? {
+        // Nothing is nothing in every currency; a report without a note names none.
+        let in_currency = |amount: Money| if amount.is_zero() { Money::zero(commanded.currency()) } else { amount };
+        let (presented, retracted) = (in_currency(self.presented), self.retracted.map(in_currency));
+        if presented.exceeds(commanded)? {
             return Ok(Verdict::Contradiction(Contradiction::MoreThanCommanded));
         }
-        let took_back = self.retracted.is_some_and(|amount| !amount.is_zero());
+        let took_back = retracted.is_some_and(|amount| !amount.is_zero());
         let fits = match self.outcome {
-            Outcome::Dispensed => self.presented == commanded && !took_back,
-            Outcome::PartiallyDispensed => !self.presented.is_zero() && self.presented != commanded && !took_back,
-            Outcome::NotDispensed => self.presented.is_zero() && !took_back,
-            Outcome::Retracted => !self.presented.is_zero(),
+            Outcome::Dispensed => presented == commanded && !took_back,
+            Outcome::PartiallyDispensed => !presented.is_zero() && presented != commanded && !took_back,
+            Outcome::NotDispensed => presented.is_zero() && !took_back,
+            Outcome::Retracted => !presented.is_zero(),
             Outcome::Unknown => return Ok(Verdict::NotKnown),
         };
         if !fits {
             return Ok(Verdict::Contradiction(Contradiction::WordAgainstCount));
         }
-        Ok(match (self.outcome, self.retracted) {
+        Ok(match (self.outcome, retracted) {
             (Outcome::Retracted, None) => Verdict::NotKnown,
-            (Outcome::Retracted, Some(back)) => match self.presented.checked_sub(back)? {
+            (Outcome::Retracted, Some(back)) => match presented.checked_sub(back)? {
                 left if !left.is_zero() => Verdict::Left(left),
                 _ if self.evidence == EvidenceSource::BareWord => Verdict::NotKnown,
                 _ => Verdict::NothingLeft,
             },
             (Outcome::NotDispensed, _) if self.evidence == EvidenceSource::BareWord => Verdict::NotKnown,
             (Outcome::NotDispensed, _) => Verdict::NothingLeft,
-            _ => Verdict::Left(self.presented),
+            _ => Verdict::Left(presented),
         })
     }
 
@@ -242,6 +245,13 @@ mod tests {
         let mut foreign = report(Outcome::Dispensed, 30_000, None, EvidenceSource::PresentStatus);
         foreign.presented = Money::from_minor_units(30_000, "EUR".parse().unwrap()).unwrap();
         assert_eq!(foreign.verdict(yen(30_000)), Verdict::Contradiction(Contradiction::OtherCurrency));
+    }
+
+    #[test]
+    fn nothing_is_nothing_in_every_currency() {
+        let fifty_euro = Money::from_minor_units(5_000, "EUR".parse().unwrap()).unwrap();
+        let nothing = report(Outcome::NotDispensed, 0, None, EvidenceSource::PresentStatus);
+        assert_eq!(nothing.verdict(fifty_euro), Verdict::NothingLeft);
     }
 
     proptest! {

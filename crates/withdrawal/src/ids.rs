@@ -13,6 +13,9 @@ pub enum IdError {
         /// Which id it was to be.
         kind: &'static str,
     },
+    /// Not eight hexadecimal digits.
+    #[error("a key id must be 8 hexadecimal digits")]
+    NotKeyId,
     /// Not a UUID in its hyphenated form.
     #[error("{kind} must be a UUID such as 01981f2e-7c1a-7000-8000-0123456789ab")]
     NotUuid {
@@ -199,8 +202,9 @@ impl FromStr for KeyId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let number = (text.len() == 8).then(|| u32::from_str_radix(text, 16).ok()).flatten();
-        number.map(|n| Self(n.to_be_bytes())).ok_or(IdError::NotTextId { kind: "a key id (8 hexadecimal digits)" })
+        let hex = text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let number = hex.then(|| u32::from_str_radix(text, 16).ok()).flatten();
+        number.map(|n| Self(n.to_be_bytes())).ok_or(IdError::NotKeyId)
     }
 }
 
@@ -243,6 +247,14 @@ mod tests {
             "+1981f2e-7c1a-7000-8000-010203040506",
         ] {
             assert!(bad.parse::<WithdrawalId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn key_ids_are_eight_hexadecimal_digits() {
+        assert_eq!("0a1b2c3d".parse(), Ok(KeyId([0x0a, 0x1b, 0x2c, 0x3d])));
+        for bad in ["", "0a1b2c3", "0a1b2c3d4", "+a1b2c3d", "0a1b2c3g"] {
+            assert_eq!(bad.parse::<KeyId>(), Err(IdError::NotKeyId), "{bad:?}");
         }
     }
 

@@ -1,0 +1,162 @@
+//! A rule set that is fit to decide, and how it decides.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cashgate_withdrawal::ids::ReasonCode;
+use cedar_policy::{AuthorizationError, Authorizer, Entities, PolicyId, Request, Response, Schema};
+
+use crate::decision::{Decision, Verdict};
+use crate::facts::{EntityModel, Facts};
+use crate::problem::{PolicyError, Problem};
+use crate::rules::{Meaning, NO_PERMIT, POLICY_ERROR, Rules, reason_code};
+use crate::sources::{self, Source};
+
+/// Fraud rules, validated and ready. Immutable, so threads share it freely; a new set is a new value.
+#[derive(Debug)]
+pub struct PolicySet {
+    version: String,
+    rules: Rules,
+    schema: Schema,
+    model: EntityModel,
+    authorizer: Authorizer,
+    no_permit: ReasonCode,
+    policy_error: ReasonCode,
+}
+
+impl PolicySet {
+    /// The rules that come with the gateway (`crates/policy/policies`).
+    ///
+    /// # Errors
+    /// [`PolicyError::Invalid`] if they were broken in the sources; a test sees to it that they are not.
+    pub fn builtin() -> Result<Self, PolicyError> {
+        Self::from_sources("builtin", &sources::builtin(), Vec::new())
+    }
+
+    /// The rules of a folder: every file named `*.cedar` directly in it, in place of the built-in ones. They are validated against
+    /// the built-in schema; a schema file in the folder is not read.
+    ///
+    /// # Errors
+    /// [`PolicyError::Folder`] if the folder cannot be listed, [`PolicyError::Empty`] if it holds no rule, and
+    /// [`PolicyError::Invalid`] with every problem if any file or rule is not in order: then none of the set is used.
+    pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self, PolicyError> {
+        let (sources, problems) = sources::in_folder(folder.as_ref())?;
+        Self::from_sources("custom", &sources, problems)
+    }
+
+    fn from_sources(origin: &'static str, sources: &[Source], mut problems: Vec<Problem>) -> Result<Self, PolicyError> {
+        let schema_source = sources::schema();
+        let invalid = |problems| PolicyError::Invalid { origin, problems };
+        let in_schema = |message: String| invalid(vec![Problem::in_file(&schema_source.file, message)]);
+
+        let parsed = Schema::from_cedarschema_str(&schema_source.text);
+        let (schema, _) = parsed.map_err(|error| in_schema(error.to_string()))?;
+        let model = EntityModel::new().map_err(|error| in_schema(error.to_string()))?;
+        let no_permit = reason_code(NO_PERMIT).map_err(in_schema)?;
+        let policy_error = reason_code(POLICY_ERROR).map_err(in_schema)?;
+
+        let rules = match Rules::new(sources, &schema) {
+            Ok(rules) if problems.is_empty() => rules,
+            Ok(_) => return Err(invalid(problems)),
+            Err(found) => {
+                problems.extend(found);
+                problems.sort();
+                return Err(invalid(problems));
+            }
+        };
+        if rules.all.is_empty() {
+            return Err(PolicyError::Empty { origin });
+        }
+        let version = sources::version(origin, &schema_source, sources);
+        Ok(Self { version, rules, schema, model, authorizer: Authorizer::new(), no_permit, policy_error })
+    }
+
+    /// `builtin-` or `custom-` and 16 hexadecimal digits: the beginning of a SHA-256 over the schema and every rule file, name and
+    /// bytes. Another version means that something in them differs.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// What the rules say about one withdrawal.
+    ///
+    /// The strictest satisfied rule decides: a forbid, then a step-up, then a permit. No permit, a rule that fails while it runs, and
+    /// facts out of range are all a forbid. A step-up is answered only if a permit stands behind it: the code at the machine
+    /// replaces the step-up rules, not a missing permit.
+    #[must_use]
+    pub fn decide(&self, facts: &Facts) -> Decision {
+        let Some((request, entities)) = facts.question(&self.model, &self.schema) else {
+            return self.forbid(&self.policy_error, Evidence::default());
+        };
+        let response = self.authorizer.is_authorized(&request, &self.rules.all, &entities);
+        let failed: Vec<&PolicyId> = response.diagnostics().errors().map(failed_policy).collect();
+        if !failed.is_empty() {
+            let mut evidence = self.evidence(&response, |meaning| meaning != Meaning::Permit);
+            evidence.rules.extend(failed.into_iter().map(ToString::to_string));
+            return self.forbid(&self.policy_error, evidence);
+        }
+
+        let satisfied = |wanted| response.diagnostics().reason().any(|id| self.meaning(id) == wanted);
+        if satisfied(Meaning::Forbid) {
+            self.decision(Verdict::Forbid, self.evidence(&response, |_| true))
+        } else if satisfied(Meaning::StepUp) {
+            // Cedar names permits only when nothing forbids, so whether there is one must be asked without the step-ups.
+            let evidence = self.evidence(&response, |_| true);
+            if self.is_permitted_after_step_up(&request, &entities) {
+                self.decision(Verdict::StepUp, evidence)
+            } else {
+                self.forbid(&self.no_permit, evidence)
+            }
+        } else if satisfied(Meaning::Permit) {
+            self.decision(Verdict::Permit, self.evidence(&response, |_| true))
+        } else {
+            self.forbid(&self.no_permit, Evidence::default())
+        }
+    }
+
+    fn is_permitted_after_step_up(&self, request: &Request, entities: &Entities) -> bool {
+        let response = self.authorizer.is_authorized(request, &self.rules.after_step_up, entities);
+        response.decision() == cedar_policy::Decision::Allow && response.diagnostics().errors().next().is_none()
+    }
+
+    /// A rule that is not known would be a forbid; there is none, as every policy of the set was added with its rule.
+    fn meaning(&self, id: &PolicyId) -> Meaning {
+        self.rules.by_id.get(id).map_or(Meaning::Forbid, |rule| rule.meaning)
+    }
+
+    fn evidence(&self, response: &Response, counts: impl Fn(Meaning) -> bool) -> Evidence {
+        let mut evidence = Evidence::default();
+        for id in response.diagnostics().reason().filter(|id| counts(self.meaning(id))) {
+            evidence.rules.insert(id.to_string());
+            evidence.reasons.extend(self.rules.by_id.get(id).and_then(|rule| rule.reason.clone()));
+        }
+        evidence
+    }
+
+    fn forbid(&self, reason: &ReasonCode, mut evidence: Evidence) -> Decision {
+        evidence.reasons.insert(reason.clone());
+        self.decision(Verdict::Forbid, evidence)
+    }
+
+    fn decision(&self, verdict: Verdict, evidence: Evidence) -> Decision {
+        Decision {
+            verdict,
+            reasons: evidence.reasons.into_iter().collect(),
+            rules: evidence.rules.into_iter().collect(),
+            policy_version: self.version.clone(),
+        }
+    }
+}
+
+fn failed_policy(error: &AuthorizationError) -> &PolicyId {
+    match error {
+        AuthorizationError::PolicyEvaluationError(error) => error.policy_id(),
+    }
+}
+
+/// The rules behind a verdict and their codes, sorted because Cedar hands them out in no order.
+#[derive(Default)]
+struct Evidence {
+    reasons: BTreeSet<ReasonCode>,
+    rules: BTreeSet<String>,
+}

@@ -1,0 +1,79 @@
+//! The texts a set is made of, and the version that names them.
+
+use std::fs;
+use std::path::Path;
+
+use aws_lc_rs::digest;
+
+use crate::problem::{PolicyError, Problem};
+
+/// One file and what it says.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The name without its folder.
+    pub(crate) file: String,
+    pub(crate) text: String,
+}
+
+impl Source {
+    fn included(file: &str, text: &str) -> Self {
+        Self { file: file.to_owned(), text: text.to_owned() }
+    }
+
+    /// The line, from 1, on which the byte at `offset` stands.
+    pub(crate) fn line_at(&self, offset: usize) -> usize {
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+    }
+}
+
+/// The facts and entities that rules may speak about. It goes with the gateway, which supplies the facts, so a folder of rules
+/// cannot bring its own.
+pub(crate) fn schema() -> Source {
+    Source::included("schema.cedarschema", include_str!("../policies/schema.cedarschema"))
+}
+
+/// The rules that are built in, sorted by name.
+pub(crate) fn builtin() -> Vec<Source> {
+    vec![
+        Source::included("base.cedar", include_str!("../policies/base.cedar")),
+        Source::included("new_device.cedar", include_str!("../policies/new_device.cedar")),
+    ]
+}
+
+/// Every `*.cedar` file that lies directly in a folder, sorted by name, and a problem for each that cannot be read.
+pub(crate) fn in_folder(folder: &Path) -> Result<(Vec<Source>, Vec<Problem>), PolicyError> {
+    let unreadable = |source| PolicyError::Folder { folder: folder.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "cedar") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+
+    let (mut sources, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match fs::read_to_string(&path) {
+            Ok(text) => sources.push(Source { file, text }),
+            Err(error) => problems.push(Problem::in_file(&file, format_args!("cannot be read as UTF-8 text: {error}"))),
+        }
+    }
+    Ok((sources, problems))
+}
+
+/// `origin` and the first 16 hexadecimal digits of a SHA-256 over the schema and every rule file, names and bytes. Sixteen and not
+/// fewer: an auditor relies on it, and nobody should be able to write a second set with the same version.
+pub(crate) fn version(origin: &str, schema: &Source, rules: &[Source]) -> String {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for source in std::iter::once(schema).chain(rules) {
+        for part in [&source.file, &source.text] {
+            // With its length before it, no byte can move from one part to the next unseen.
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+    }
+    let digest: String = hex::encode(hash.finish()).chars().take(16).collect();
+    format!("{origin}-{digest}")
+}

@@ -1,0 +1,151 @@
+//! What a QR token says, and its CBOR form: a map with small integer keys in deterministic encoding (RFC 8949 section 4.2.1).
+
+use cashgate_withdrawal::ids::{AtmId, NetworkId, Nonce, QrSessionId};
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::time::Timestamp;
+use ciborium::Value;
+
+use crate::qr_token::EncodeError;
+use crate::verification::QrTokenError;
+
+/// The version of the claims that this crate writes, and the only one it reads.
+pub const CLAIMS_VERSION: u8 = 1;
+/// The shortest lifetime, in seconds.
+pub const LIFETIME_SECONDS_MIN: u16 = 1;
+/// The longest lifetime, in seconds: a code on a screen is for the person who stands before it.
+pub const LIFETIME_SECONDS_MAX: u16 = 300;
+
+/// What a QR token says: which machine shows it, for whom and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QrClaims {
+    /// The network that the ATM belongs to.
+    pub network: NetworkId,
+    /// The ATM that shows the code.
+    pub atm: AtmId,
+    /// When it was minted. A token carries whole seconds: what lies below is dropped when it is encoded.
+    pub issued_at: Timestamp,
+    /// How long it may be claimed, in seconds from `issued_at`: [`LIFETIME_SECONDS_MIN`] to [`LIFETIME_SECONDS_MAX`].
+    pub lifetime_seconds: u16,
+    /// The QR session that it was minted for.
+    pub qr_session: QrSessionId,
+    /// What makes it unique, from the HSM's generator.
+    pub nonce: Nonce,
+    /// The amount, above zero, if the customer chose it at the ATM before the code was shown; the approval must match it.
+    pub amount: Option<Money>,
+}
+
+// The keys of the map. All are below 24, so that each takes one byte, and written in rising order, as deterministic CBOR wants.
+const VERSION: u8 = 1;
+const NETWORK: u8 = 2;
+const ATM: u8 = 3;
+const ISSUED: u8 = 4;
+const LIFETIME: u8 = 5;
+const QR_SESSION: u8 = 6;
+const NONCE: u8 = 7;
+const AMOUNT: u8 = 8;
+const CURRENCY: u8 = 9;
+
+impl QrClaims {
+    pub(crate) fn to_payload(&self) -> Result<Vec<u8>, EncodeError> {
+        if !lifetime_is_allowed(self.lifetime_seconds) {
+            return Err(EncodeError::LifetimeNotAllowed { seconds: self.lifetime_seconds });
+        }
+        let mut map: Vec<(Value, Value)> = vec![
+            (VERSION.into(), CLAIMS_VERSION.into()),
+            (NETWORK.into(), self.network.as_str().into()),
+            (ATM.into(), self.atm.as_str().into()),
+            (ISSUED.into(), (self.issued_at.unix_ms() / 1000).into()),
+            (LIFETIME.into(), self.lifetime_seconds.into()),
+            (QR_SESSION.into(), self.qr_session.as_bytes().as_slice().into()),
+            (NONCE.into(), self.nonce.0.as_slice().into()),
+        ];
+        if let Some(amount) = self.amount {
+            if amount.is_zero() {
+                return Err(EncodeError::ZeroAmount);
+            }
+            map.push((AMOUNT.into(), amount.minor_units().into()));
+            map.push((CURRENCY.into(), amount.currency().as_str().into()));
+        }
+        let mut payload = Vec::new();
+        ciborium::into_writer(&Value::Map(map), &mut payload).map_err(|error| EncodeError::Cbor(error.to_string()))?;
+        Ok(payload)
+    }
+
+    /// Reads claims whose signature has been verified. Only the very bytes that [`Self::to_payload`] writes are taken: other keys,
+    /// a key twice, another order, longer forms of a number and trailing bytes all differ from them.
+    pub(crate) fn from_payload(payload: &[u8]) -> Result<Self, QrTokenError> {
+        let fields = Fields::read(payload)?;
+        if fields.unsigned(VERSION, "version")? != u64::from(CLAIMS_VERSION) {
+            return Err(malformed("version"));
+        }
+        let issued_ms = fields.unsigned(ISSUED, "issued")?.checked_mul(1000).ok_or(malformed("issued"))?;
+        let lifetime_seconds =
+            u16::try_from(fields.unsigned(LIFETIME, "lifetime")?).map_err(|_| malformed("lifetime"))?;
+        if !lifetime_is_allowed(lifetime_seconds) {
+            return Err(malformed("lifetime"));
+        }
+        let claims = Self {
+            network: fields.text(NETWORK, "network")?.parse().map_err(|_| malformed("network"))?,
+            atm: fields.text(ATM, "ATM")?.parse().map_err(|_| malformed("ATM"))?,
+            issued_at: Timestamp::from_unix_ms(issued_ms),
+            lifetime_seconds,
+            qr_session: QrSessionId::from_bytes(fields.bytes16(QR_SESSION, "QR session")?),
+            nonce: Nonce(fields.bytes16(NONCE, "nonce")?),
+            amount: fields.amount()?,
+        };
+        match claims.to_payload() {
+            Ok(canonical) if canonical == payload => Ok(claims),
+            _ => Err(malformed("claims: not exactly the expected keys in deterministic CBOR")),
+        }
+    }
+}
+
+fn lifetime_is_allowed(seconds: u16) -> bool {
+    (LIFETIME_SECONDS_MIN..=LIFETIME_SECONDS_MAX).contains(&seconds)
+}
+
+fn malformed(what: &'static str) -> QrTokenError {
+    QrTokenError::Malformed { what }
+}
+
+struct Fields(Vec<(Value, Value)>);
+
+impl Fields {
+    fn read(payload: &[u8]) -> Result<Self, QrTokenError> {
+        match ciborium::from_reader(payload) {
+            Ok(Value::Map(fields)) => Ok(Self(fields)),
+            _ => Err(malformed("claims: not a CBOR map")),
+        }
+    }
+
+    fn value(&self, key: u8) -> Option<&Value> {
+        let key = Value::from(key);
+        self.0.iter().find(|(found, _)| *found == key).map(|(_, value)| value)
+    }
+
+    fn unsigned(&self, key: u8, what: &'static str) -> Result<u64, QrTokenError> {
+        let number = self.value(key).and_then(Value::as_integer).ok_or(malformed(what))?;
+        u64::try_from(number).map_err(|_| malformed(what))
+    }
+
+    fn text(&self, key: u8, what: &'static str) -> Result<&str, QrTokenError> {
+        self.value(key).and_then(Value::as_text).ok_or(malformed(what))
+    }
+
+    fn bytes16(&self, key: u8, what: &'static str) -> Result<[u8; 16], QrTokenError> {
+        let bytes = self.value(key).and_then(Value::as_bytes).ok_or(malformed(what))?;
+        bytes.as_slice().try_into().map_err(|_| malformed(what))
+    }
+
+    fn amount(&self) -> Result<Option<Money>, QrTokenError> {
+        if self.value(AMOUNT).is_none() && self.value(CURRENCY).is_none() {
+            return Ok(None);
+        }
+        let minor_units = self.unsigned(AMOUNT, "amount")?;
+        let currency = self.text(CURRENCY, "currency")?.parse().map_err(|_| malformed("currency"))?;
+        match Money::from_minor_units(minor_units, currency) {
+            Ok(amount) if !amount.is_zero() => Ok(Some(amount)),
+            _ => Err(malformed("amount")),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The ATM's stream.
+
+use cashgate_withdrawal::cassettes::Cassettes;
+use cashgate_withdrawal::dispense::{NoteCount, OutcomeReport};
+use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
+use cashgate_withdrawal::lane::{AtmFacts, ConfirmCode, FromAtm, QrSessionEnd, ToAtm};
+use cashgate_withdrawal::money::Currency;
+use cashgate_withdrawal::refusal::Refusal;
+
+use crate::fields::{invalid, money_to, positive_money, text, unix_ms, uuid};
+use crate::outcome::report_from;
+use crate::proto::atm::v1::{self as pb, atm_message, gateway_message};
+
+/// The most unresolved outcomes in one Hello.
+const UNRESOLVED_MAX: usize = 64;
+
+/// A first message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// What the ATM says of itself.
+    pub facts: AtmFacts,
+    /// The most notes that it pays out at once.
+    pub notes_per_dispense_max: u32,
+    /// The reports that it has no acknowledgement for.
+    pub unresolved: Vec<(WithdrawalId, OutcomeReport)>,
+    /// Its software.
+    pub software: String,
+}
+
+/// The first message of a stream; anything but Hello is refused.
+pub fn hello_from(message: pb::AtmMessage) -> Result<Hello, Refusal> {
+    let Some(atm_message::Message::Hello(hello)) = message.message else {
+        return Err(invalid("message", "the first message must be hello"));
+    };
+    if hello.unresolved.len() > UNRESOLVED_MAX {
+        return Err(invalid("hello.unresolved", format!("has more than {UNRESOLVED_MAX} entries")));
+    }
+    let cassettes = cassettes_from("hello.cassettes", hello.cassettes, hello.notes_per_dispense_max)?;
+    Ok(Hello {
+        facts: AtmFacts {
+            name: text("hello.name", hello.name, 1..=64)?,
+            place: text("hello.place", hello.place, 1..=128)?,
+            cassettes,
+        },
+        notes_per_dispense_max: hello.notes_per_dispense_max,
+        unresolved: hello.unresolved.into_iter().map(report_from).collect::<Result<_, _>>()?,
+        software: text("hello.software", hello.software, 0..=64)?,
+    })
+}
+
+/// A later message. `fresh` is a random id for the QR session that it may begin; `notes_per_dispense_max` is what Hello said.
+pub fn message_from(
+    message: pb::AtmMessage,
+    fresh: QrSessionId,
+    notes_per_dispense_max: u32,
+) -> Result<FromAtm, Refusal> {
+    Ok(match message.message {
+        None => return Err(invalid("message", "is empty or of a kind that this gateway does not know")),
+        Some(atm_message::Message::Hello(_)) => return Err(invalid("message", "hello may only come first")),
+        Some(atm_message::Message::StartQrSession(start)) => {
+            let amount = match start.amount {
+                None => None,
+                amount => Some(positive_money("start_qr_session.amount", amount)?),
+            };
+            FromAtm::StartQrSession { amount, fresh }
+        }
+        Some(atm_message::Message::EndQrSession(end)) => {
+            FromAtm::EndQrSession { qr_session: uuid("end_qr_session.qr_session_id", &end.qr_session_id)? }
+        }
+        Some(atm_message::Message::EnterConfirmCode(enter)) => FromAtm::EnterConfirmCode {
+            withdrawal: uuid("enter_confirm_code.withdrawal_id", &enter.withdrawal_id)?,
+            code: ConfirmCode::from_text(&enter.code)
+                .ok_or_else(|| invalid("enter_confirm_code.code", "must be four digits"))?,
+        },
+        Some(atm_message::Message::Outcome(report)) => {
+            let (withdrawal, report) = report_from(report)?;
+            FromAtm::Outcome { withdrawal, report }
+        }
+        Some(atm_message::Message::UpdateCassettes(update)) => FromAtm::UpdateCassettes {
+            cassettes: cassettes_from("update_cassettes.cassettes", update.cassettes, notes_per_dispense_max)?,
+        },
+    })
+}
+
+fn cassettes_from(field: &'static str, listed: Vec<pb::Cassette>, notes_max: u32) -> Result<Cassettes, Refusal> {
+    if listed.len() > Cassettes::COUNT_MAX {
+        return Err(invalid(field, format!("has more than {} entries", Cassettes::COUNT_MAX)));
+    }
+    let one = |cassette: pb::Cassette| {
+        Ok(NoteCount { denomination: positive_money(field, cassette.denomination)?, count: cassette.count })
+    };
+    let notes: Vec<NoteCount> = listed.into_iter().map(one).collect::<Result<_, Refusal>>()?;
+    Cassettes::new(&notes, Currency::JPY, notes_max).map_err(|error| invalid(field, error))
+}
+
+/// What the ATM is told.
+#[must_use]
+pub fn message_to(message: ToAtm) -> pb::GatewayMessage {
+    use gateway_message::Message;
+    let message = match message {
+        ToAtm::Welcome { now, atm } => {
+            Message::Welcome(pb::Welcome { gateway_time_unix_ms: unix_ms(now), atm_id: atm.to_string() })
+        }
+        ToAtm::ShowQr { code, qr_session_expires_at } => Message::ShowQr(pb::ShowQr {
+            qr_session_id: code.qr_session.to_string(),
+            qr_text: code.text.to_string(),
+            expires_at_unix_ms: unix_ms(code.expires_at),
+            qr_session_expires_at_unix_ms: unix_ms(qr_session_expires_at),
+        }),
+        ToAtm::QrClaimed(id) => Message::QrClaimed(pb::QrClaimed { qr_session_id: id.to_string() }),
+        ToAtm::AskConfirmCode { withdrawal, tries_left, expires_at } => Message::AskConfirmCode(pb::AskConfirmCode {
+            withdrawal_id: withdrawal.to_string(),
+            tries_left: tries_left.into(),
+            expires_at_unix_ms: unix_ms(expires_at),
+        }),
+        ToAtm::Dispense(command) => Message::Dispense(pb::Dispense {
+            withdrawal_id: command.withdrawal.to_string(),
+            amount: Some(money_to(command.amount)),
+            start_before_unix_ms: unix_ms(command.start_before),
+        }),
+        ToAtm::QueryOutcome(id) => Message::QueryOutcome(pb::QueryOutcome { withdrawal_id: id.to_string() }),
+        ToAtm::OutcomeRecorded(id) => Message::OutcomeRecorded(pb::OutcomeRecorded { withdrawal_id: id.to_string() }),
+        ToAtm::QrSessionEnded { qr_session, end } => Message::QrSessionEnded(pb::QrSessionEnded {
+            qr_session_id: qr_session.to_string(),
+            end: end_to(end).into(),
+        }),
+        ToAtm::TryLater { after, refusal } => Message::TryLater(pb::TryLater {
+            after_ms: u32::try_from(after.as_millis()).unwrap_or(u32::MAX),
+            reason: refusal.reason().to_owned(),
+        }),
+        ToAtm::Refused { refusal, withdrawal } => Message::Refused(refused_to(&refusal, withdrawal)),
+    };
+    pb::GatewayMessage { message: Some(message) }
+}
+
+fn refused_to(refusal: &Refusal, withdrawal: Option<WithdrawalId>) -> pb::Refused {
+    pb::Refused {
+        reason: refusal.reason().to_owned(),
+        detail: refusal.to_string(),
+        withdrawal_id: withdrawal.map(|id| id.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Tells the ATM that a message was not accepted.
+#[must_use]
+pub fn refused(refusal: &Refusal) -> pb::GatewayMessage {
+    pb::GatewayMessage { message: Some(gateway_message::Message::Refused(refused_to(refusal, None))) }
+}
+
+/// Tells the ATM to connect again after a pause.
+#[must_use]
+pub fn reconnect(after: std::time::Duration) -> pb::GatewayMessage {
+    let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+    pb::GatewayMessage { message: Some(gateway_message::Message::Reconnect(pb::Reconnect { after_ms })) }
+}
+
+const fn end_to(end: QrSessionEnd) -> pb::QrSessionEnd {
+    match end {
+        QrSessionEnd::Expired => pb::QrSessionEnd::Expired,
+        QrSessionEnd::Cancelled => pb::QrSessionEnd::Cancelled,
+        QrSessionEnd::Declined => pb::QrSessionEnd::Declined,
+        QrSessionEnd::Finished => pb::QrSessionEnd::Finished,
+        QrSessionEnd::Failed => pb::QrSessionEnd::Failed,
+    }
+}

@@ -1,0 +1,106 @@
+//! What operators and event consumers see.
+
+use cashgate_withdrawal::event::Settlement;
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::withdrawal::{State, Withdrawal};
+
+use crate::fields::{invalid, money_to, positive_money, text, unix_ms};
+use crate::proto::events::v1 as events;
+use crate::proto::operations::v1 as pb;
+use crate::proto::withdrawal::v1::WithdrawalState;
+
+/// A state as messages name it.
+#[must_use]
+pub const fn state_to(state: &State) -> WithdrawalState {
+    match state {
+        State::HoldRequested => WithdrawalState::HoldRequested,
+        State::AwaitingCode { .. } => WithdrawalState::AwaitingCode,
+        State::Held { .. } => WithdrawalState::Held,
+        State::DispenseCommanded { .. } => WithdrawalState::DispenseCommanded,
+        State::OutcomeUnknown { .. } => WithdrawalState::OutcomeUnknown,
+        State::Confirming { .. } => WithdrawalState::Confirming,
+        State::Reversing { .. } => WithdrawalState::Reversing,
+        State::Suspect { .. } => WithdrawalState::Suspect,
+        State::Declined { .. } => WithdrawalState::Declined,
+        State::Confirmed { .. } => WithdrawalState::Confirmed,
+        State::Reversed { .. } => WithdrawalState::Reversed,
+    }
+}
+
+/// The ledger's name of a state that a message names; `None` for "any".
+pub fn state_name(state: i32) -> Result<Option<String>, Refusal> {
+    match WithdrawalState::try_from(state) {
+        Ok(WithdrawalState::Unspecified) => Ok(None),
+        Ok(state) => Ok(state.as_str_name().strip_prefix("WITHDRAWAL_STATE_").map(str::to_lowercase)),
+        Err(_) => Err(invalid("state", "is unknown")),
+    }
+}
+
+/// A withdrawal as operators see it.
+#[must_use]
+pub fn withdrawal_to(withdrawal: &Withdrawal) -> pb::Withdrawal {
+    let terms = &withdrawal.terms;
+    pb::Withdrawal {
+        withdrawal_id: terms.withdrawal.to_string(),
+        institution_id: terms.institution.to_string(),
+        account_id: terms.account.to_string(),
+        device_id: terms.device.to_string(),
+        atm_id: terms.atm.to_string(),
+        amount: Some(money_to(terms.amount)),
+        state: state_to(&withdrawal.state).into(),
+        dispensed: withdrawal.state.dispensed().map(money_to),
+        reason: withdrawal.state.reason().unwrap_or_default().to_owned(),
+        hold_reference: withdrawal.state.hold().map(ToString::to_string).unwrap_or_default(),
+        approved_at_unix_ms: unix_ms(terms.approved_at),
+        since_unix_ms: unix_ms(withdrawal.since),
+        policy_version: terms.decision.policy_version.clone(),
+        limit_figures: terms.decision.limit_figures.clone(),
+        key_id: terms.decision.key.to_string(),
+    }
+}
+
+/// A step of a withdrawal for the event feed.
+#[must_use]
+pub fn event_to(after: &Withdrawal, number: u32, event: &str) -> events::WithdrawalEvent {
+    let terms = &after.terms;
+    events::WithdrawalEvent {
+        withdrawal_id: terms.withdrawal.to_string(),
+        step: number,
+        at_unix_ms: unix_ms(after.since),
+        event: event.to_owned(),
+        state: state_to(&after.state).into(),
+        institution_id: terms.institution.to_string(),
+        account_id: terms.account.to_string(),
+        atm_id: terms.atm.to_string(),
+        amount: Some(money_to(terms.amount)),
+        dispensed: after.state.dispensed().map(money_to),
+        reason: after.state.reason().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Reads a decision about a suspect.
+pub fn resolution(request: pb::ResolveSuspectRequest) -> Result<(Settlement, String), Refusal> {
+    use pb::resolve_suspect_request::Resolution;
+    let settlement = match request.resolution {
+        None => return Err(invalid("resolution", "is missing")),
+        Some(Resolution::Confirm(amount)) => Settlement::Confirm(positive_money("confirm", Some(amount))?),
+        Some(Resolution::Reverse(_)) => Settlement::Reverse,
+    };
+    Ok((settlement, text("reason", request.reason, 1..=512)?))
+}
+
+/// An ATM as operators see it.
+#[must_use]
+pub fn atm_to(id: &str, view: &cashgate_withdrawal::lane::LaneView) -> pb::Atm {
+    let facts = view.facts.as_ref();
+    let dispensable_max: Option<Money> = facts.map(|facts| facts.cassettes.dispensable_max());
+    pb::Atm {
+        atm_id: id.to_owned(),
+        name: facts.map(|facts| facts.name.clone()).unwrap_or_default(),
+        place: facts.map(|facts| facts.place.clone()).unwrap_or_default(),
+        connected: view.connected,
+        open_withdrawals: u32::try_from(view.open_withdrawals).unwrap_or(u32::MAX),
+        dispensable_max: dispensable_max.map(money_to),
+    }
+}

@@ -1,0 +1,91 @@
+//! The one mapping from refusals to gRPC: code, words and `google.rpc.ErrorInfo`.
+
+use std::collections::HashMap;
+
+use cashgate_withdrawal::refusal::Refusal;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The domain of every `ErrorInfo`.
+pub const DOMAIN: &str = "cashgate";
+
+/// A refusal as a gRPC status. What failed exactly stays out of it where a customer could exploit it.
+#[must_use]
+pub fn status(refusal: &Refusal) -> Status {
+    let mut metadata = HashMap::new();
+    if let Refusal::FieldInvalid { field, .. } = refusal {
+        metadata.insert("field".to_owned(), (*field).to_owned());
+    }
+    let details = ErrorDetails::with_error_info(refusal.reason(), DOMAIN, metadata);
+    Status::with_error_details(code(refusal), refusal.to_string(), details)
+}
+
+/// The ledger or another part of the gateway failed: the caller cannot know what happened and asks again with the same data.
+#[must_use]
+pub fn internal() -> Status {
+    let details = ErrorDetails::with_error_info("INTERNAL", DOMAIN, HashMap::new());
+    Status::with_error_details(Code::Internal, "the gateway failed; the same request may be sent again", details)
+}
+
+/// The caller's certificate names nobody that this gateway knows.
+#[must_use]
+pub fn unauthenticated(why: &str) -> Status {
+    let details = ErrorDetails::with_error_info("IDENTITY_UNKNOWN", DOMAIN, HashMap::new());
+    Status::with_error_details(Code::Unauthenticated, why, details)
+}
+
+/// Another connection with the same identity has taken over.
+#[must_use]
+pub fn replaced() -> Status {
+    let details = ErrorDetails::with_error_info("ATM_REPLACED", DOMAIN, HashMap::new());
+    Status::with_error_details(Code::Aborted, "another connection of this ATM has taken over", details)
+}
+
+/// No catch-all: a new refusal has to be given its code here.
+const fn code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::FieldInvalid { .. } | Refusal::QrTokenInvalid => Code::InvalidArgument,
+        Refusal::QrTokenExpired
+        | Refusal::QrTokenClaimed
+        | Refusal::QrSessionEnded
+        | Refusal::AtmUnavailable
+        | Refusal::AtmBusy
+        | Refusal::ScanRequired
+        | Refusal::AmountNotDispensable
+        | Refusal::AmountDiffers
+        | Refusal::CurrencyDiffers
+        | Refusal::TooLate
+        | Refusal::NotASuspect
+        | Refusal::OutcomeContradicts { .. }
+        | Refusal::DeviceRevoked => Code::FailedPrecondition,
+        Refusal::QrSessionUnknown | Refusal::WithdrawalUnknown | Refusal::DeviceUnknown => Code::NotFound,
+        Refusal::HsmUnavailable | Refusal::Overloaded => Code::Unavailable,
+        Refusal::LimitExceeded { .. } => Code::ResourceExhausted,
+        Refusal::NotAllowed { .. } | Refusal::IdentityNotAllowed { .. } => Code::PermissionDenied,
+        Refusal::DeviceExists => Code::AlreadyExists,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_customer_side_does_not_learn_which_factor_failed() {
+        let one = status(&Refusal::NotAllowed { factor: "signature" });
+        let other = status(&Refusal::NotAllowed { factor: "device_revoked" });
+        assert_eq!((one.code(), one.message(), one.details()), (other.code(), other.message(), other.details()));
+        let (one, other) = (Refusal::LimitExceeded { limit: "per_day" }, Refusal::LimitExceeded { limit: "too_fast" });
+        assert_eq!(status(&one).message(), status(&other).message());
+        assert_ne!(one.factor(), other.factor(), "the operator does");
+    }
+
+    #[test]
+    fn an_invalid_field_is_named() {
+        let status = status(&Refusal::FieldInvalid { field: "amount", detail: "is missing".into() });
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((status.code(), info.reason.as_str()), (Code::InvalidArgument, "FIELD_INVALID"));
+        assert_eq!(info.metadata["field"], "amount");
+        assert_eq!(status.message(), "amount: is missing");
+    }
+}
