@@ -31,6 +31,6 @@ pub use ledger::{Ledger, LedgerOptions, LedgerStats};
 pub use queries::{PAGE_SIZE_MAX, STEPS_LOOKED_AT_MAX};
 pub use reader::LedgerReader;
 pub use records::{
-    DeviceRow, Sequence, Spent, StateCount, StepPage, StepRecord, StoredStep, WithdrawalFilter, WithdrawalPage, WithdrawalRow,
-    WithdrawalSummary,
+    DeviceRow, Sequence, Spent, StateCount, StepPage, StepRecord, StoredStep, WithdrawalFilter, WithdrawalPage,
+    WithdrawalRow, WithdrawalSummary,
 };

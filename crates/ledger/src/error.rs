@@ -1,0 +1,223 @@
+//! What can go wrong, apart by whose fault it is: the caller's, the file's or the disk's.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cashgate_withdrawal::ids::WithdrawalId;
+
+use crate::records::StepRecord;
+
+/// Why a ledger could not be opened. Each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerOpenError {
+    /// Another process writes to it.
+    #[error("the ledger {path} is in use by another process ({holder}): stop that one first, or name another file")]
+    InUse {
+        /// The ledger.
+        path: PathBuf,
+        /// What the other one left in the lock file.
+        holder: String,
+    },
+    /// The folder is missing or not writable, so not even the lock could be taken.
+    #[error("the ledger {path} cannot be locked: {source}; its folder must exist and be writable")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is something else.
+    #[error("{path} is not a Cashgate ledger ({found}): name another file; this one was left as it is")]
+    NotALedger {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        found: String,
+    },
+    /// A later Cashgate wrote it.
+    #[error("the ledger {path} has schema version {found}, this program knows up to {known}: run the newer Cashgate")]
+    NewerSchema {
+        /// The ledger.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The highest that this program knows.
+        known: i64,
+    },
+    /// An earlier Cashgate wrote it, and a reader does not migrate.
+    #[error("the ledger {path} has schema version {found}, reading it takes {known}: start the gateway on it once")]
+    OlderSchema {
+        /// The ledger.
+        path: PathBuf,
+        /// Its version; 0 for an empty file.
+        found: i64,
+        /// The version of this program.
+        known: i64,
+    },
+    /// The file system cannot do what write-ahead logging needs.
+    #[error("the ledger {path} cannot use a write-ahead log here (journal mode is {found}): keep it on a local disk")]
+    NoWriteAheadLog {
+        /// The ledger.
+        path: PathBuf,
+        /// The journal mode that came instead.
+        found: String,
+    },
+    /// A migration did not go through; the ledger is as it was before it.
+    #[error("the ledger {path} could not be brought to schema version {version}: {source}")]
+    Migration {
+        /// The ledger.
+        path: PathBuf,
+        /// The version that was not reached.
+        version: i64,
+        /// What SQLite said.
+        source: StorageError,
+    },
+    /// Anything else that SQLite refused.
+    #[error("the ledger {path} could not be opened ({doing}): {source}")]
+    Storage {
+        /// The ledger.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What SQLite said.
+        source: StorageError,
+    },
+    /// The operating system refused something else: a folder that cannot be synced, a thread that cannot be started.
+    #[error("the ledger {path} could not be opened ({doing}): {source}")]
+    System {
+        /// The ledger.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why a write was not made. Except for [`AppendError::Fatal`], nothing of it was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The nonce belongs to another withdrawal: a replayed QR token.
+    #[error("the nonce of withdrawal {withdrawal} was already claimed by withdrawal {by}")]
+    NonceAlreadyClaimed {
+        /// The withdrawal that came second.
+        withdrawal: WithdrawalId,
+        /// The one that has the nonce.
+        by: WithdrawalId,
+    },
+    /// A gap or a repetition.
+    #[error("withdrawal {withdrawal} expects step {expected}, not {found}")]
+    StepOutOfOrder {
+        /// The withdrawal.
+        withdrawal: WithdrawalId,
+        /// The number that comes next.
+        expected: u32,
+        /// The number that came.
+        found: u32,
+    },
+    /// Nothing follows the end.
+    #[error("withdrawal {withdrawal} has ended")]
+    WithdrawalEnded {
+        /// The withdrawal.
+        withdrawal: WithdrawalId,
+    },
+    /// A later step shows another account, amount, nonce ... than the first.
+    #[error("step {number} would change what was approved in withdrawal {withdrawal}")]
+    ApprovalChanged {
+        /// The withdrawal.
+        withdrawal: WithdrawalId,
+        /// The step.
+        number: u32,
+    },
+    /// The dispensed amount is not in the currency of the approved one.
+    #[error(
+        "step {number} of withdrawal {withdrawal} has a dispensed amount in another currency than the approved one"
+    )]
+    CurrenciesDiffer {
+        /// The withdrawal.
+        withdrawal: WithdrawalId,
+        /// The step.
+        number: u32,
+    },
+    /// No step, or more than [`StepRecord::PER_APPEND_MAX`].
+    #[error("an append takes 1 to {} steps, not {found}", StepRecord::PER_APPEND_MAX)]
+    StepCount {
+        /// How many there were.
+        found: usize,
+    },
+    /// The body is longer than [`StepRecord::BODY_BYTES_MAX`].
+    #[error("step {number} of withdrawal {withdrawal} has {bytes} bytes, more than {}", StepRecord::BODY_BYTES_MAX)]
+    BodyTooLong {
+        /// The withdrawal.
+        withdrawal: WithdrawalId,
+        /// The step.
+        number: u32,
+        /// The body's length.
+        bytes: usize,
+    },
+    /// A constraint of the schema that has no error of its own, such as an empty kind.
+    #[error("the ledger's schema refused it: {0}")]
+    Constraint(StorageError),
+    /// The ledger was closed in good order before this came.
+    #[error("the ledger is closed")]
+    Closed,
+    /// The ledger failed. Whether this write survived is not known; nothing may be built on it, and the process must stop.
+    #[error(transparent)]
+    Fatal(#[from] LedgerFailure),
+}
+
+/// The failure after which a ledger takes no writes any more, for good (design rule 10).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger failed and takes no more writes: {doing}: {cause}")]
+pub struct LedgerFailure {
+    /// What was being done.
+    pub doing: &'static str,
+    /// What the disk, the operating system or SQLite said.
+    pub cause: Arc<str>,
+}
+
+/// Why a read gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// SQLite could not read.
+    #[error("the ledger could not be read: {0}")]
+    Storage(#[source] StorageError),
+    /// A value in the file is none that this crate writes: the file was changed by someone else, or is damaged.
+    #[error("the ledger holds a value that is not valid: column {column} of {table}")]
+    Damaged {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+}
+
+/// What the storage engine said. Opaque, so that no caller depends on which engine it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageError(Arc<str>);
+
+impl StorageError {
+    pub(crate) fn new(error: &rusqlite::Error) -> Self {
+        // The extended code tells a failed fsync (1034) from a failed write (778); the text alone does not.
+        Self(match error.sqlite_error() {
+            Some(code) => format!("{error} (SQLite code {})", code.extended_code).into(),
+            None => error.to_string().into(),
+        })
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+impl LedgerFailure {
+    pub(crate) fn new(doing: &'static str, error: &rusqlite::Error) -> Self {
+        Self { doing, cause: StorageError::new(error).0 }
+    }
+}

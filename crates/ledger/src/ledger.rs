@@ -1,0 +1,191 @@
+//! The handle that lanes append through.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
+use cashgate_withdrawal::time::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::error::{AppendError, LedgerFailure, LedgerOpenError};
+use crate::open;
+use crate::reader::LedgerReader;
+use crate::records::{DeviceRow, Sequence, StepRecord};
+use crate::writer::{Request, Work, Write, Written};
+
+/// How a ledger works. The defaults suit thousands of ATMs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerOptions {
+    /// How many writes may wait; whoever comes then waits for room. At least 1.
+    pub queue_length_max: usize,
+    /// How many steps one commit takes before it looks at the disk again (it may go over by one append). At least 1.
+    pub group_steps_max: usize,
+    /// How many reads run at once; more wait for their turn. At least 1.
+    pub readers: usize,
+    /// The write-ahead log is copied into the ledger file when it has grown by so many pages of 4 KiB.
+    pub log_pages_max: u32,
+}
+
+impl Default for LedgerOptions {
+    fn default() -> Self {
+        Self { queue_length_max: 1024, group_steps_max: 512, readers: 4, log_pages_max: 2000 }
+    }
+}
+
+/// What the writer did since the ledger was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerStats {
+    /// Commits, each with one sync of the log.
+    pub commits: u64,
+    /// Appends that became durable.
+    pub appends: u64,
+    /// Steps that became durable.
+    pub steps: u64,
+    /// Writes that were refused. The rest of their groups went through.
+    pub refused: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) appends: AtomicU64,
+    pub(crate) steps: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+/// What the writer thread and the handles share.
+pub(crate) struct Shared {
+    pub(crate) counters: Counters,
+    pub(crate) last_sequence: watch::Sender<Sequence>,
+    pub(crate) failure: watch::Sender<Option<LedgerFailure>>,
+}
+
+/// An open ledger. Clones are the same ledger; when the last is dropped, the writer finishes what is queued and ends.
+#[derive(Clone)]
+pub struct Ledger {
+    queue: mpsc::Sender<Request>,
+    reader: LedgerReader,
+    shared: Arc<Shared>,
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, and creates it if there is none: takes the lock that makes this process its only writer, brings
+    /// the schema up to date, and syncs what a crashed process may have left unsynced, before anyone reads it. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerOpenError`]; the file is left as it was unless the error is about a migration.
+    pub fn open(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Self, LedgerOpenError> {
+        open::ledger(path.as_ref(), &options)
+    }
+
+    pub(crate) fn new(queue: mpsc::Sender<Request>, reader: LedgerReader, shared: Arc<Shared>) -> Self {
+        Self { queue, reader, shared }
+    }
+
+    /// Makes steps durable, all of them or none, and returns the sequence of the last one when they are on disk.
+    ///
+    /// Steps may belong to several withdrawals. Appends of one task become durable in the order in which it awaits them; everything
+    /// that waits at the same moment shares one sync. If the future is dropped, the steps may or may not have been written.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: nothing was written; after [`AppendError::Fatal`] it is not known.
+    pub async fn append(&self, steps: Vec<StepRecord>) -> Result<Sequence, AppendError> {
+        self.write(Work::Append(steps)).await.map(|written| written.last)
+    }
+
+    /// Registers a phone, or replaces what was registered under its name: key, time and revocation become those of `device`.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Closed`] and [`AppendError::Fatal`].
+    pub async fn put_device(&self, device: DeviceRow) -> Result<(), AppendError> {
+        self.write(Work::PutDevice(device)).await.map(drop)
+    }
+
+    /// Revokes a phone; `false` if none is registered under that name. A phone that is already revoked keeps its first time.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Closed`] and [`AppendError::Fatal`].
+    pub async fn revoke_device(
+        &self,
+        institution: InstitutionId,
+        device: DeviceId,
+        at: Timestamp,
+    ) -> Result<bool, AppendError> {
+        self.write(Work::RevokeDevice { institution, device, at }).await.map(|written| written.rows > 0)
+    }
+
+    /// The reading side. Clone it into `tokio::task::spawn_blocking`.
+    #[must_use]
+    pub fn reader(&self) -> &LedgerReader {
+        &self.reader
+    }
+
+    /// The sequence of the last durable step, now and whenever it grows: wakes the event feed. A commit is readable before it shows here.
+    #[must_use]
+    pub fn subscribe_last_sequence(&self) -> watch::Receiver<Sequence> {
+        self.shared.last_sequence.subscribe()
+    }
+
+    /// Waits for the failure that makes the ledger take no more writes. The process must stop then; what is durable will be found at
+    /// the next start. Waits for ever while all is well, also after [`Ledger::close`].
+    pub async fn fatal(&self) -> LedgerFailure {
+        let mut failure = self.shared.failure.subscribe();
+        loop {
+            if let Some(failure) = failure.borrow_and_update().clone() {
+                return failure;
+            }
+            if failure.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The failure that ended the writing, if there was one.
+    #[must_use]
+    pub fn failure(&self) -> Option<LedgerFailure> {
+        self.shared.failure.borrow().clone()
+    }
+
+    /// What the writer did so far.
+    #[must_use]
+    pub fn stats(&self) -> LedgerStats {
+        let Counters { commits, appends, steps, refused } = &self.shared.counters;
+        LedgerStats {
+            commits: commits.load(Ordering::Relaxed),
+            appends: appends.load(Ordering::Relaxed),
+            steps: steps.load(Ordering::Relaxed),
+            refused: refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Writes what is queued, folds the log into the file and gives the lock back. Other clones get [`AppendError::Closed`] from then
+    /// on, and can still read.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Closed`] if another clone was first, [`AppendError::Fatal`] if the ledger has failed.
+    pub async fn close(self) -> Result<(), AppendError> {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.send(Request::Close(answer)).await.is_err() {
+            return Err(self.stopped());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    async fn write(&self, work: Work) -> Result<Written, AppendError> {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.send(Request::Write(Write { work, answer })).await.is_err() {
+            return Err(self.stopped());
+        }
+        answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    fn stopped(&self) -> AppendError {
+        self.failure().map_or(AppendError::Closed, AppendError::Fatal)
+    }
+}

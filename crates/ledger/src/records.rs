@@ -1,0 +1,193 @@
+//! What goes into the ledger and what comes out, free of how it is stored.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use cashgate_withdrawal::ids::{
+    AccountId, AtmId, DeviceId, HoldReference, InstitutionId, KeyId, Nonce, QrSessionId, WithdrawalId,
+};
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::time::{CalendarDay, Timestamp};
+
+/// A step's place among the steps of all withdrawals: 1, 2, 3 ... without a gap, in the order in which they became durable.
+/// `Sequence(0)` lies before the first step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sequence(pub u64);
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// One step of a withdrawal, to be made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRecord {
+    /// The withdrawal that takes the step.
+    pub withdrawal: WithdrawalId,
+    /// Its place within the withdrawal: 1 for the first (which creates the withdrawal), then one more each.
+    pub number: u32,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened, for people who read SQL: `hold_granted`.
+    pub kind: &'static str,
+    /// The step itself, opaque to the ledger. At most [`StepRecord::BODY_BYTES_MAX`].
+    pub body: Vec<u8>,
+    /// The withdrawal as it stands after this step.
+    pub row: WithdrawalRow,
+}
+
+impl StepRecord {
+    /// The longest body, in bytes. The messages that steps come from are bounded well below it.
+    pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+    /// The most steps that one append may hold. A withdrawal takes about ten in its whole life.
+    pub const PER_APPEND_MAX: usize = 64;
+}
+
+/// A withdrawal as it stands: what plain SQL shows of it. All but `state`, `open`, `dispensed` and `hold` is fixed by the first step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawalRow {
+    /// The name of its state.
+    pub state: Cow<'static, str>,
+    /// Whether anything may still happen to it. Once `false`, the withdrawal never changes again.
+    pub open: bool,
+    /// Whose customer draws.
+    pub institution: InstitutionId,
+    /// The account that pays.
+    pub account: AccountId,
+    /// The phone that approved.
+    pub device: DeviceId,
+    /// The machine that pays out.
+    pub atm: AtmId,
+    /// The QR session whose code was scanned.
+    pub qr_session: QrSessionId,
+    /// The nonce of that code. No two withdrawals have the same.
+    pub nonce: Nonce,
+    /// What was approved.
+    pub amount: Money,
+    /// What left the machine, once that is known; in the currency of `amount`.
+    pub dispensed: Option<Money>,
+    /// Core banking's reference of the hold, once granted.
+    pub hold: Option<HoldReference>,
+    /// The institution's calendar day of the approval, under which limits count it.
+    pub day: CalendarDay,
+    /// When the approval was accepted.
+    pub approved_at: Timestamp,
+    /// The policy version that let it pass.
+    pub policy_version: String,
+    /// The key that signed the QR token.
+    pub key_id: KeyId,
+}
+
+/// A withdrawal as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawalSummary {
+    /// Which one.
+    pub id: WithdrawalId,
+    /// How it stands after its last step.
+    pub row: WithdrawalRow,
+    /// The number of its last step, which is also how many it took.
+    pub last_step: u32,
+    /// When it took the last step.
+    pub changed_at: Timestamp,
+}
+
+/// A step as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredStep {
+    /// Its place among the steps of all withdrawals.
+    pub sequence: Sequence,
+    /// The withdrawal that took it.
+    pub withdrawal: WithdrawalId,
+    /// Whose customer that is.
+    pub institution: InstitutionId,
+    /// Its place within the withdrawal, from 1.
+    pub number: u32,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened, in a word.
+    pub kind: String,
+    /// The step itself, as it was appended.
+    pub body: Vec<u8>,
+}
+
+/// A part of the feed of steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepPage {
+    /// The steps, strictly ascending in sequence. May be empty although more follow, when a long run belongs to other institutions.
+    pub steps: Vec<StoredStep>,
+    /// All up to here has been looked at: the place to go on from. No step will ever appear at or before it.
+    pub through: Sequence,
+}
+
+/// Money that left a machine in a withdrawal that has ended: what limits count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// The withdrawal.
+    pub withdrawal: WithdrawalId,
+    /// Whose customer drew.
+    pub institution: InstitutionId,
+    /// The account that paid.
+    pub account: AccountId,
+    /// The phone that approved.
+    pub device: DeviceId,
+    /// The machine that paid out.
+    pub atm: AtmId,
+    /// What left, more than nothing.
+    pub dispensed: Money,
+    /// The institution's calendar day of the approval.
+    pub day: CalendarDay,
+    /// When the approval was accepted.
+    pub approved_at: Timestamp,
+}
+
+/// A phone, as its institution registered it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// The institution it belongs to.
+    pub institution: InstitutionId,
+    /// The phone, unique within the institution.
+    pub device: DeviceId,
+    /// The key that its approvals are verified with, in the gateway's own encoding; opaque to the ledger.
+    pub public_key: Vec<u8>,
+    /// Since when this key is bound to the phone.
+    pub registered_at: Timestamp,
+    /// When it was revoked; `None` while in force.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// How many withdrawals stand in one state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateCount {
+    /// The state's name.
+    pub state: String,
+    /// Whether withdrawals in it are open.
+    pub open: bool,
+    /// How many.
+    pub count: u64,
+}
+
+/// Which withdrawals to list. Empty conditions let all pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WithdrawalFilter {
+    /// Only this institution's.
+    pub institution: Option<InstitutionId>,
+    /// Only those at this ATM.
+    pub atm: Option<AtmId>,
+    /// Only those of this account. Accounts are named per institution: set `institution` as well.
+    pub account: Option<AccountId>,
+    /// Only those in the state of this name.
+    pub state: Option<String>,
+    /// Only open ones: reads the open ones alone, however long the history.
+    pub open_only: bool,
+}
+
+/// A page of withdrawals, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawalPage {
+    /// In descending order of id, which for version 7 ids is newest first.
+    pub withdrawals: Vec<WithdrawalSummary>,
+    /// Where the next page starts (pass it as `before`), or `None` at the end.
+    pub next: Option<WithdrawalId>,
+}

@@ -1,0 +1,112 @@
+//! The schema and its versions: forward only, each step in a transaction of its own.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::error::{LedgerOpenError, StorageError};
+
+/// `PRAGMA application_id` of every ledger: "CASH". Tells a ledger from any other SQLite file.
+pub(crate) const APPLICATION_ID: i64 = 0x4341_5348;
+
+/// Migration n brings a ledger from version n - 1 to n. Once released, a file never changes.
+pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_withdrawals.sql")];
+
+/// Refuses, without writing anything, a file that is not a ledger or comes from a later Cashgate. An empty file may become one.
+pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<(), LedgerOpenError> {
+    let not_a_ledger = |found: String| LedgerOpenError::NotALedger { path: path.to_path_buf(), found };
+    let read = |sql: &str| {
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => not_a_ledger("no SQLite database".to_owned()),
+            _ => storage(path, "reading its header", &error),
+        })
+    };
+    let application = read("PRAGMA application_id")?;
+    if application != APPLICATION_ID {
+        let objects = read("SELECT count(*) FROM sqlite_schema")?;
+        return if application == 0 && objects == 0 && read("PRAGMA user_version")? == 0 {
+            Ok(())
+        } else {
+            Err(not_a_ledger("an SQLite database of another program".to_owned()))
+        };
+    }
+    let found = read("PRAGMA user_version")?;
+    let known = version_of(MIGRATIONS);
+    if found > known { Err(LedgerOpenError::NewerSchema { path: path.to_path_buf(), found, known }) } else { Ok(()) }
+}
+
+/// Refuses a file that this program cannot read as it is.
+pub(crate) fn check_readable(connection: &Connection, path: &Path) -> Result<(), LedgerOpenError> {
+    check_identity(connection, path)?;
+    let known = version_of(MIGRATIONS);
+    match connection.query_row("PRAGMA user_version", [], |row| row.get(0)) {
+        Ok(found) if found == known => Ok(()),
+        Ok(found) => Err(LedgerOpenError::OlderSchema { path: path.to_path_buf(), found, known }),
+        Err(error) => Err(storage(path, "reading its schema version", &error)),
+    }
+}
+
+/// Runs those of `migrations` that the ledger has not seen.
+pub(crate) fn migrate(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<(), LedgerOpenError> {
+    let version: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(|error| storage(path, "reading its schema version", &error))?;
+    for (sql, reached) in migrations.iter().zip(1_i64..).filter(|(_, reached)| *reached > version) {
+        run(connection, sql, reached).map_err(|error| LedgerOpenError::Migration {
+            path: path.to_path_buf(),
+            version: reached,
+            source: StorageError::new(&error),
+        })?;
+        tracing::info!(path = %path.display(), version = reached, "ledger schema migrated");
+    }
+    Ok(())
+}
+
+fn run(connection: &Connection, sql: &str, reached: i64) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(sql)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", reached)?;
+    transaction.commit()
+}
+
+fn version_of(migrations: &[&str]) -> i64 {
+    i64::try_from(migrations.len()).unwrap_or(i64::MAX)
+}
+
+fn storage(path: &Path, doing: &'static str, error: &rusqlite::Error) -> LedgerOpenError {
+    LedgerOpenError::Storage { path: path.to_path_buf(), doing, source: StorageError::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(connection: &Connection) -> i64 {
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn each_migration_runs_once_and_in_order() {
+        let connection = Connection::open_in_memory().unwrap();
+        let path = Path::new("test");
+        migrate(&connection, path, &["CREATE TABLE a (x)"]).unwrap();
+        assert_eq!(version(&connection), 1);
+        // Would fail on its own table if the first ran again.
+        let two = ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"];
+        migrate(&connection, path, &two).unwrap();
+        migrate(&connection, path, &two).unwrap();
+        assert_eq!(version(&connection), 2);
+        connection.execute("INSERT INTO a (x, y) VALUES (1, 2)", []).unwrap();
+    }
+
+    #[test]
+    fn a_failed_migration_leaves_the_version_before_it() {
+        let connection = Connection::open_in_memory().unwrap();
+        let broken = ["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"];
+        let error = migrate(&connection, Path::new("test"), &broken).unwrap_err();
+        assert!(matches!(error, LedgerOpenError::Migration { version: 2, .. }), "{error}");
+        assert_eq!(version(&connection), 1);
+        assert!(connection.prepare("SELECT * FROM b").is_err(), "half a migration stayed");
+    }
+}

@@ -1,0 +1,13 @@
+//! The ledger on real files: one process and several, killed ones and full disks included.
+
+// The functions that tests share are tests too, which clippy cannot see.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::cast_possible_truncation)]
+
+mod appending;
+mod durability;
+mod failure;
+mod opening;
+mod plain_sql;
+mod reading;
+mod sample;
