@@ -1,1 +1,23 @@
-//! Sockets, clock, configuration and telemetry around the lanes; the cashgate binary
+//! Sockets, clock, configuration and telemetry around the lanes.
+//!
+//! This crate knows the outside: it accepts connections, reads identities from certificates, calls core banking, asks the HSM and
+//! writes the ledger. It must never decide what a withdrawal may do next (`withdrawal` does) nor count money (`limits` does). One rule
+//! governs every lane's task: append the records, wait until they are durable, only then carry out the actions.
+
+pub mod admission;
+pub mod certificates;
+pub mod clock;
+pub mod config;
+pub mod core_banking;
+pub mod devices;
+mod http;
+pub mod identity;
+pub mod init;
+pub mod inspect;
+pub mod lanes;
+pub mod listener;
+pub mod metrics;
+pub mod minting;
+pub mod serve;
+pub mod services;
+pub mod watchers;

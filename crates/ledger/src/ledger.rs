@@ -69,6 +69,12 @@ pub struct Ledger {
     shared: Arc<Shared>,
 }
 
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
 impl Ledger {
     /// Opens the ledger at `path`, and creates it if there is none: takes the lock that makes this process its only writer, brings
     /// the schema up to date, and syncs what a crashed process may have left unsynced, before anyone reads it. Blocking.

@@ -1,0 +1,46 @@
+//! The one place that reads the clock and the operating system's randomness.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
+use cashgate_withdrawal::time::Timestamp;
+
+/// The present moment.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "this is the module that may")]
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp::from_unix_ms(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The moment at which tokio's clock shows what [`now`] will show at `at`.
+#[must_use]
+pub fn deadline(at: Timestamp) -> tokio::time::Instant {
+    tokio::time::Instant::now() + at.since(now())
+}
+
+/// A fresh id, in the order of time (UUID version 7, RFC 9562).
+#[must_use]
+pub fn fresh_withdrawal() -> WithdrawalId {
+    WithdrawalId::from_bytes(uuid_v7())
+}
+
+/// A fresh id, in the order of time.
+#[must_use]
+pub fn fresh_qr_session() -> QrSessionId {
+    QrSessionId::from_bytes(uuid_v7())
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the module that may")]
+fn uuid_v7() -> [u8; 16] {
+    uuid::Uuid::now_v7().into_bytes()
+}
+
+/// Random bits, or nothing if the operating system has none to give.
+#[must_use]
+pub fn random_u32() -> Option<u32> {
+    let mut bytes = [0; 4];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(u32::from_be_bytes(bytes))
+}

@@ -1,0 +1,288 @@
+//! The configuration: one TOML file, then `CASHGATE_` environment variables, parsed once into validated values.
+
+mod reader;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cashgate_limits::{Burst, LimitFigures};
+use cashgate_withdrawal::ids::{InstitutionId, NetworkId};
+use cashgate_withdrawal::lane::LaneSettings;
+use cashgate_withdrawal::money::{Currency, Money};
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use figment::value::Dict;
+use reader::Reader;
+
+/// Everything that a gateway is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The SPIFFE trust domain of every certificate.
+    pub trust_domain: String,
+    /// The ATM network, named in every QR token.
+    pub network: NetworkId,
+    /// The port that ATMs connect to.
+    pub listen_atm: SocketAddr,
+    /// The port for app back ends, core banking's event consumers and operators.
+    pub listen_api: SocketAddr,
+    /// The HTTP port: metrics, probes, public keys.
+    pub listen_http: SocketAddr,
+    /// The gateway's certificate chain, PEM.
+    pub tls_certificate: PathBuf,
+    /// Its private key, PEM.
+    pub tls_key: PathBuf,
+    /// The authority that every peer's certificate comes from, PEM.
+    pub tls_ca: PathBuf,
+    /// The HSM.
+    pub hsm: HsmSection,
+    /// The ledger file.
+    pub ledger: PathBuf,
+    /// The folder of policies, or none for those that are built in.
+    pub policies: Option<PathBuf>,
+    /// How long a QR token is valid.
+    pub qr_lifetime: Duration,
+    /// How long lanes wait for what.
+    pub lanes: LaneSettings,
+    /// How long a stopping gateway waits for customers who are being served.
+    pub drain: Duration,
+    /// The institutions, at least one.
+    pub institutions: Vec<Institution>,
+}
+
+/// What the configuration says of the HSM.
+#[derive(Clone, Debug)]
+pub struct HsmSection {
+    /// The PKCS#11 module.
+    pub module: PathBuf,
+    /// The HSM token's label.
+    pub token_label: String,
+    /// The file that holds the PIN.
+    pub pin_file: PathBuf,
+    /// The label of the key that signs QR tokens.
+    pub signing_key_label: String,
+    /// How many HSM sessions.
+    pub workers: usize,
+    /// How many calls may wait.
+    pub queue: usize,
+    /// How long a call may take, waiting included.
+    pub call_deadline: Duration,
+    /// Environment variables that the module reads, such as `SOFTHSM2_CONF`.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A bank whose customers withdraw.
+#[derive(Clone, Debug)]
+pub struct Institution {
+    /// Its id, as its certificates carry it.
+    pub id: InstitutionId,
+    /// The currency of its accounts.
+    pub currency: Currency,
+    /// Where its calendar days begin and end.
+    pub time_zone: jiff::tz::TimeZone,
+    /// The limits of an account.
+    pub limits: LimitFigures,
+    /// Where its core banking is.
+    pub core_banking: CoreBanking,
+}
+
+/// Where a core banking system is.
+#[derive(Clone, Debug)]
+pub struct CoreBanking {
+    /// `https://host:port`.
+    pub endpoint: String,
+    /// The name that its certificate must have.
+    pub server_name: String,
+    /// How long one call may take.
+    pub call_timeout: Duration,
+}
+
+/// Why a configuration was not accepted: every reason there is.
+#[derive(Debug)]
+pub struct ConfigError {
+    file: PathBuf,
+    problems: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration {} is not valid:", self.file.display())?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and checks a file; values in `CASHGATE_` variables win (`CASHGATE_LISTEN__ATM` for `listen.atm`).
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let refused = |problems| ConfigError { file: file.to_owned(), problems };
+        if !file.is_file() {
+            return Err(refused(vec!["there is no such file; `cashgate init DIR` makes one to begin with".to_owned()]));
+        }
+        let table: Dict = Figment::new()
+            .merge(Toml::file_exact(file))
+            .merge(Env::prefixed("CASHGATE_").split("__"))
+            .extract()
+            .map_err(|error| refused(error.into_iter().map(|one| one.to_string()).collect()))?;
+        let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let reader = Reader::new(table, folder.parent().unwrap_or(Path::new(".")));
+        let config = Self::read(&reader);
+        reader.close();
+        let problems = reader.errors();
+        config.filter(|_| problems.is_empty()).ok_or_else(|| refused(problems))
+    }
+
+    fn read(root: &Reader) -> Option<Self> {
+        let listen = root.table("listen");
+        let (listen_atm, listen_api, listen_http) = (listen.parsed("atm"), listen.parsed("api"), listen.parsed("http"));
+        listen.close();
+        let tls = root.table("tls");
+        let (tls_certificate, tls_key, tls_ca) = (tls.file("certificate"), tls.file("key"), tls.file("ca"));
+        tls.close();
+        let ledger_table = root.table("ledger");
+        let ledger = ledger_table.file("path");
+        ledger_table.close();
+        let policies = if root.has("policy") {
+            let policy = root.table("policy");
+            let folder = policy.file("folder");
+            policy.close();
+            folder
+        } else {
+            None
+        };
+        let (trust_domain, network) = (root.text("trust_domain"), root.parsed("network"));
+        let (hsm, timing, institutions) = (read_hsm(root), read_timing(root), read_institutions(root));
+        let (qr_lifetime, drain, lanes) = timing?;
+        Some(Self {
+            trust_domain: trust_domain?,
+            network: network?,
+            listen_atm: listen_atm?,
+            listen_api: listen_api?,
+            listen_http: listen_http?,
+            tls_certificate: tls_certificate?,
+            tls_key: tls_key?,
+            tls_ca: tls_ca?,
+            hsm: hsm?,
+            ledger: ledger?,
+            policies,
+            qr_lifetime,
+            lanes,
+            drain,
+            institutions: institutions?,
+        })
+    }
+}
+
+fn read_hsm(root: &Reader) -> Option<HsmSection> {
+    let hsm = root.table("hsm");
+    let small = |key, default, range| hsm.number(key, Some(default), range).and_then(|n| usize::try_from(n).ok());
+    let section = (
+        hsm.file("module"),
+        hsm.text("token_label"),
+        hsm.file("pin_file"),
+        hsm.text("signing_key_label"),
+        small("workers", 4, 1..=64),
+        small("queue", 1_024, 1..=65_536),
+        hsm.milliseconds("call_deadline_ms", Duration::from_secs(2), 10..=60_000),
+        hsm.texts("environment"),
+    );
+    hsm.close();
+    let (module, token_label, pin_file, signing_key_label, workers, queue, call_deadline, environment) = section;
+    Some(HsmSection {
+        module: module?,
+        token_label: token_label?,
+        pin_file: pin_file?,
+        signing_key_label: signing_key_label?,
+        workers: workers?,
+        queue: queue?,
+        call_deadline: call_deadline?,
+        environment,
+    })
+}
+
+fn read_timing(root: &Reader) -> Option<(Duration, Duration, LaneSettings)> {
+    let timing = root.table("timing");
+    let usual = LaneSettings::default();
+    let seconds = |key, default, range| timing.seconds(key, default, range);
+    let qr_lifetime = seconds("qr_lifetime_s", Duration::from_secs(30), 5..=300);
+    let drain = seconds("drain_s", Duration::from_secs(60), 0..=600);
+    let values = (
+        seconds("qr_session_s", usual.qr_session_lifetime, 10..=600),
+        seconds("approve_within_s", usual.approve_within, 10..=600),
+        seconds("hold_timeout_s", usual.hold_timeout, 1..=60),
+        seconds("held_timeout_s", usual.held_timeout, 1..=300),
+        seconds("code_timeout_s", usual.code_timeout, 5..=300),
+        seconds("dispense_within_s", usual.dispense_within, 1..=120),
+        seconds("outcome_deadline_s", usual.outcome_deadline, 1..=86_400),
+        timing.milliseconds("retry_first_ms", usual.retry_first, 10..=60_000),
+        seconds("retry_max_s", usual.retry_max, 1..=3_600),
+    );
+    timing.close();
+    let qr_lifetime = qr_lifetime?;
+    let lanes = LaneSettings {
+        qr_refresh_before_expiry: qr_lifetime / 3,
+        qr_session_lifetime: values.0?,
+        approve_within: values.1?,
+        hold_timeout: values.2?,
+        held_timeout: values.3?,
+        code_timeout: values.4?,
+        dispense_within: values.5?,
+        outcome_deadline: values.6?,
+        retry_first: values.7?,
+        retry_max: values.8?,
+    };
+    Some((qr_lifetime, drain?, lanes))
+}
+
+fn read_institutions(root: &Reader) -> Option<Vec<Institution>> {
+    let tables = root.tables("institution");
+    let read: Vec<Option<Institution>> = tables.iter().map(read_institution).collect();
+    if read.is_empty() {
+        root.error("institution", "at least one [[institution]] is needed");
+    }
+    let institutions = read.into_iter().collect::<Option<Vec<Institution>>>()?;
+    for (index, one) in institutions.iter().enumerate() {
+        if institutions.iter().take(index).any(|earlier| earlier.id == one.id) {
+            root.error(&format!("institution[{index}].id"), format!("{} is there twice", one.id));
+        }
+    }
+    Some(institutions)
+}
+
+fn read_institution(table: &Reader) -> Option<Institution> {
+    let id = table.parsed("id");
+    let currency = table.parsed::<Currency>("currency");
+    let time_zone = table.text("time_zone").and_then(|name| {
+        jiff::tz::TimeZone::get(&name)
+            .map_err(|_| table.error("time_zone", format!("{name:?} is not an IANA time zone such as \"Asia/Tokyo\"")))
+            .ok()
+    });
+    let limits = read_limits(table, currency);
+    let core = table.table("core_banking");
+    let (endpoint, server_name) = (core.text("endpoint"), core.text("server_name"));
+    if endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("https://")) {
+        core.error("endpoint", "must begin with https://");
+    }
+    let call_timeout = core.milliseconds("call_timeout_ms", Duration::from_secs(5), 100..=60_000);
+    core.close();
+    table.close();
+    let core_banking = CoreBanking { endpoint: endpoint?, server_name: server_name?, call_timeout: call_timeout? };
+    Some(Institution { id: id?, currency: currency?, time_zone: time_zone?, limits: limits?, core_banking })
+}
+
+fn read_limits(institution: &Reader, currency: Option<Currency>) -> Option<LimitFigures> {
+    let table = institution.table("limits");
+    let amount = |key, default| table.number(key, Some(default), 1..=Money::MINOR_UNITS_MAX);
+    let (per_withdrawal, per_day) = (amount("per_withdrawal", 200_000), amount("per_day", 500_000));
+    let per_day_count = table.number("withdrawals_per_day", Some(10), 1..=1_000);
+    let at_once = table.number("burst", Some(3), 1..=1_000);
+    let every = table.seconds("burst_every_s", Duration::from_secs(60), 0..=86_400);
+    table.close();
+    let money = |minor_units| Money::from_minor_units(minor_units, currency?).ok();
+    let burst = Burst { withdrawals: NonZeroU32::new(u32::try_from(at_once?).ok()?)?, every: every? };
+    let count = u32::try_from(per_day_count?).ok()?;
+    LimitFigures::new(money(per_withdrawal?)?, money(per_day?)?, count, burst).ok()
+}

@@ -1,0 +1,155 @@
+//! Reads a configuration value by value, collects every error with the path of its key, and knows which keys nobody asked for.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::str::FromStr;
+use std::time::Duration;
+
+use figment::value::{Dict, Value};
+
+/// A table of the configuration and where it lies.
+pub(super) struct Reader {
+    table: Dict,
+    path: String,
+    folder: PathBuf,
+    asked: RefCell<BTreeSet<String>>,
+    errors: Rc<RefCell<Vec<String>>>,
+}
+
+impl Reader {
+    /// The whole configuration; relative file names start at `folder`.
+    pub(super) fn new(table: Dict, folder: &Path) -> Self {
+        Self { table, path: String::new(), folder: folder.to_owned(), asked: RefCell::default(), errors: Rc::default() }
+    }
+
+    /// Every error found, over all tables, once every reader has been closed.
+    pub(super) fn errors(&self) -> Vec<String> {
+        self.errors.borrow().clone()
+    }
+
+    pub(super) fn error(&self, key: &str, what: impl std::fmt::Display) {
+        self.errors.borrow_mut().push(format!("{}{key}: {what}", self.path));
+    }
+
+    /// Whether a key is there at all.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A table inside; a missing one reads as empty, so that its own keys are reported.
+    pub(super) fn table(&self, key: &str) -> Self {
+        let table = match self.ask(key) {
+            None => Dict::new(),
+            Some(Value::Dict(_, table)) => table,
+            Some(_) => {
+                self.error(key, "must be a table");
+                Dict::new()
+            }
+        };
+        self.inner(table, format!("{}{key}.", self.path))
+    }
+
+    /// The tables of an array of tables.
+    pub(super) fn tables(&self, key: &str) -> Vec<Self> {
+        let items = match self.ask(key) {
+            None => Vec::new(),
+            Some(Value::Array(_, items)) => items,
+            Some(_) => {
+                self.error(key, "must be an array of tables");
+                Vec::new()
+            }
+        };
+        let mut tables = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            match item {
+                Value::Dict(_, table) => tables.push(self.inner(table, format!("{}{key}[{index}].", self.path))),
+                _ => self.error(&format!("{key}[{index}]"), "must be a table"),
+            }
+        }
+        tables
+    }
+
+    /// All of a table of texts, such as environment variables.
+    pub(super) fn texts(&self, key: &str) -> Vec<(String, String)> {
+        let table = self.table(key);
+        let keys: Vec<String> = table.table.keys().cloned().collect();
+        let texts = keys.into_iter().filter_map(|name| table.text(&name).map(|text| (name, text))).collect();
+        table.close();
+        texts
+    }
+
+    /// A text that must be there.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        match self.ask(key) {
+            Some(Value::String(_, text)) if !text.is_empty() => Some(text),
+            Some(Value::String(..)) => self.none(key, "must not be empty"),
+            Some(_) => self.none(key, "must be a text in quotation marks"),
+            None => self.none(key, "is missing"),
+        }
+    }
+
+    /// A text that must be there and be read as something.
+    pub(super) fn parsed<T: FromStr>(&self, key: &str) -> Option<T>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let text = self.text(key)?;
+        text.parse().map_err(|error: T::Err| self.error(key, format!("{text:?}: {error}"))).ok()
+    }
+
+    /// A file name that must be there; a relative one starts at the configuration's folder.
+    pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(|text| self.folder.join(text))
+    }
+
+    /// A whole number within a range; `default` if it is missing and there is one.
+    pub(super) fn number(&self, key: &str, default: Option<u64>, range: RangeInclusive<u64>) -> Option<u64> {
+        let value = match self.ask(key) {
+            None if default.is_some() => return default,
+            None => return self.none(key, "is missing"),
+            Some(value) => value.to_u128().and_then(|number| u64::try_from(number).ok()),
+        };
+        let within = value.filter(|number| range.contains(number));
+        if within.is_none() {
+            self.error(key, format!("must be a whole number from {} to {}", range.start(), range.end()));
+        }
+        within
+    }
+
+    /// A duration in whole seconds, `default` if it is missing.
+    pub(super) fn seconds(&self, key: &str, default: Duration, range: RangeInclusive<u64>) -> Option<Duration> {
+        self.number(key, Some(default.as_secs()), range).map(Duration::from_secs)
+    }
+
+    /// A duration in whole milliseconds, `default` if it is missing.
+    pub(super) fn milliseconds(&self, key: &str, default: Duration, range: RangeInclusive<u64>) -> Option<Duration> {
+        let default = u64::try_from(default.as_millis()).ok();
+        self.number(key, default, range).map(Duration::from_millis)
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn close(&self) {
+        let asked = self.asked.borrow();
+        for key in self.table.keys().filter(|key| !asked.contains(*key)) {
+            self.error(key, "is not a key of this configuration");
+        }
+    }
+
+    fn inner(&self, table: Dict, path: String) -> Self {
+        let (folder, errors) = (self.folder.clone(), Rc::clone(&self.errors));
+        Self { table, path, folder, asked: RefCell::default(), errors }
+    }
+
+    fn ask(&self, key: &str) -> Option<Value> {
+        self.asked.borrow_mut().insert(key.to_owned());
+        self.table.get(key).cloned()
+    }
+
+    fn none<T>(&self, key: &str, what: &str) -> Option<T> {
+        self.error(key, what);
+        None
+    }
+}

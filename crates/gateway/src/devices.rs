@@ -1,0 +1,123 @@
+//! The phones that institutions have registered: in memory for every approval, in the ledger for ever.
+
+use std::collections::HashMap;
+use std::sync::RwLock;
+
+use cashgate_ledger::{DeviceRow, Ledger};
+use cashgate_qr::approval::DeviceKey;
+use cashgate_wire::customer::RegisterDevice;
+use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
+use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::time::Timestamp;
+
+/// A phone that may approve.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// What its approvals are verified with.
+    pub key: DeviceKey,
+    /// Since when it is bound: the later of what its institution says and when the gateway first saw it.
+    pub bound_at: Timestamp,
+    revoked: bool,
+}
+
+/// All known phones.
+#[derive(Debug)]
+pub struct Devices {
+    ledger: Ledger,
+    known: RwLock<HashMap<(InstitutionId, DeviceId), Device>>,
+    /// Registrations and revocations one after the other, so that memory and ledger agree on their order.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// A failure that is not the caller's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DevicesFailure(String);
+
+impl Devices {
+    /// The phones in the ledger. Blocking.
+    pub fn load(ledger: Ledger) -> Result<Self, DevicesFailure> {
+        let rows = ledger.reader().devices().map_err(|error| DevicesFailure(error.to_string()))?;
+        let mut known = HashMap::new();
+        for row in rows {
+            let key = DeviceKey::from_spki_der(&row.public_key).map_err(|error| {
+                DevicesFailure(format!("the ledger's key of device {} is damaged: {error}", row.device))
+            })?;
+            let device = Device { key, bound_at: row.registered_at, revoked: row.revoked_at.is_some() };
+            known.insert((row.institution, row.device), device);
+        }
+        Ok(Self { ledger, known: RwLock::new(known), changing: tokio::sync::Mutex::default() })
+    }
+
+    /// A phone that may approve now. Why one may not is for the operator.
+    pub fn approving(&self, institution: &InstitutionId, device: &DeviceId) -> Result<Device, Refusal> {
+        match self.find(institution, device) {
+            None => Err(Refusal::NotAllowed { factor: "device_unknown" }),
+            Some(known) if known.revoked => Err(Refusal::NotAllowed { factor: "device_revoked" }),
+            Some(known) => Ok(known),
+        }
+    }
+
+    /// Makes a phone known, durably, before it answers.
+    pub async fn register(
+        &self,
+        institution: InstitutionId,
+        request: RegisterDevice,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, DevicesFailure> {
+        let key = match DeviceKey::from_spki_der(&request.public_key) {
+            Ok(key) => key,
+            Err(error) => {
+                return Ok(Err(Refusal::FieldInvalid { field: "public_key", detail: error.to_string() }));
+            }
+        };
+        if request.bound_at > now {
+            let detail = "lies in the future of the gateway's clock".to_owned();
+            return Ok(Err(Refusal::FieldInvalid { field: "bound_at_unix_ms", detail }));
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        if let Some(known) = self.find(&institution, &request.device) {
+            return Ok(match known {
+                known if known.revoked => Err(Refusal::DeviceRevoked),
+                known if known.key.to_spki_der() == key.to_spki_der() => Ok(()),
+                _ => Err(Refusal::DeviceExists),
+            });
+        }
+        let row = DeviceRow {
+            institution: institution.clone(),
+            device: request.device.clone(),
+            public_key: key.to_spki_der().to_vec(),
+            registered_at: now,
+            revoked_at: None,
+        };
+        self.ledger.put_device(row).await.map_err(|error| DevicesFailure(error.to_string()))?;
+        self.remember(institution, request.device, Device { key, bound_at: now, revoked: false });
+        Ok(Ok(()))
+    }
+
+    /// Ends a phone's right to approve: at once in memory, and durably before it answers.
+    pub async fn revoke(
+        &self,
+        institution: InstitutionId,
+        device: DeviceId,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, DevicesFailure> {
+        let _one_at_a_time = self.changing.lock().await;
+        let Some(mut known) = self.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
+        known.revoked = true;
+        self.remember(institution.clone(), device.clone(), known);
+        let revoked = self.ledger.revoke_device(institution, device, now).await;
+        revoked.map_err(|error| DevicesFailure(error.to_string()))?;
+        Ok(Ok(()))
+    }
+
+    fn find(&self, institution: &InstitutionId, device: &DeviceId) -> Option<Device> {
+        let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.get(&(institution.clone(), device.clone())).cloned()
+    }
+
+    fn remember(&self, institution: InstitutionId, device: DeviceId, as_known: Device) {
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.insert((institution, device), as_known);
+    }
+}

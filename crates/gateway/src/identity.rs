@@ -1,0 +1,97 @@
+//! Who a peer is: the SPIFFE URI in its client certificate, and nothing else.
+
+use std::sync::Arc;
+
+use cashgate_withdrawal::ids::{AtmId, InstitutionId, OperatorName};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// A peer, as its certificate names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// `spiffe://<trust domain>/atm/<id>`
+    Atm(AtmId),
+    /// `spiffe://<trust domain>/institution/<id>`: the app back end.
+    Institution(InstitutionId),
+    /// `spiffe://<trust domain>/corebank/<institution id>`
+    CoreBanking(InstitutionId),
+    /// `spiffe://<trust domain>/operator/<name>`
+    Operator(OperatorName),
+}
+
+/// Why a certificate names nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// Not X.509.
+    #[error("the certificate cannot be read")]
+    Unreadable,
+    /// No URI, or several: a SPIFFE certificate has exactly one (X.509-SVID section 2).
+    #[error("the certificate has {0} URI names instead of one")]
+    UriCount(usize),
+    /// Another trust domain or path.
+    #[error("the certificate's URI is not spiffe://{trust_domain}/(atm|institution|corebank|operator)/<id>")]
+    Foreign {
+        /// The domain that was expected.
+        trust_domain: Arc<str>,
+    },
+}
+
+impl Identity {
+    /// Reads a certificate in DER whose chain has been verified already.
+    pub fn from_certificate(der: &[u8], trust_domain: &Arc<str>) -> Result<Self, IdentityError> {
+        let (_, certificate) = X509Certificate::from_der(der).map_err(|_| IdentityError::Unreadable)?;
+        let names = certificate.subject_alternative_name().map_err(|_| IdentityError::Unreadable)?;
+        let uris: Vec<&str> = names
+            .iter()
+            .flat_map(|extension| &extension.value.general_names)
+            .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
+            .collect();
+        match uris.as_slice() {
+            [uri] => Self::from_uri(uri, trust_domain),
+            others => Err(IdentityError::UriCount(others.len())),
+        }
+    }
+
+    /// Reads a SPIFFE id.
+    pub fn from_uri(uri: &str, trust_domain: &Arc<str>) -> Result<Self, IdentityError> {
+        let foreign = || IdentityError::Foreign { trust_domain: Arc::clone(trust_domain) };
+        let path = uri
+            .strip_prefix("spiffe://")
+            .and_then(|rest| rest.strip_prefix(&**trust_domain))
+            .and_then(|rest| rest.strip_prefix('/'))
+            .ok_or_else(foreign)?;
+        let (role, id) = path.split_once('/').ok_or_else(foreign)?;
+        match role {
+            "atm" => id.parse().map(Self::Atm).map_err(|_| foreign()),
+            "institution" => id.parse().map(Self::Institution).map_err(|_| foreign()),
+            "corebank" => id.parse().map(Self::CoreBanking).map_err(|_| foreign()),
+            "operator" => id.parse().map(Self::Operator).map_err(|_| foreign()),
+            _ => Err(foreign()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_four_roles_of_our_trust_domain() {
+        let domain: Arc<str> = "cashgate.test".into();
+        let read = |uri| Identity::from_uri(uri, &domain);
+        assert_eq!(read("spiffe://cashgate.test/atm/A1"), Ok(Identity::Atm("A1".parse().unwrap())));
+        assert_eq!(read("spiffe://cashgate.test/operator/mori"), Ok(Identity::Operator("mori".parse().unwrap())));
+        for foreign in [
+            "spiffe://cashgate.test.evil/atm/A1",
+            "spiffe://evil/atm/A1",
+            "https://cashgate.test/atm/A1",
+            "spiffe://cashgate.test/atm/",
+            "spiffe://cashgate.test/atm/A1/extra",
+            "spiffe://cashgate.test/atm",
+            "spiffe://cashgate.test/gateway/A1",
+            "spiffe://cashgate.testatm/A1",
+        ] {
+            assert!(matches!(read(foreign), Err(IdentityError::Foreign { .. })), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Runs one lane: feeds it, makes its records durable, and only then carries out its actions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cashgate_ledger::{StepRecord, WithdrawalRow};
+use cashgate_wire::customer::PinBlock;
+use cashgate_wire::{atm as wire_atm, journal, status};
+use cashgate_withdrawal::dispense::OutcomeReport;
+use cashgate_withdrawal::ids::WithdrawalId;
+use cashgate_withdrawal::lane::{Action, Answer, Input, Lane, LinkId, Record, RequestId, ToAtm, Turn};
+use cashgate_withdrawal::refusal::Refusal;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{INBOX_LENGTH_MAX, LaneHandle, Order, Outbox, Surroundings};
+use crate::admission::LaneDesk;
+use crate::clock;
+
+/// ATMs that are sent away come back spread over this time.
+const RECONNECT_SPREAD_MS: u64 = 5_000;
+
+pub(super) struct Driver {
+    lane: Lane,
+    desk: LaneDesk,
+    surroundings: Arc<Surroundings>,
+    inbox: mpsc::Receiver<Order>,
+    /// For the outcomes of actions that run beside the lane.
+    own_inbox: mpsc::Sender<Order>,
+    outbox: Option<(LinkId, Outbox)>,
+    waiting: HashMap<RequestId, oneshot::Sender<Result<Answer, Refusal>>>,
+    next_request: u64,
+    /// The PIN block of the approval that is being applied, until its hold request leaves. It is never kept longer.
+    pin_block: Option<PinBlock>,
+    serving: watch::Sender<usize>,
+    was_serving: bool,
+    draining: bool,
+}
+
+impl Driver {
+    /// Starts a lane without a past.
+    pub(super) fn start(
+        lane: Lane,
+        desk: LaneDesk,
+        surroundings: Arc<Surroundings>,
+        serving: watch::Sender<usize>,
+    ) -> LaneHandle {
+        Self::start_with(lane, desk, Turn::default(), surroundings, serving)
+    }
+
+    /// Starts a lane with the turn that its recovery asks for.
+    pub(super) fn start_with(
+        lane: Lane,
+        desk: LaneDesk,
+        first: Turn,
+        surroundings: Arc<Surroundings>,
+        serving: watch::Sender<usize>,
+    ) -> LaneHandle {
+        let (own_inbox, inbox) = mpsc::channel(INBOX_LENGTH_MAX);
+        let handle = LaneHandle { inbox: own_inbox.clone() };
+        let driver = Self {
+            lane,
+            desk,
+            surroundings,
+            inbox,
+            own_inbox,
+            outbox: None,
+            waiting: HashMap::new(),
+            next_request: 1,
+            pin_block: None,
+            serving,
+            was_serving: false,
+            draining: false,
+        };
+        tokio::spawn(driver.run(first));
+        handle
+    }
+
+    async fn run(mut self, first: Turn) {
+        self.complete(first).await;
+        loop {
+            let order = match self.lane.next_deadline().map(clock::deadline) {
+                None => self.inbox.recv().await,
+                Some(deadline) => tokio::select! {
+                    order = self.inbox.recv() => order,
+                    () = tokio::time::sleep_until(deadline) => Some(Order::Input(Input::TimePassed)),
+                },
+            };
+            let Some(order) = order else { return };
+            self.obey(order).await;
+            self.count_serving();
+            if self.draining && !self.lane.is_serving() {
+                self.send_away();
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Connected { facts, unresolved, link, outbox } => {
+                let replaced = self.outbox.replace((link, outbox));
+                match replaced {
+                    // Its own end will be heard later, under an old number, and change nothing.
+                    Some((_, old)) => drop(old.try_send(Err(status::replaced()))),
+                    None => self.surroundings.metrics.connected_atms(1),
+                }
+                self.apply(Input::AtmConnected { link, facts, unresolved }).await;
+            }
+            Order::Input(input) => {
+                if let Input::AtmDisconnected { link } = input {
+                    self.drop_link(link);
+                }
+                self.apply(input).await;
+            }
+            Order::Request { input, pin_block, reply } => {
+                let request = RequestId(self.next_request);
+                self.next_request += 1;
+                self.waiting.insert(request, reply);
+                self.pin_block = pin_block;
+                self.apply(input(request)).await;
+                self.pin_block = None;
+            }
+            Order::View(reply) => drop(reply.send(self.lane.view())),
+            Order::Drain => self.draining = true,
+        }
+    }
+
+    async fn apply(&mut self, input: Input) {
+        let turn = self.lane.apply(input, clock::now(), &mut self.desk);
+        self.complete(turn).await;
+    }
+
+    /// The one rule: records durable, then actions.
+    async fn complete(&mut self, turn: Turn) {
+        if !turn.records.is_empty() {
+            let steps = turn.records.iter().map(step_record).collect();
+            if let Err(error) = self.surroundings.ledger.append(steps).await {
+                // What this lane believes is not what the ledger holds. Nothing may be built on it: the process stops, and the next
+                // one begins from what is on disk.
+                tracing::error!(atm = %self.lane.atm(), %error, "a step could not be made durable: the gateway stops");
+                self.surroundings.halted.send_replace(Some(error.to_string()));
+                std::future::pending::<()>().await;
+            }
+            for record in turn.records {
+                let before = self.surroundings.watchers.state_name(record.after.terms.withdrawal);
+                self.surroundings.metrics.stepped(&record, before);
+                log_step(&record);
+                self.surroundings.watchers.changed(record.after);
+            }
+        }
+        for action in turn.actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let (surroundings, inbox) = (Arc::clone(&self.surroundings), self.own_inbox.clone());
+        match action {
+            Action::Tell(message) => self.tell(message),
+            Action::CloseLink(link) => {
+                tracing::info!(atm = %self.lane.atm(), ?link, "another connection of the ATM took over")
+            }
+            Action::Answer { request, answer } => {
+                if let Some(reply) = self.waiting.remove(&request) {
+                    // A caller that went away does not matter: what was done is done.
+                    let _ = reply.send(answer);
+                }
+            }
+            Action::EndReservation { withdrawal, dispensed } => self.desk.end_reservation(withdrawal, dispensed),
+            Action::Mint { qr_session, amount } => {
+                let atm = self.lane.atm().clone();
+                tokio::spawn(async move {
+                    let input = match surroundings.mint.mint(&atm, qr_session, amount, clock::now()).await {
+                        Ok(code) => Input::CodeMinted(code),
+                        Err(error) => {
+                            tracing::warn!(%atm, %error, "no QR token could be made");
+                            Input::MintFailed { qr_session }
+                        }
+                    };
+                    let _ = inbox.send(Order::Input(input)).await;
+                });
+            }
+            Action::PlaceHold(terms) => {
+                let pin_block = self.pin_block.take();
+                tokio::spawn(async move {
+                    let answer = surroundings.core_banks.place_hold(&terms, pin_block).await;
+                    let input = Input::HoldAnswered { withdrawal: terms.withdrawal, answer };
+                    let _ = inbox.send(Order::Input(input)).await;
+                });
+            }
+            Action::Settle { terms, hold, settlement } => {
+                tokio::spawn(async move {
+                    let answer = surroundings.core_banks.settle(&terms, hold.as_ref(), settlement).await;
+                    let input = Input::SettlementAnswered { withdrawal: terms.withdrawal, settlement, answer };
+                    let _ = inbox.send(Order::Input(input)).await;
+                });
+            }
+            Action::Recall { withdrawal, report } => self.recall(withdrawal, report),
+        }
+    }
+
+    /// Reads back a withdrawal that is not open. One of another ATM is none of this ATM's business.
+    fn recall(&self, id: WithdrawalId, report: OutcomeReport) {
+        let (reader, inbox) = (self.surroundings.ledger.reader().clone(), self.own_inbox.clone());
+        let atm = self.lane.atm().clone();
+        tokio::task::spawn_blocking(move || {
+            let found = match super::recovery::read_back(&reader, id) {
+                Ok(found) => found.map(|(withdrawal, _)| withdrawal),
+                Err(error) => {
+                    // The ATM will repeat its report.
+                    tracing::error!(%atm, withdrawal = %id, %error, "a withdrawal could not be read back");
+                    return;
+                }
+            };
+            let withdrawal = found.filter(|found| found.terms.atm == atm).map(Box::new);
+            let _ = inbox.blocking_send(Order::Input(Input::Recalled { withdrawal, id, report }));
+        });
+    }
+
+    fn tell(&mut self, message: ToAtm) {
+        if let ToAtm::Refused { refusal, .. } = &message {
+            self.surroundings.metrics.refused("Connect", refusal);
+        }
+        let Some((link, outbox)) = &self.outbox else { return };
+        if outbox.try_send(Ok(wire_atm::message_to(message))).is_err() {
+            // It does not read, or it is gone. Its connection is dropped; what matters is repeated when it comes back.
+            tracing::warn!(atm = %self.lane.atm(), ?link, "the ATM does not take its messages");
+            let link = *link;
+            self.drop_link(link);
+            let inbox = self.own_inbox.clone();
+            tokio::spawn(async move {
+                let _ = inbox.send(Order::Input(Input::AtmDisconnected { link })).await;
+            });
+        }
+    }
+
+    fn drop_link(&mut self, link: LinkId) {
+        if self.outbox.as_ref().is_some_and(|(current, _)| *current == link) {
+            self.outbox = None;
+            self.surroundings.metrics.connected_atms(-1);
+        }
+    }
+
+    fn send_away(&mut self) {
+        if let Some((link, outbox)) = &self.outbox {
+            let spread = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) % RECONNECT_SPREAD_MS;
+            let _ = outbox.try_send(Ok(wire_atm::reconnect(Duration::from_millis(spread))));
+            let link = *link;
+            self.drop_link(link);
+        }
+    }
+
+    fn count_serving(&mut self) {
+        let serving = self.lane.is_serving();
+        if serving != self.was_serving {
+            self.serving.send_modify(|count| *count = if serving { *count + 1 } else { count.saturating_sub(1) });
+            self.was_serving = serving;
+        }
+    }
+}
+
+/// A record as the ledger keeps it.
+fn step_record(record: &Record) -> StepRecord {
+    let (terms, state) = (&record.after.terms, &record.after.state);
+    StepRecord {
+        withdrawal: terms.withdrawal,
+        number: record.number,
+        at: record.at,
+        kind: record.name(),
+        body: journal::encode(record),
+        row: WithdrawalRow {
+            state: state.name().into(),
+            open: !state.is_ended(),
+            institution: terms.institution.clone(),
+            account: terms.account.clone(),
+            device: terms.device.clone(),
+            atm: terms.atm.clone(),
+            qr_session: terms.qr_session,
+            nonce: terms.nonce,
+            amount: terms.amount,
+            dispensed: state.dispensed(),
+            hold: state.hold().cloned(),
+            day: terms.decision.day,
+            approved_at: terms.approved_at,
+            policy_version: terms.decision.policy_version.clone(),
+            key_id: terms.decision.key,
+        },
+    }
+}
+
+fn log_step(record: &Record) {
+    let after = &record.after;
+    let (withdrawal, atm, state) = (after.terms.withdrawal, &after.terms.atm, after.state.name());
+    let reason = after.state.reason().unwrap_or_default();
+    if state == "suspect" {
+        tracing::error!(%withdrawal, %atm, event = record.name(), state, reason, "a withdrawal needs a person");
+    } else {
+        tracing::info!(%withdrawal, %atm, event = record.name(), state, reason, "step");
+    }
+}

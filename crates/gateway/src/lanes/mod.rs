@@ -1,0 +1,206 @@
+//! The lanes of all ATMs: one task each, found by the ATM's id.
+
+mod driver;
+mod recovery;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cashgate_ledger::Ledger;
+use cashgate_wire::customer::PinBlock;
+use cashgate_wire::proto::atm::v1::GatewayMessage;
+use cashgate_withdrawal::dispense::OutcomeReport;
+use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
+use cashgate_withdrawal::lane::{Answer, AtmFacts, FromAtm, Input, Lane, LaneSettings, LaneView, LinkId, RequestId};
+use cashgate_withdrawal::refusal::Refusal;
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::Status;
+
+use crate::admission::{Desk, LaneDesk};
+use crate::core_banking::CoreBanks;
+use crate::metrics::Metrics;
+use crate::minting::Mint;
+use crate::watchers::Watchers;
+use driver::Driver;
+pub use recovery::RecoveryError;
+pub(crate) use recovery::{read_back, restore_spent};
+
+/// How many inputs may wait for one lane. An ATM serves one customer; more than this is a flood.
+const INBOX_LENGTH_MAX: usize = 64;
+/// How many messages may wait for one ATM before it counts as gone.
+pub const OUTBOX_LENGTH_MAX: usize = 32;
+
+/// The sending half of an ATM's stream.
+pub type Outbox = mpsc::Sender<Result<GatewayMessage, Status>>;
+
+/// What every lane works with.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Makes codes.
+    pub mint: Mint,
+    /// Makes records durable.
+    pub ledger: Ledger,
+    /// Decides about approvals.
+    pub desk: Arc<Desk>,
+    /// Holds and settles.
+    pub core_banks: CoreBanks,
+    /// Tells those who follow.
+    pub watchers: Watchers,
+    /// Counts.
+    pub metrics: Metrics,
+    /// How long to wait for what.
+    pub settings: Arc<LaneSettings>,
+    /// Set once when the process must stop because what it knows can no longer be trusted to be on disk.
+    pub halted: watch::Sender<Option<String>>,
+}
+
+/// Something for a lane.
+pub(crate) enum Order {
+    /// The ATM connected.
+    Connected { facts: AtmFacts, unresolved: Vec<(WithdrawalId, OutcomeReport)>, link: LinkId, outbox: Outbox },
+    /// The ATM said something, or the outcome of an action came in.
+    Input(Input),
+    /// A caller asks and waits.
+    Request {
+        input: Box<dyn FnOnce(RequestId) -> Input + Send>,
+        pin_block: Option<PinBlock>,
+        reply: oneshot::Sender<Result<Answer, Refusal>>,
+    },
+    /// An operator looks.
+    View(oneshot::Sender<LaneView>),
+    /// Send the ATM elsewhere as soon as nobody is being served.
+    Drain,
+}
+
+/// One lane, from outside.
+#[derive(Clone, Debug)]
+pub struct LaneHandle {
+    inbox: mpsc::Sender<Order>,
+}
+
+/// All lanes.
+#[derive(Debug)]
+pub struct Lanes {
+    surroundings: Arc<Surroundings>,
+    lanes: Mutex<BTreeMap<AtmId, LaneHandle>>,
+    next_link: AtomicU64,
+    draining: AtomicBool,
+    serving: watch::Sender<usize>,
+}
+
+impl Lanes {
+    /// No lanes yet. [`Lanes::recover`] comes before anything else.
+    #[must_use]
+    pub fn new(surroundings: Arc<Surroundings>) -> Self {
+        Self {
+            surroundings,
+            lanes: Mutex::default(),
+            next_link: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+            serving: watch::Sender::new(0),
+        }
+    }
+
+    /// What the lanes work with.
+    #[must_use]
+    pub const fn surroundings(&self) -> &Arc<Surroundings> {
+        &self.surroundings
+    }
+
+    /// A number for a connection, higher than all before.
+    #[must_use]
+    pub fn next_link(&self) -> LinkId {
+        LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The lane of an ATM, if there is one.
+    #[must_use]
+    pub fn find(&self, atm: &AtmId) -> Option<LaneHandle> {
+        self.lanes().get(atm).cloned()
+    }
+
+    /// The lane of an ATM that connects, made if this is its first time. Refused while draining.
+    pub fn of_connecting(&self, atm: &AtmId) -> Result<LaneHandle, Refusal> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Refusal::Overloaded);
+        }
+        let mut lanes = self.lanes();
+        if let Some(lane) = lanes.get(atm) {
+            return Ok(lane.clone());
+        }
+        let lane = Lane::new(atm.clone(), Arc::clone(&self.surroundings.settings));
+        let desk = LaneDesk::new(Arc::clone(&self.surroundings.desk), std::collections::HashMap::new());
+        let handle = Driver::start(lane, desk, Arc::clone(&self.surroundings), self.serving.clone());
+        lanes.insert(atm.clone(), handle.clone());
+        Ok(handle)
+    }
+
+    /// Every lane, in the order of the ATMs' ids.
+    #[must_use]
+    pub fn all(&self) -> Vec<(AtmId, LaneHandle)> {
+        self.lanes().iter().map(|(atm, lane)| (atm.clone(), lane.clone())).collect()
+    }
+
+    /// Takes no more ATMs, sends those away that serve nobody, and returns when nobody is being served any more.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        for (_, lane) in self.all() {
+            // A lane that is gone has nobody to send away.
+            let _ = lane.inbox.send(Order::Drain).await;
+        }
+        let mut serving = self.serving.subscribe();
+        let _ = serving.wait_for(|serving| *serving == 0).await;
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<AtmId, LaneHandle>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LaneHandle {
+    /// The ATM connected.
+    pub async fn connected(
+        &self,
+        facts: AtmFacts,
+        unresolved: Vec<(WithdrawalId, OutcomeReport)>,
+        link: LinkId,
+        outbox: Outbox,
+    ) {
+        self.order(Order::Connected { facts, unresolved, link, outbox }).await;
+    }
+
+    /// The ATM said something.
+    pub async fn said(&self, link: LinkId, message: FromAtm) {
+        self.order(Order::Input(Input::AtmSaid { link, message })).await;
+    }
+
+    /// The connection ended.
+    pub async fn disconnected(&self, link: LinkId) {
+        self.order(Order::Input(Input::AtmDisconnected { link })).await;
+    }
+
+    /// Asks the lane and waits for its answer. If the lane cannot take it now, the caller is told to try again.
+    pub async fn ask(
+        &self,
+        pin_block: Option<PinBlock>,
+        input: impl FnOnce(RequestId) -> Input + Send + 'static,
+    ) -> Result<Answer, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Request { input: Box::new(input), pin_block, reply };
+        self.inbox.try_send(order).map_err(|_| Refusal::Overloaded)?;
+        answer.await.unwrap_or(Err(Refusal::Overloaded))
+    }
+
+    /// What an operator sees.
+    pub async fn view(&self) -> Option<LaneView> {
+        let (reply, view) = oneshot::channel();
+        self.inbox.send(Order::View(reply)).await.ok()?;
+        view.await.ok()
+    }
+
+    async fn order(&self, order: Order) {
+        // A lane ends only with the process.
+        let _ = self.inbox.send(order).await;
+    }
+}

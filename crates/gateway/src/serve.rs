@@ -1,0 +1,267 @@
+//! `cashgate serve`: puts the parts together, and takes them apart in good order.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cashgate_hsm::{Hsm, HsmConfig};
+use cashgate_ledger::{Ledger, LedgerOptions};
+use cashgate_limits::Limits;
+use cashgate_policy::PolicySet;
+use cashgate_wire::proto::atm::v1::atm_service_server::AtmServiceServer;
+use cashgate_wire::proto::customer::v1::customer_service_server::CustomerServiceServer;
+use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
+use cashgate_wire::proto::operations::v1::operations_service_server::OperationsServiceServer;
+use rustls::ServerConfig;
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+
+use crate::admission::{Desk, earliest_day};
+use crate::config::Config;
+use crate::core_banking::CoreBanks;
+use crate::devices::Devices;
+use crate::lanes::{Lanes, Surroundings, restore_spent};
+use crate::metrics::Metrics;
+use crate::minting::Mint;
+use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
+use crate::watchers::Watchers;
+use crate::{clock, http, listener};
+
+/// The largest message that any port takes, in bytes.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// How often accounts that have nothing counting are let go.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
+/// Why a gateway does not start, or stops. One line that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServeError(String);
+
+impl ServeError {
+    fn new(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Serves until `stop` resolves, then drains. Must run on a multi-threaded tokio runtime.
+pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let hsm = open_hsm(&config)?;
+    let served = serve_with(&config, hsm.clone(), stop).await;
+    // SoftHSM can crash a process that exits without finalising it.
+    let closed = tokio::task::spawn_blocking(move || hsm.close()).await;
+    if let Err(error) = closed {
+        tracing::error!(%error, "the HSM was not closed in good order");
+    }
+    served
+}
+
+async fn serve_with(config: &Config, hsm: Hsm, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let parts = Parts::assemble(config, hsm)?;
+    let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
+    let ports = Ports::bind(config).await?;
+    let open = lanes.recover(clock::now()).map_err(ServeError::new)?;
+    tracing::info!(open_withdrawals = open, "recovered");
+
+    let (ready, readiness) = watch::channel(false);
+    let (shut, shutting) = watch::channel(false);
+    let tls = listener::server_config(&config.tls_certificate, &config.tls_key, &config.tls_ca);
+    let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts.devices, readiness, &shutting)?;
+    let forgetting = tokio::spawn(forget_idle_accounts(Arc::clone(&parts.surroundings.desk), config.clone()));
+    ready.send_replace(true);
+    tracing::info!(atm = %config.listen_atm, api = %config.listen_api, http = %config.listen_http, "ready");
+
+    let mut halted = parts.surroundings.halted.subscribe();
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        failure = parts.surroundings.ledger.fatal() => Err(ServeError::new(failure)),
+        _ = halted.wait_for(Option::is_some) => Err(ServeError::new("a step could not be made durable")),
+    };
+    ready.send_replace(false);
+    forgetting.abort();
+    if ended.is_ok() {
+        tracing::info!("stopping: no new customers; those being served are finished first");
+        if tokio::time::timeout(config.drain, lanes.drain()).await.is_err() {
+            tracing::warn!("some customers were still being served; their withdrawals go on after the next start");
+        }
+        shut.send_replace(true);
+        if tokio::time::timeout(Duration::from_secs(5), serving).await.is_err() {
+            tracing::warn!("some connections were cut");
+        }
+        let closed = parts.surroundings.ledger.clone().close().await;
+        closed.map_err(ServeError::new)?;
+        tracing::info!("stopped");
+    }
+    ended
+}
+
+/// Reads the PIN and opens the HSM.
+fn open_hsm(config: &Config) -> Result<Hsm, ServeError> {
+    let section = &config.hsm;
+    let pin = read_pin(&section.pin_file)?;
+    let hsm = HsmConfig {
+        module: section.module.clone(),
+        token_label: section.token_label.clone(),
+        pin,
+        signing_key_label: section.signing_key_label.clone(),
+        workers: section.workers,
+        queue: section.queue,
+        call_deadline: section.call_deadline,
+    };
+    Hsm::open(hsm).map_err(ServeError::new)
+}
+
+fn read_pin(file: &std::path::Path) -> Result<SecretString, ServeError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| ServeError(format!("hsm.pin_file {} cannot be read: {error}", file.display())))?;
+    Ok(SecretString::from(text.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+struct Parts {
+    surroundings: Arc<Surroundings>,
+    devices: Arc<Devices>,
+}
+
+impl Parts {
+    /// Everything that must be there before a lane can be. Blocking.
+    fn assemble(config: &Config, hsm: Hsm) -> Result<Self, ServeError> {
+        let metrics = Metrics::new().map_err(ServeError::new)?;
+        metrics.observe_hsm(hsm.clone());
+        let mint =
+            Mint::new(hsm, config.network.clone(), config.qr_lifetime, metrics.clone()).map_err(ServeError::new)?;
+        let ledger = Ledger::open(&config.ledger, LedgerOptions::default()).map_err(ServeError::new)?;
+        let devices = Arc::new(Devices::load(ledger.clone()).map_err(ServeError::new)?);
+        let policy = match &config.policies {
+            None => PolicySet::builtin(),
+            Some(folder) => PolicySet::from_dir(folder),
+        };
+        let limits = Arc::new(Limits::new());
+        let spent = restore_spent(ledger.reader(), &limits, &config.institutions, clock::now());
+        tracing::info!(withdrawals = spent.map_err(ServeError::new)?, "what was spent counts again");
+        let policy = policy.map_err(ServeError::new)?;
+        let desk = Desk::new(limits, policy, Arc::clone(&devices), &config.institutions, clock::random_u32);
+        let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
+        let surroundings = Surroundings {
+            mint,
+            ledger,
+            desk: Arc::new(desk),
+            core_banks,
+            watchers: Watchers::default(),
+            metrics,
+            settings: Arc::new(config.lanes.clone()),
+            halted: watch::Sender::new(None),
+        };
+        Ok(Self { surroundings: Arc::new(surroundings), devices })
+    }
+}
+
+/// The bound ports. They are bound before recovery, so that a port that is taken is said at once, and served after it.
+struct Ports {
+    atm: tokio::net::TcpListener,
+    api: tokio::net::TcpListener,
+    http: tokio::net::TcpListener,
+}
+
+impl Ports {
+    async fn bind(config: &Config) -> Result<Self, ServeError> {
+        async fn bound(key: &str, address: SocketAddr) -> Result<tokio::net::TcpListener, ServeError> {
+            let taken = |error| ServeError(format!("listen.{key}: {address} cannot be listened on: {error}"));
+            listener::bind(address).await.map_err(taken)
+        }
+        Ok(Self {
+            atm: bound("atm", config.listen_atm).await?,
+            api: bound("api", config.listen_api).await?,
+            http: bound("http", config.listen_http).await?,
+        })
+    }
+
+    /// Serves all ports until `shutting` turns true; the handle ends when the last connection has.
+    fn serve(
+        self,
+        config: &Config,
+        tls: Arc<ServerConfig>,
+        lanes: &Arc<Lanes>,
+        devices: &Arc<Devices>,
+        ready: watch::Receiver<bool>,
+        shutting: &watch::Receiver<bool>,
+    ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
+        let domain: Arc<str> = config.trust_domain.as_str().into();
+        let atm = with_reflection(hardened(4))?.add_service(
+            AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        );
+        let customers = CustomerPort::new(Arc::clone(lanes), Arc::clone(devices));
+        let api = with_reflection(hardened(256))?
+            .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(
+                OperationsServiceServer::new(OperationsPort::new(Arc::clone(lanes)))
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX),
+            )
+            .add_service(
+                EventServiceServer::new(EventPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            );
+        let run = |router: Router, port, tls, domain| {
+            let connections = ReceiverStream::new(listener::connections(port, tls, domain));
+            router.serve_with_incoming_shutdown(connections, turned(shutting.clone()))
+        };
+        let atm = tokio::spawn(run(atm, self.atm, Arc::clone(&tls), Arc::clone(&domain)));
+        let api = tokio::spawn(run(api, self.api, tls, domain));
+        let pages = http::router(Arc::clone(lanes.surroundings()), ready);
+        let http = axum::serve(self.http, pages).with_graceful_shutdown(turned(shutting.clone()));
+        Ok(tokio::spawn(async move {
+            let http = async { http.await };
+            let (atm, api, http) = tokio::join!(atm, api, http);
+            for (port, ended) in [("atm", flat(atm)), ("api", flat(api)), ("http", http.map_err(|e| e.to_string()))] {
+                if let Err(error) = ended {
+                    tracing::error!(port, error, "a port ended badly");
+                }
+            }
+        }))
+    }
+}
+
+fn flat(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> Result<(), String> {
+    ended.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+async fn turned(mut shutting: watch::Receiver<bool>) {
+    let _ = shutting.wait_for(|shutting| *shutting).await;
+}
+
+/// A server with bounds that were attacked: streams a connection, resets, header size, windows, silence.
+fn hardened(streams_max: u32) -> Server {
+    Server::builder()
+        .max_concurrent_streams(streams_max)
+        .http2_max_local_error_reset_streams(Some(64))
+        .http2_max_pending_accept_reset_streams(Some(16))
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(1024 * 1024)
+        .max_frame_size(16 * 1024)
+        .http2_max_header_list_size(8 * 1024)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+}
+
+/// Health and reflection, as every port has them.
+fn with_reflection(mut server: Server) -> Result<Router, ServeError> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(cashgate_wire::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(ServeError::new)?;
+    // Ports are served only while the gateway is up; finer readiness is /readyz.
+    let (_, health) = tonic_health::server::health_reporter();
+    Ok(server.add_service(reflection).add_service(health))
+}
+
+async fn forget_idle_accounts(desk: Arc<Desk>, config: Config) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        let now = clock::now();
+        let day = earliest_day(&config.institutions, now);
+        let forgotten = desk.limits().forget_idle(now, |_| day);
+        tracing::debug!(forgotten, kept = desk.limits().accounts(), "idle accounts were let go");
+    }
+}

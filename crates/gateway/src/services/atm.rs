@@ -1,0 +1,100 @@
+//! `AtmService`: one long stream an ATM.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cashgate_wire::atm::{hello_from, message_from, refused};
+use cashgate_wire::proto::atm::v1::atm_service_server::AtmService;
+use cashgate_wire::proto::atm::v1::{AtmMessage, GatewayMessage};
+use cashgate_wire::status;
+use cashgate_withdrawal::lane::LinkId;
+use cashgate_withdrawal::refusal::Refusal;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::identity;
+use crate::clock;
+use crate::identity::Identity;
+use crate::lanes::{LaneHandle, Lanes, OUTBOX_LENGTH_MAX, Outbox};
+
+/// How long an ATM may take to say Hello.
+const HELLO_MAX: Duration = Duration::from_secs(10);
+
+/// The ATMs' side of the gateway.
+#[derive(Clone, Debug)]
+pub struct AtmPort {
+    lanes: Arc<Lanes>,
+}
+
+impl AtmPort {
+    /// A port over the lanes.
+    #[must_use]
+    pub const fn new(lanes: Arc<Lanes>) -> Self {
+        Self { lanes }
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Status {
+        self.lanes.surroundings().metrics.refused("Connect", refusal);
+        status::status(refusal)
+    }
+}
+
+#[tonic::async_trait]
+impl AtmService for AtmPort {
+    type ConnectStream = ReceiverStream<Result<GatewayMessage, Status>>;
+
+    async fn connect(&self, request: Request<Streaming<AtmMessage>>) -> Result<Response<Self::ConnectStream>, Status> {
+        let Identity::Atm(atm) = identity(&request)? else {
+            return Err(self.refuse(&Refusal::IdentityNotAllowed { needed: "atm/<id>" }));
+        };
+        let mut messages = request.into_inner();
+        let Ok(first) = tokio::time::timeout(HELLO_MAX, messages.message()).await else {
+            return Err(Status::deadline_exceeded("no hello came"));
+        };
+        let first = first?.ok_or_else(|| Status::failed_precondition("the stream ended before hello"))?;
+        let hello = hello_from(first).map_err(|refusal| self.refuse(&refusal))?;
+        let lane = self.lanes.of_connecting(&atm).map_err(|refusal| self.refuse(&refusal))?;
+        let (outbox, outgoing) = mpsc::channel(OUTBOX_LENGTH_MAX);
+        let link = self.lanes.next_link();
+        tracing::info!(%atm, software = hello.software, unresolved = hello.unresolved.len(), "an ATM connected");
+        lane.connected(hello.facts, hello.unresolved, link, outbox.clone()).await;
+        let lanes = Arc::clone(&self.lanes);
+        tokio::spawn(async move {
+            let why = listen(&lanes, &lane, link, messages, outbox, hello.notes_per_dispense_max).await;
+            tracing::info!(%atm, why, "an ATM disconnected");
+            lane.disconnected(link).await;
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+}
+
+/// Hands an ATM's messages to its lane until the stream ends, and says why it did.
+async fn listen(
+    lanes: &Lanes,
+    lane: &LaneHandle,
+    link: LinkId,
+    mut messages: Streaming<AtmMessage>,
+    outbox: Outbox,
+    notes_per_dispense_max: u32,
+) -> String {
+    // Only the lane keeps the stream open: when it drops its half, the ATM is cut off.
+    let outbox = outbox.downgrade();
+    loop {
+        let message = match messages.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return "it ended its stream".to_owned(),
+            Err(status) => return format!("{:?}: {}", status.code(), status.message()),
+        };
+        match message_from(message, clock::fresh_qr_session(), notes_per_dispense_max) {
+            Ok(message) => lane.said(link, message).await,
+            Err(refusal) => {
+                lanes.surroundings().metrics.refused("Connect", &refusal);
+                let told = outbox.upgrade().map(|outbox| outbox.try_send(Ok(refused(&refusal))));
+                if !matches!(told, Some(Ok(()))) {
+                    return "it does not take its messages".to_owned();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `CustomerService`: what an institution's app back end asks.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use cashgate_qr::VerifiedQrToken;
+use cashgate_qr::approval::{self, ApprovalStatement};
+use cashgate_wire::proto::customer::v1::customer_service_server::CustomerService;
+use cashgate_wire::proto::customer::v1::{
+    ApproveRequest, ApproveResponse, CancelRequest, CancelResponse, RegisterDeviceRequest, RegisterDeviceResponse,
+    RevokeDeviceRequest, RevokeDeviceResponse, ScanRequest, ScanResponse, WatchRequest, WatchResponse,
+};
+use cashgate_wire::{customer as wire, status};
+use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
+use cashgate_withdrawal::lane::{
+    Answer, Approval, CancelSubject, Cancellation, ConfirmCode, Input, Scan, VerifiedCode,
+};
+use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::withdrawal::Withdrawal;
+use tokio_stream::wrappers::WatchStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::{app_back_end, read_withdrawal};
+use crate::clock;
+use crate::devices::{Devices, DevicesFailure};
+use crate::lanes::{LaneHandle, Lanes};
+
+/// The app back ends' side of the gateway.
+#[derive(Clone, Debug)]
+pub struct CustomerPort {
+    lanes: Arc<Lanes>,
+    devices: Arc<Devices>,
+}
+
+impl CustomerPort {
+    /// A port over lanes and devices.
+    #[must_use]
+    pub const fn new(lanes: Arc<Lanes>, devices: Arc<Devices>) -> Self {
+        Self { lanes, devices }
+    }
+
+    /// Counts a refusal, keeps what failed exactly in the log, and tells the caller only what it may know.
+    fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
+        self.lanes.surroundings().metrics.refused(rpc, refusal);
+        tracing::info!(rpc, reason = refusal.reason(), factor = refusal.factor(), "refused");
+        status::status(refusal)
+    }
+
+    /// Verifies a token: there is no way to a lane but through a signature under a published key.
+    fn verified(&self, qr_text: &str) -> Result<(VerifiedQrToken, LaneHandle), Refusal> {
+        let mint = &self.lanes.surroundings().mint;
+        let token = cashgate_qr::verify(qr_text, mint.keys()).map_err(|error| {
+            tracing::info!(%error, "a QR token was not accepted");
+            Refusal::QrTokenInvalid
+        })?;
+        if !mint.is_of_network(token.claims()) {
+            return Err(Refusal::QrTokenInvalid);
+        }
+        let lane = self.lanes.find(&token.claims().atm).ok_or(Refusal::QrSessionEnded)?;
+        Ok((token, lane))
+    }
+
+    async fn scanned(&self, institution: InstitutionId, request: ScanRequest) -> Result<ScanResponse, Refusal> {
+        let request = wire::scan(request)?;
+        let desk = &self.lanes.surroundings().desk;
+        desk.institution(&institution)?;
+        self.devices.approving(&institution, &request.device)?;
+        let (token, lane) = self.verified(&request.qr_text)?;
+        let (code, of, device) = (code_of(&token), institution.clone(), request.device);
+        let answer =
+            lane.ask(None, move |request| Input::Scanned(Scan { request, code, institution: of, device })).await?;
+        let Answer::Scanned { qr_session, facts, amount, approve_before } = answer else {
+            return Err(Refusal::Overloaded);
+        };
+        let headroom = desk.headroom(&institution, request.account, clock::now())?.withdrawal_max;
+        let in_machine = facts.cassettes.dispensable_max();
+        let amount_max = if headroom.exceeds(in_machine) == Ok(true) { in_machine } else { headroom };
+        let atm = token.claims().atm.as_str();
+        Ok(wire::scan_response(qr_session, atm, &facts, amount, amount_max, approve_before))
+    }
+
+    async fn approved(
+        &self,
+        institution: InstitutionId,
+        request: ApproveRequest,
+    ) -> Result<(WithdrawalId, Option<ConfirmCode>), Refusal> {
+        let request = wire::approve(request)?;
+        self.lanes.surroundings().desk.institution(&institution)?;
+        let device = self.devices.approving(&institution, &request.device)?;
+        let (token, lane) = self.verified(&request.qr_text)?;
+        let statement = ApprovalStatement {
+            qr_token: token.digest(),
+            institution,
+            account: request.account,
+            amount: request.amount,
+            device: request.device,
+        };
+        let verified = approval::verify(statement, &request.signature, &device.key)
+            .map_err(|_| Refusal::NotAllowed { factor: "signature" })?;
+        let (code, statement) = (code_of(&token), verified.statement().clone());
+        let answer = lane
+            .ask(request.pin_block, move |request| {
+                Input::Approved(Approval {
+                    request,
+                    fresh: clock::fresh_withdrawal(),
+                    code,
+                    institution: statement.institution,
+                    account: statement.account,
+                    device: statement.device,
+                    amount: statement.amount,
+                })
+            })
+            .await?;
+        match answer {
+            Answer::Approved { withdrawal, confirm_code } => Ok((withdrawal, confirm_code)),
+            _ => Err(Refusal::Overloaded),
+        }
+    }
+
+    async fn cancelled(&self, institution: InstitutionId, request: &CancelRequest) -> Result<(), Refusal> {
+        let (device, subject) = wire::cancel(request)?;
+        let lanes: Vec<LaneHandle> = match subject {
+            CancelSubject::Withdrawal(id) => {
+                let followed = self.lanes.surroundings().watchers.follow(id).ok_or(Refusal::WithdrawalUnknown)?;
+                let atm = followed.borrow().terms.atm.clone();
+                self.lanes.find(&atm).into_iter().collect()
+            }
+            // A QR session's id does not say where it is; only its own lane knows it.
+            CancelSubject::QrSession(_) => self.lanes.all().into_iter().map(|(_, lane)| lane).collect(),
+        };
+        let mut answer = Err(Refusal::WithdrawalUnknown);
+        for lane in lanes {
+            let (institution, device) = (institution.clone(), device.clone());
+            answer = lane
+                .ask(None, move |request| Input::Cancelled(Cancellation { request, institution, device, subject }))
+                .await;
+            if !matches!(answer, Err(Refusal::QrSessionUnknown)) {
+                break;
+            }
+        }
+        answer.map(|_| ())
+    }
+
+    /// The states of a withdrawal from now to its end.
+    async fn watched(&self, institution: &InstitutionId, id: WithdrawalId) -> Result<WatchedStates, Status> {
+        let watchers = &self.lanes.surroundings().watchers;
+        let unknown = || self.refuse("Watch", &Refusal::WithdrawalUnknown);
+        if let Some(followed) = watchers.follow(id) {
+            if followed.borrow().terms.institution != *institution {
+                return Err(unknown());
+            }
+            let states = WatchStream::new(followed);
+            // The last state is the end of the stream.
+            return Ok(Box::pin(states.map(|withdrawal| Ok(wire::watch_response(&withdrawal)))));
+        }
+        let found = read_withdrawal(&self.lanes, id).await?;
+        let ended: Withdrawal = found.filter(|w| w.terms.institution == *institution).ok_or_else(unknown)?;
+        Ok(Box::pin(tokio_stream::once(Ok(wire::watch_response(&ended)))))
+    }
+}
+
+type WatchedStates = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+/// What of a verified token the lane needs.
+fn code_of(token: &VerifiedQrToken) -> VerifiedCode {
+    VerifiedCode {
+        qr_session: token.claims().qr_session,
+        digest: token.digest(),
+        nonce: token.claims().nonce,
+        key: token.key_id(),
+        expires_at: token.expires_at(),
+    }
+}
+
+fn failed(error: &DevicesFailure) -> Status {
+    tracing::error!(%error, "a device could not be recorded");
+    status::internal()
+}
+
+#[tonic::async_trait]
+impl CustomerService for CustomerPort {
+    type WatchStream = WatchedStates;
+
+    async fn register_device(
+        &self,
+        request: Request<RegisterDeviceRequest>,
+    ) -> Result<Response<RegisterDeviceResponse>, Status> {
+        let refuse = |refusal| self.refuse("RegisterDevice", &refusal);
+        let institution = app_back_end(&request)?;
+        self.lanes.surroundings().desk.institution(&institution).map_err(refuse)?;
+        let request = wire::register_device(request.into_inner()).map_err(refuse)?;
+        let registered = self.devices.register(institution, request, clock::now()).await;
+        registered.map_err(|error| failed(&error))?.map_err(refuse)?;
+        Ok(Response::new(RegisterDeviceResponse {}))
+    }
+
+    async fn revoke_device(
+        &self,
+        request: Request<RevokeDeviceRequest>,
+    ) -> Result<Response<RevokeDeviceResponse>, Status> {
+        let refuse = |refusal| self.refuse("RevokeDevice", &refusal);
+        let institution = app_back_end(&request)?;
+        let device = cashgate_wire::id("device_id", &request.into_inner().device_id).map_err(refuse)?;
+        let revoked = self.devices.revoke(institution, device, clock::now()).await;
+        revoked.map_err(|error| failed(&error))?.map_err(refuse)?;
+        Ok(Response::new(RevokeDeviceResponse {}))
+    }
+
+    async fn scan(&self, request: Request<ScanRequest>) -> Result<Response<ScanResponse>, Status> {
+        let institution = app_back_end(&request)?;
+        let answer = self.scanned(institution, request.into_inner()).await;
+        answer.map(Response::new).map_err(|refusal| self.refuse("Scan", &refusal))
+    }
+
+    async fn approve(&self, request: Request<ApproveRequest>) -> Result<Response<ApproveResponse>, Status> {
+        let institution = app_back_end(&request)?;
+        let answer = self.approved(institution, request.into_inner()).await;
+        let (withdrawal, code) = answer.map_err(|refusal| self.refuse("Approve", &refusal))?;
+        Ok(Response::new(ApproveResponse {
+            withdrawal_id: withdrawal.to_string(),
+            confirm_code: code.map(|code| code.as_str().to_owned()).unwrap_or_default(),
+        }))
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let institution = app_back_end(&request)?;
+        let id = wire::withdrawal_id(&request.into_inner().withdrawal_id);
+        let id = id.map_err(|refusal| self.refuse("Watch", &refusal))?;
+        self.watched(&institution, id).await.map(Response::new)
+    }
+
+    async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
+        let institution = app_back_end(&request)?;
+        let answer = self.cancelled(institution, request.get_ref()).await;
+        answer.map(|()| Response::new(CancelResponse {})).map_err(|refusal| self.refuse("Cancel", &refusal))
+    }
+}

@@ -1,0 +1,79 @@
+//! The gRPC services. Each one reads the caller's identity from its certificate, converts, and asks a lane or the ledger.
+
+mod atm;
+mod customer;
+mod events;
+mod operations;
+
+pub use atm::AtmPort;
+pub use customer::CustomerPort;
+pub use events::EventPort;
+pub use operations::OperationsPort;
+
+use cashgate_ledger::LedgerReader;
+use cashgate_wire::status;
+use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
+use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::withdrawal::Withdrawal;
+use tonic::{Request, Status};
+
+use crate::identity::Identity;
+use crate::lanes::{Lanes, read_back};
+use crate::listener::Peer;
+
+/// Who calls.
+fn identity<T>(request: &Request<T>) -> Result<Identity, Status> {
+    match request.extensions().get::<Peer>() {
+        Some(Peer { identity: Ok(identity) }) => Ok(identity.clone()),
+        Some(Peer { identity: Err(error) }) => Err(status::unauthenticated(&error.to_string())),
+        None => Err(status::unauthenticated("there is no client certificate")),
+    }
+}
+
+/// The institution whose app back end calls.
+fn app_back_end<T>(request: &Request<T>) -> Result<InstitutionId, Status> {
+    match identity(request)? {
+        Identity::Institution(institution) => Ok(institution),
+        _ => Err(status::status(&Refusal::IdentityNotAllowed { needed: "institution/<id>" })),
+    }
+}
+
+/// Whose withdrawals the caller may see: those of one institution, or (`None`) all.
+fn may_see<T>(request: &Request<T>) -> Result<Option<InstitutionId>, Status> {
+    match identity(request)? {
+        Identity::Institution(institution) | Identity::CoreBanking(institution) => Ok(Some(institution)),
+        Identity::Operator(_) => Ok(None),
+        Identity::Atm(_) => {
+            let needed = "institution/<id>, corebank/<id> or operator/<name>";
+            Err(status::status(&Refusal::IdentityNotAllowed { needed }))
+        }
+    }
+}
+
+/// A withdrawal out of the ledger, whatever its state.
+async fn read_withdrawal(lanes: &Lanes, id: WithdrawalId) -> Result<Option<Withdrawal>, Status> {
+    read(lanes, move |reader| read_back(reader, id).map(|found| found.map(|(withdrawal, _)| withdrawal))).await
+}
+
+/// A query of the ledger, off the threads that serve.
+async fn read<T, E>(
+    lanes: &Lanes,
+    query: impl FnOnce(&LedgerReader) -> Result<T, E> + Send + 'static,
+) -> Result<T, Status>
+where
+    T: Send + 'static,
+    E: std::fmt::Display + Send + 'static,
+{
+    let reader = lanes.surroundings().ledger.reader().clone();
+    match tokio::task::spawn_blocking(move || query(&reader)).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the ledger could not be read");
+            Err(status::internal())
+        }
+        Err(error) => {
+            tracing::error!(%error, "a query of the ledger did not end");
+            Err(status::internal())
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `OperationsService`: what operators see and decide.
+
+use std::sync::Arc;
+
+use cashgate_ledger::{WithdrawalFilter, WithdrawalPage};
+use cashgate_wire::proto::operations::v1::operations_service_server::OperationsService;
+use cashgate_wire::proto::operations::v1::{
+    GetWithdrawalRequest, GetWithdrawalResponse, ListAtmsRequest, ListAtmsResponse, ListWithdrawalsRequest,
+    ListWithdrawalsResponse, ResolveSuspectRequest, ResolveSuspectResponse, Step,
+};
+use cashgate_wire::{id, journal, operations as wire, status, uuid};
+use cashgate_withdrawal::ids::{InstitutionId, OperatorName, WithdrawalId};
+use cashgate_withdrawal::lane::{Input, Resolution};
+use cashgate_withdrawal::refusal::Refusal;
+use tonic::{Request, Response, Status};
+
+use super::{identity, may_see, read};
+use crate::identity::Identity;
+use crate::lanes::{Lanes, read_back};
+
+/// How many withdrawals a page has if the caller does not say.
+const PAGE_SIZE_USUAL: u32 = 100;
+
+/// The operators' side of the gateway.
+#[derive(Clone, Debug)]
+pub struct OperationsPort {
+    lanes: Arc<Lanes>,
+}
+
+impl OperationsPort {
+    /// A port over the lanes.
+    #[must_use]
+    pub const fn new(lanes: Arc<Lanes>) -> Self {
+        Self { lanes }
+    }
+
+    fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
+        self.lanes.surroundings().metrics.refused(rpc, refusal);
+        status::status(refusal)
+    }
+
+    fn operator<T>(&self, rpc: &'static str, request: &Request<T>) -> Result<OperatorName, Status> {
+        match identity(request)? {
+            Identity::Operator(name) => Ok(name),
+            _ => Err(self.refuse(rpc, &Refusal::IdentityNotAllowed { needed: "operator/<name>" })),
+        }
+    }
+
+    async fn page(
+        &self,
+        request: ListWithdrawalsRequest,
+        of: Option<InstitutionId>,
+    ) -> Result<ListWithdrawalsResponse, Status> {
+        let (filter, before, size) = list_request(request, of).map_err(|r| self.refuse("ListWithdrawals", &r))?;
+        let (found, next) = read(&self.lanes, move |reader| {
+            let WithdrawalPage { withdrawals, next } =
+                reader.list(&filter, before, size).map_err(|error| error.to_string())?;
+            let replayed: Result<Vec<_>, String> = withdrawals
+                .iter()
+                .map(|summary| match read_back(reader, summary.id) {
+                    Ok(Some((withdrawal, _))) => Ok(withdrawal),
+                    Ok(None) => Err(format!("withdrawal {} has no steps", summary.id)),
+                    Err(error) => Err(error.to_string()),
+                })
+                .collect();
+            replayed.map(|found| (found, next))
+        })
+        .await?;
+        Ok(ListWithdrawalsResponse {
+            withdrawals: found.iter().map(wire::withdrawal_to).collect(),
+            next_page_token: next.map(|id| id.to_string()).unwrap_or_default(),
+        })
+    }
+}
+
+/// What a list request asks for: filter, where to go on, and how many.
+fn list_request(
+    request: ListWithdrawalsRequest,
+    of: Option<InstitutionId>,
+) -> Result<(WithdrawalFilter, Option<WithdrawalId>, u32), Refusal> {
+    fn given<T>(text: &str, read: impl FnOnce(&str) -> Result<T, Refusal>) -> Result<Option<T>, Refusal> {
+        if text.is_empty() { Ok(None) } else { read(text).map(Some) }
+    }
+    let filter = WithdrawalFilter {
+        institution: match of {
+            Some(own) => Some(own),
+            None => given(&request.institution_id, |text| id("institution_id", text))?,
+        },
+        atm: given(&request.atm_id, |text| id("atm_id", text))?,
+        account: given(&request.account_id, |text| id("account_id", text))?,
+        state: wire::state_name(request.state)?,
+        open_only: false,
+    };
+    let before = given(&request.page_token, |text| uuid("page_token", text))?;
+    let size = if request.page_size == 0 { PAGE_SIZE_USUAL } else { request.page_size.min(1_000) };
+    Ok((filter, before, size))
+}
+
+#[tonic::async_trait]
+impl OperationsService for OperationsPort {
+    async fn get_withdrawal(
+        &self,
+        request: Request<GetWithdrawalRequest>,
+    ) -> Result<Response<GetWithdrawalResponse>, Status> {
+        let of = may_see(&request)?;
+        let refuse = |refusal| self.refuse("GetWithdrawal", &refusal);
+        let id: WithdrawalId = uuid("withdrawal_id", &request.into_inner().withdrawal_id).map_err(refuse)?;
+        let found = read(&self.lanes, move |reader| reader.withdrawal(id)).await?;
+        let theirs = found.filter(|(summary, _)| of.is_none_or(|of| of == summary.row.institution));
+        let (_, steps) = theirs.ok_or_else(|| refuse(Refusal::WithdrawalUnknown))?;
+        let mut shown = Vec::with_capacity(steps.len());
+        let mut latest = None;
+        for (index, step) in steps.iter().enumerate() {
+            let so_far = steps.iter().take(index + 1).map(|step| (step.number, step.at, step.body.as_slice()));
+            let after = journal::replay(id, so_far).map_err(|error| {
+                tracing::error!(%error, "the ledger is damaged");
+                status::internal()
+            })?;
+            shown.push(Step {
+                number: step.number,
+                at_unix_ms: i64::try_from(step.at.unix_ms()).unwrap_or(i64::MAX),
+                event: step.kind.clone(),
+                state: after.state.name().to_owned(),
+                detail: journal::describe(id, &step.body),
+            });
+            latest = Some(after);
+        }
+        let withdrawal = latest.as_ref().map(wire::withdrawal_to);
+        Ok(Response::new(GetWithdrawalResponse { withdrawal, steps: shown }))
+    }
+
+    async fn list_withdrawals(
+        &self,
+        request: Request<ListWithdrawalsRequest>,
+    ) -> Result<Response<ListWithdrawalsResponse>, Status> {
+        let of = may_see(&request)?;
+        self.page(request.into_inner(), of).await.map(Response::new)
+    }
+
+    async fn list_atms(&self, request: Request<ListAtmsRequest>) -> Result<Response<ListAtmsResponse>, Status> {
+        self.operator("ListAtms", &request)?;
+        let mut atms = Vec::new();
+        for (atm, lane) in self.lanes.all() {
+            if let Some(view) = lane.view().await {
+                atms.push(wire::atm_to(atm.as_str(), &view));
+            }
+        }
+        Ok(Response::new(ListAtmsResponse { atms }))
+    }
+
+    async fn resolve_suspect(
+        &self,
+        request: Request<ResolveSuspectRequest>,
+    ) -> Result<Response<ResolveSuspectResponse>, Status> {
+        let operator = self.operator("ResolveSuspect", &request)?;
+        let refuse = |refusal| self.refuse("ResolveSuspect", &refusal);
+        let request = request.into_inner();
+        let withdrawal: WithdrawalId = uuid("withdrawal_id", &request.withdrawal_id).map_err(refuse)?;
+        let (settlement, reason) = wire::resolution(request).map_err(refuse)?;
+        let followed = self.lanes.surroundings().watchers.follow(withdrawal);
+        let atm = followed.map(|followed| followed.borrow().terms.atm.clone());
+        let lane = atm.and_then(|atm| self.lanes.find(&atm)).ok_or_else(|| refuse(Refusal::WithdrawalUnknown))?;
+        lane.ask(None, move |request| {
+            Input::Resolved(Resolution { request, withdrawal, settlement, operator, reason })
+        })
+        .await
+        .map_err(refuse)?;
+        Ok(Response::new(ResolveSuspectResponse {}))
+    }
+}
