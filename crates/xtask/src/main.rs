@@ -1,2 +1,68 @@
-//! `cargo xtask`
-fn main() {}
+//! `cargo xtask`: the chores of this repository.
+//!
+//! It knows how to install what is missing, how to start the real programs as processes, and what every stage of the tests is. It
+//! must never know how the gateway works inside: it sees the command lines, their output, and the files of the repository.
+
+// It is a program for a terminal, and its tasks stand outside the worlds that are replayed from a seed.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod clock;
+mod command;
+mod demo;
+mod interrupt;
+mod outside_client;
+mod packages;
+mod process;
+mod python;
+mod site;
+mod stages;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Shows the main job with real parts: a SoftHSM2 token, SQLite, gRPC over mTLS, simulated ATMs, phones and core banking.
+    Demo {
+        /// Run the list of cases once, count the money, and exit with 1 if anything is not as it should be.
+        #[arg(long)]
+        once: bool,
+        /// Also write the cases and the books to this file.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Runs every check that a change must pass.
+    Test {
+        /// Run this stage alone.
+        #[arg(long, value_name = "STAGE", value_parser = clap::builder::PossibleValuesParser::new(stages::names()))]
+        only: Option<String>,
+    },
+    /// Checks lengths, names, documents and the direction of dependencies.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Demo { once, json } => demo::run(once, json.as_deref()),
+        Task::Test { only } => stages::run(only.as_deref()),
+        Task::Tidy => tidy::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -110,7 +110,11 @@ impl Reader {
         let value = match self.ask(key) {
             None if default.is_some() => return default,
             None => return self.none(key, "is missing"),
-            Some(value) => value.to_u128().and_then(|number| u64::try_from(number).ok()),
+            // A number from the file is signed, one from the environment may be unsigned.
+            Some(value) => {
+                let signed = value.to_i128().and_then(|number| u64::try_from(number).ok());
+                signed.or_else(|| value.to_u128().and_then(|number| u64::try_from(number).ok()))
+            }
         };
         let within = value.filter(|number| range.contains(number));
         if within.is_none() {

@@ -1,0 +1,69 @@
+//! Plain commands that run to their end, and where the repository is.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
+
+/// The same cargo that runs this program.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Runs a command with its output on the terminal.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.stdin(Stdio::null()).status().map_err(|error| cannot_start(command, &error))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", words(command))) }
+}
+
+/// Runs a command and gives its standard output; its errors are in the problem.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let done = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    if !done.status.success() {
+        return Err(format!("`{}` failed ({}): {}", words(command), done.status, stderr.trim()));
+    }
+    String::from_utf8(done.stdout).map_err(|_| format!("`{}` wrote no text", words(command)))
+}
+
+/// Whether a command exists and succeeds, in silence.
+pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
+    let quiet =
+        Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+/// Builds the two programs that everything here runs, and says where they are.
+pub(crate) fn build_programs() -> Result<Programs, String> {
+    println!("building cashgate and cashgate-fleet (the first time takes minutes)");
+    run(cargo().args(["build", "--quiet", "-p", "cashgate-gateway", "-p", "cashgate-fleet", "--bins"]))?;
+    let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata wrote no JSON: {error}"))?;
+    let target = metadata.get("target_directory").and_then(|folder| folder.as_str()).unwrap_or("target");
+    let folder = Path::new(target).join("debug");
+    Ok(Programs { cashgate: folder.join("cashgate"), fleet: folder.join("cashgate-fleet") })
+}
+
+/// The programs under test.
+#[derive(Clone)]
+pub(crate) struct Programs {
+    pub(crate) cashgate: PathBuf,
+    pub(crate) fleet: PathBuf,
+}
+
+/// A command line as one would type it.
+pub(crate) fn words(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+fn cannot_start(command: &Command, error: &std::io::Error) -> String {
+    format!("`{}` cannot be started: {error}", words(command))
+}

@@ -1,0 +1,82 @@
+//! Debian packages: installed where that is possible, named exactly where it is not.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::command;
+
+/// Something that this repository needs and Cargo does not bring.
+pub(crate) struct Package {
+    /// Its Debian name.
+    name: &'static str,
+    /// What it is for.
+    purpose: &'static str,
+    is_there: fn() -> bool,
+}
+
+pub(crate) const SOFTHSM: Package = Package {
+    name: "softhsm2",
+    purpose: "the PKCS#11 token of demo and tests",
+    is_there: || {
+        let modules = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
+        modules.iter().any(|module| Path::new(module).exists()) && command::succeeds("softhsm2-util", &["--version"])
+    },
+};
+
+pub(crate) const C_COMPILER: Package = Package {
+    name: "build-essential",
+    purpose: "SQLite and AWS-LC are compiled from source",
+    is_there: || command::succeeds("cc", &["--version"]),
+};
+
+pub(crate) const PYTHON_VENV: Package = Package {
+    name: "python3-venv",
+    purpose: "the checks that are written in Python",
+    is_there: || command::succeeds("python3", &["-c", "import venv, ensurepip"]),
+};
+
+/// Makes sure that the packages are there.
+pub(crate) fn ensure(packages: &[Package]) -> Result<(), String> {
+    let missing: Vec<&Package> = packages.iter().filter(|package| !(package.is_there)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    for package in &missing {
+        println!("missing: Debian package {} ({})", package.name, package.purpose);
+    }
+    let how = format!("apt-get install {}", names.join(" "));
+    if !command::succeeds("apt-get", &["--version"]) {
+        return Err(format!(
+            "this is no Debian: install what its packages {} hold, then run this again",
+            names.join(" ")
+        ));
+    }
+    let prefix: &[&str] = if is_root() {
+        &[]
+    } else if command::succeeds("sudo", &["-n", "true"]) {
+        &["sudo", "-n"]
+    } else {
+        return Err(format!("run `sudo {how}`, then run this again"));
+    };
+    println!("installing: {how}");
+    apt_get(prefix, &["update", "-qq"])?;
+    let install: Vec<&str> = ["install", "-y", "-qq", "--no-install-recommends"].into_iter().chain(names).collect();
+    apt_get(prefix, &install)?;
+    match missing.iter().find(|package| !(package.is_there)()) {
+        None => Ok(()),
+        Some(package) => Err(format!("{} was installed, but what it should bring is still not found", package.name)),
+    }
+}
+
+fn apt_get(prefix: &[&str], args: &[&str]) -> Result<(), String> {
+    // `env`, because sudo does not hand the variable on.
+    let words = prefix.iter().chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]).chain(args);
+    let words: Vec<&&str> = words.collect();
+    let (program, args) = words.split_first().ok_or("no command")?;
+    command::run(Command::new(program).args(args.iter().map(|word| **word)))
+}
+
+fn is_root() -> bool {
+    command::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}

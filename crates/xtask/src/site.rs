@@ -1,0 +1,171 @@
+//! One folder with everything that a running Cashgate needs: configuration, certificates, token, ledger, logs.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::clock::Deadline;
+use crate::command::Programs;
+use crate::process::{Process, tail};
+use crate::{clock, command, interrupt};
+
+/// The banks of the demo.
+pub(crate) const INSTITUTIONS: [&str; 2] = ["sakura", "momiji"];
+
+const GATEWAY_READY: Duration = Duration::from_secs(60);
+
+/// A folder that `cashgate init` has filled, and the ports in it.
+#[derive(Clone)]
+pub(crate) struct Site {
+    programs: Programs,
+    folder: PathBuf,
+    ports: Ports,
+}
+
+/// Free ports of the loopback interface.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) atm: u16,
+    pub(crate) api: u16,
+    pub(crate) http: u16,
+    /// In the order of [`INSTITUTIONS`].
+    pub(crate) corebanks: [u16; 2],
+}
+
+impl Site {
+    /// A fresh site in a new temporary folder whose name begins with `name`.
+    pub(crate) fn new(programs: Programs, name: &str) -> Result<Self, String> {
+        let folder = std::env::temp_dir().join(format!("{name}-{}-{:x}", std::process::id(), clock::nanoseconds()));
+        fs::create_dir_all(folder.join("logs"))
+            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        let site = Self { programs, folder, ports: free_ports()? };
+        let mut init = Command::new(&site.programs.cashgate);
+        init.arg("init").arg(site.dir());
+        for (option, port) in
+            [("--atm-port", site.ports.atm), ("--api-port", site.ports.api), ("--http-port", site.ports.http)]
+        {
+            init.args([option, &port.to_string()]);
+        }
+        for (institution, port) in INSTITUTIONS.iter().zip(site.ports.corebanks) {
+            init.args(["--institution", &format!("{institution}={port}")]);
+        }
+        command::output(&mut init)?;
+        Ok(site)
+    }
+
+    /// Makes a certificate such as `atm/A1`.
+    pub(crate) fn issue_certificate(&self, whose: &str) -> Result<(), String> {
+        command::output(Command::new(&self.programs.cashgate).arg("issue-cert").arg(self.dir()).arg(whose)).map(drop)
+    }
+
+    /// Starts the gateway and waits until it says that it is ready.
+    pub(crate) fn start_gateway(&self) -> Result<Process, String> {
+        let mut serve = Command::new(&self.programs.cashgate);
+        serve.args(["serve", "--config"]).arg(self.config());
+        let mut gateway = Process::start("gateway", &mut serve, &self.log("gateway"))?;
+        let deadline = Deadline::after(GATEWAY_READY);
+        while !is_ready(self.ports().http) {
+            interrupt::check()?;
+            if !gateway.runs() {
+                return Err(format!("the gateway ended before it was ready: {}", gateway.last_words(10)));
+            }
+            if deadline.has_passed() {
+                return Err(format!("the gateway was not ready after {GATEWAY_READY:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(gateway)
+    }
+
+    /// A subcommand of `cashgate-fleet`.
+    pub(crate) fn fleet(&self, subcommand: &str) -> Command {
+        let mut fleet = Command::new(&self.programs.fleet);
+        fleet.arg(subcommand);
+        fleet
+    }
+
+    /// Adds the certificate of `whose`, such as `atm-A1`, to a command of the fleet.
+    pub(crate) fn identify(&self, command: &mut Command, whose: &str) {
+        let certificates = self.dir().join("certs");
+        command.arg("--ca").arg(self.dir().join("ca.pem"));
+        command.arg("--cert").arg(certificates.join(format!("{whose}.pem")));
+        command.arg("--key").arg(certificates.join(format!("{whose}-key.pem")));
+    }
+
+    /// Every withdrawal that the gateway knows, as its command line tells it.
+    pub(crate) fn withdrawals(&self) -> Result<Vec<Value>, String> {
+        let mut list = Command::new(&self.programs.cashgate);
+        list.args(["withdrawals", "list", "--json", "--config"]).arg(self.config());
+        json_lines(&command::output(&mut list)?)
+    }
+
+    /// The folder of this site.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What `cashgate init` made.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.folder.join("cashgate")
+    }
+
+    pub(crate) const fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// Where a child writes its standard error.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{name}.log"))
+    }
+
+    pub(crate) fn last_words_of_gateway(&self) -> String {
+        tail(&self.log("gateway"), 30)
+    }
+
+    /// Deletes the folder.
+    pub(crate) fn remove(&self) -> Result<(), String> {
+        fs::remove_dir_all(&self.folder).map_err(|error| format!("cannot delete {}: {error}", self.folder.display()))
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir().join("cashgate.toml")
+    }
+}
+
+/// One JSON value a line.
+pub(crate) fn json_lines(text: &str) -> Result<Vec<Value>, String> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| serde_json::from_str(line).map_err(|error| format!("not a line of JSON ({error}): {line}")))
+        .collect()
+}
+
+fn free_ports() -> Result<Ports, String> {
+    // All are held until all are known, so that none is given twice.
+    let held: Result<Vec<TcpListener>, _> = (0..5).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    let ports =
+        held.and_then(|held| held.iter().map(|port| Ok(port.local_addr()?.port())).collect::<Result<Vec<_>, _>>());
+    match ports.map_err(|error| format!("no free port on 127.0.0.1: {error}"))?.as_slice() {
+        [atm, api, http, sakura, momiji] => {
+            Ok(Ports { atm: *atm, api: *api, http: *http, corebanks: [*sakura, *momiji] })
+        }
+        other => Err(format!("{} free ports instead of 5", other.len())),
+    }
+}
+
+fn is_ready(port: u16) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}

@@ -1,0 +1,126 @@
+//! `cargo xtask test`: every check that a change must pass, in the order in which it fails fastest.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::python::Venv;
+use crate::{clock, command, demo, outside_client, packages, tidy};
+
+/// Installed under `target/tools` when there is no other; a debug build takes two minutes and runs fast enough.
+const CARGO_DENY: &str = "0.20.2";
+const BUF: &str = "buf-bin==1.75.0\n";
+
+/// One check.
+struct Stage {
+    name: &'static str,
+    run: fn() -> Result<(), String>,
+}
+
+const STAGES: [Stage; 10] = [
+    Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
+    Stage { name: "tidy", run: tidy::run },
+    Stage { name: "protos", run: protos },
+    Stage { name: "clippy", run: clippy },
+    Stage { name: "unit", run: unit },
+    Stage { name: "doc", run: doc },
+    Stage { name: "vectors", run: vectors },
+    Stage { name: "outside-client", run: outside_client::run },
+    Stage { name: "demo", run: || demo::run(true, None) },
+    Stage { name: "deny", run: deny },
+];
+
+/// The names that `--only` takes.
+pub(crate) fn names() -> Vec<&'static str> {
+    STAGES.iter().map(|stage| stage.name).collect()
+}
+
+/// Runs one stage or all; stops at the first that fails.
+pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
+    let chosen: Vec<&Stage> = STAGES.iter().filter(|stage| only.is_none_or(|name| stage.name == name)).collect();
+    let mut timings = Vec::new();
+    for stage in &chosen {
+        println!("\n== {}", stage.name);
+        let began = clock::now();
+        let done = (stage.run)();
+        let seconds = began.elapsed().as_secs_f32();
+        if let Err(problem) = done {
+            println!(
+                "== {} failed after {seconds:.1} s; repeat it with: cargo xtask test --only {}",
+                stage.name, stage.name
+            );
+            println!("{} passed, 1 failed", timings.len());
+            return Err(problem);
+        }
+        println!("== {} passed in {seconds:.1} s", stage.name);
+        timings.push(format!("{} {seconds:.1} s", stage.name));
+    }
+    println!("\n{}", timings.join(", "));
+    println!("{} passed, 0 failed", timings.len());
+    Ok(())
+}
+
+fn clippy() -> Result<(), String> {
+    packages::ensure(&[packages::C_COMPILER])?;
+    command::run(command::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn unit() -> Result<(), String> {
+    packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
+    command::run(command::cargo().args(["test", "--workspace"]))
+}
+
+fn doc() -> Result<(), String> {
+    command::run(command::cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn protos() -> Result<(), String> {
+    let venv = Venv::with("buf", BUF)?;
+    command::run(venv.program("buf").arg("lint").current_dir(command::root().join("proto")))
+}
+
+fn vectors() -> Result<(), String> {
+    let folder = command::root().join("crates/qr/python");
+    let venv = Venv::from_file("vectors", &folder.join("requirements.txt"))?;
+    command::run(venv.program("python").arg(folder.join("verify_vectors.py")))
+}
+
+fn deny() -> Result<(), String> {
+    let checks = ["check", "bans", "licenses", "sources"];
+    command::run(Command::new(cargo_deny()?).args(checks).current_dir(command::root()))
+}
+
+/// The `cargo-deny` of the path, or one built here.
+fn cargo_deny() -> Result<PathBuf, String> {
+    let ours = command::root().join("target/tools");
+    let program = ours.join("bin/cargo-deny");
+    if is_deny(&program) {
+        return Ok(program);
+    }
+    let on_path = PathBuf::from("cargo-deny");
+    if is_deny(&on_path) {
+        return Ok(on_path);
+    }
+    println!("cargo-deny is missing: building {CARGO_DENY} into {} (about two minutes)", ours.display());
+    // A debug build: a third of the time, for a check that takes a second either way.
+    let mut install = command::cargo();
+    install.args(["install", "cargo-deny", "--version", CARGO_DENY, "--locked", "--debug", "--quiet", "--root"]);
+    command::run(install.arg(&ours))?;
+    Ok(program)
+}
+
+fn is_deny(program: &Path) -> bool {
+    program.to_str().is_some_and(|program| command::succeeds(program, &["--version"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_can_be_repeated_alone() {
+        let mut names = names();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STAGES.len());
+    }
+}
