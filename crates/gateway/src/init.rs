@@ -1,6 +1,5 @@
 //! `cashgate init`: everything for a gateway on one machine, in one folder.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -146,10 +145,14 @@ outcome_deadline_s = 900    # then a withdrawal without a clear outcome becomes 
 "#
     );
     for (institution, port) in &plan.institutions {
-        // Writing to a text cannot fail.
-        let _ = write!(
-            toml,
-            r#"
+        toml.push_str(&institution_configuration(institution, *port));
+    }
+    toml
+}
+
+fn institution_configuration(institution: &InstitutionId, port: u16) -> String {
+    format!(
+        r#"
 [[institution]]
 id = "{institution}"
 currency = "JPY"
@@ -167,7 +170,5 @@ withdrawals_per_day = 10
 burst = 5                   # at once, then one more each burst_every_s
 burst_every_s = 10
 "#
-        );
-    }
-    toml
+    )
 }

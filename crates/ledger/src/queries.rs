@@ -1,6 +1,6 @@
 //! The questions that can be asked.
 
-use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
+use cashgate_withdrawal::ids::{InstitutionId, Nonce, WithdrawalId};
 use cashgate_withdrawal::time::CalendarDay;
 use rusqlite::{Connection, Params, Row, ToSql, params};
 
@@ -58,6 +58,15 @@ impl LedgerReader {
             let found =
                 rows(connection, "SELECT * FROM withdrawals WHERE id = ?1", [id.to_string()], columns::withdrawal)?;
             found.into_iter().next().map(|withdrawal| Ok((withdrawal, steps_of(connection, id)?))).transpose()
+        })
+    }
+
+    /// The withdrawal that claimed a nonce, or `None` if nobody has.
+    pub fn withdrawal_of_nonce(&self, nonce: Nonce) -> Result<Option<WithdrawalId>, ReadError> {
+        self.read(|connection| {
+            let sql = "SELECT * FROM withdrawals WHERE nonce = ?1";
+            let found = rows(connection, sql, [nonce.0.as_slice()], columns::withdrawal)?;
+            Ok(found.into_iter().next().map(|withdrawal| withdrawal.id))
         })
     }
 

@@ -95,8 +95,8 @@ fn hold_granted(terms: &Terms, state: State, granted: HoldReference) -> Next {
         State::HoldRequested => Some((State::Held { hold: granted }, vec![])),
         // A grant that comes too late is reversed too, and its reference kept.
         State::Reversing { hold: None, command, cause } => reverse(Some(granted), command, cause),
-        State::Reversed { cause: ReversalCause::NothingLeft | ReversalCause::Resolved } => stays(state),
-        State::Reversed { .. } | State::Declined { .. } => Some((state, vec![Effect::ReverseHold])),
+        // After the end: core banking has promised to refuse a hold that it was told to reverse, so there is none.
+        State::Reversed { .. } | State::Declined { .. } => stays(state),
         // Core banking repeats itself, in the same words or it would be another hold.
         state if state.hold() == Some(&granted) || matches!(state, State::Confirmed { .. }) => stays(state),
         _ => None,

@@ -170,10 +170,13 @@ impl State {
     /// Whether the customer is still being served, so that the ATM can serve nobody else.
     #[must_use]
     pub const fn occupies_atm(&self) -> bool {
-        matches!(
-            self,
-            Self::HoldRequested | Self::AwaitingCode { .. } | Self::Held { .. } | Self::DispenseCommanded { .. }
-        )
+        self.occupies_atm_before_command() || matches!(self, Self::DispenseCommanded { .. })
+    }
+
+    /// Whether a customer is being served and nothing has been commanded yet.
+    #[must_use]
+    pub const fn occupies_atm_before_command(&self) -> bool {
+        matches!(self, Self::HoldRequested | Self::AwaitingCode { .. } | Self::Held { .. })
     }
 
     /// Core banking's reference of the hold, once there is one.

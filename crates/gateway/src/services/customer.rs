@@ -21,7 +21,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use super::{app_back_end, read_withdrawal};
+use super::{app_back_end, read, read_withdrawal};
 use crate::clock;
 use crate::devices::{Devices, DevicesFailure};
 use crate::lanes::{LaneHandle, Lanes};
@@ -48,7 +48,7 @@ impl CustomerPort {
     }
 
     /// Verifies a token: there is no way to a lane but through a signature under a published key.
-    fn verified(&self, qr_text: &str) -> Result<(VerifiedQrToken, LaneHandle), Refusal> {
+    fn verified(&self, qr_text: &str) -> Result<VerifiedQrToken, Refusal> {
         let mint = &self.lanes.surroundings().mint;
         let token = cashgate_qr::verify(qr_text, mint.keys()).map_err(|error| {
             tracing::info!(%error, "a QR token was not accepted");
@@ -57,8 +57,11 @@ impl CustomerPort {
         if !mint.is_of_network(token.claims()) {
             return Err(Refusal::QrTokenInvalid);
         }
-        let lane = self.lanes.find(&token.claims().atm).ok_or(Refusal::QrSessionEnded)?;
-        Ok((token, lane))
+        Ok(token)
+    }
+
+    fn lane_of(&self, token: &VerifiedQrToken) -> Result<LaneHandle, Refusal> {
+        self.lanes.find(&token.claims().atm).ok_or(Refusal::QrSessionEnded)
     }
 
     async fn scanned(&self, institution: InstitutionId, request: ScanRequest) -> Result<ScanResponse, Refusal> {
@@ -66,7 +69,8 @@ impl CustomerPort {
         let desk = &self.lanes.surroundings().desk;
         desk.institution(&institution)?;
         self.devices.approving(&institution, &request.device)?;
-        let (token, lane) = self.verified(&request.qr_text)?;
+        let token = self.verified(&request.qr_text)?;
+        let lane = self.lane_of(&token)?;
         let (code, of, device) = (code_of(&token), institution.clone(), request.device);
         let answer =
             lane.ask(None, move |request| Input::Scanned(Scan { request, code, institution: of, device })).await?;
@@ -88,7 +92,7 @@ impl CustomerPort {
         let request = wire::approve(request)?;
         self.lanes.surroundings().desk.institution(&institution)?;
         let device = self.devices.approving(&institution, &request.device)?;
-        let (token, lane) = self.verified(&request.qr_text)?;
+        let token = self.verified(&request.qr_text)?;
         let statement = ApprovalStatement {
             qr_token: token.digest(),
             institution,
@@ -98,24 +102,47 @@ impl CustomerPort {
         };
         let verified = approval::verify(statement, &request.signature, &device.key)
             .map_err(|_| Refusal::NotAllowed { factor: "signature" })?;
-        let (code, statement) = (code_of(&token), verified.statement().clone());
-        let answer = lane
-            .ask(request.pin_block, move |request| {
-                Input::Approved(Approval {
-                    request,
-                    fresh: clock::fresh_withdrawal(),
-                    code,
-                    institution: statement.institution,
-                    account: statement.account,
-                    device: statement.device,
-                    amount: statement.amount,
-                })
-            })
-            .await?;
-        match answer {
-            Answer::Approved { withdrawal, confirm_code } => Ok((withdrawal, confirm_code)),
-            _ => Err(Refusal::Overloaded),
+        match self.ask_to_approve(&token, verified.statement().clone(), request.pin_block).await {
+            Ok(Answer::Approved { withdrawal, confirm_code }) => Ok((withdrawal, confirm_code)),
+            Ok(_) => Err(Refusal::Overloaded),
+            // The screen has moved on, or the gateway was restarted: a repeated approval still gets its withdrawal, from the ledger.
+            Err(Refusal::QrSessionEnded) => {
+                let earlier = self.approved_earlier(&token, verified.statement()).await;
+                earlier.map(|withdrawal| (withdrawal, None)).ok_or(Refusal::QrSessionEnded)
+            }
+            Err(refusal) => Err(refusal),
         }
+    }
+
+    async fn ask_to_approve(
+        &self,
+        token: &VerifiedQrToken,
+        statement: ApprovalStatement,
+        pin_block: Option<wire::PinBlock>,
+    ) -> Result<Answer, Refusal> {
+        let (lane, code) = (self.lane_of(token)?, code_of(token));
+        let approval = move |request| {
+            Input::Approved(Approval {
+                request,
+                fresh: clock::fresh_withdrawal(),
+                code,
+                institution: statement.institution,
+                account: statement.account,
+                device: statement.device,
+                amount: statement.amount,
+            })
+        };
+        lane.ask(pin_block, approval).await
+    }
+
+    /// The withdrawal that the very same approval began earlier, if it did.
+    async fn approved_earlier(&self, token: &VerifiedQrToken, statement: &ApprovalStatement) -> Option<WithdrawalId> {
+        let nonce = token.claims().nonce;
+        let earlier = read(&self.lanes, move |reader| reader.withdrawal_of_nonce(nonce)).await.ok()??;
+        let terms = read_withdrawal(&self.lanes, earlier).await.ok()??.terms;
+        let same = (&terms.institution, &terms.account, &terms.device, terms.amount)
+            == (&statement.institution, &statement.account, &statement.device, statement.amount);
+        same.then_some(earlier)
     }
 
     async fn cancelled(&self, institution: InstitutionId, request: &CancelRequest) -> Result<(), Refusal> {

@@ -30,11 +30,8 @@ async fn what_was_appended_comes_back_also_after_a_restart() {
     assert_eq!(ledger.append(vec![ended(1)]).await, Ok(Sequence(4)));
 }
 
-#[tokio::test]
-async fn refuses_precisely() {
-    let (ledger, _path, _folder) = new_ledger();
-    ledger.append(vec![hold_requested(1)]).await.unwrap();
-    ledger.append(whole_life(2)).await.unwrap();
+/// Appends that must be refused while withdrawal 1 has one step and withdrawal 2 has ended.
+fn refused_appends() -> Vec<(&'static str, Vec<StepRecord>, AppendError)> {
     let withdrawal = id(1);
     let out_of_order = |expected, found| AppendError::StepOutOfOrder { withdrawal, expected, found };
     let differently = |change: fn(&mut WithdrawalRow)| {
@@ -42,7 +39,7 @@ async fn refuses_precisely() {
         change(&mut step.row);
         vec![step]
     };
-    let cases: Vec<(&str, Vec<StepRecord>, AppendError)> = vec![
+    vec![
         ("a repetition", vec![hold_requested(1)], out_of_order(2, 1)),
         ("a gap", vec![dispense_commanded(1)], out_of_order(2, 3)),
         ("a repetition in one append", vec![hold_granted(1), hold_granted(1)], out_of_order(3, 2)),
@@ -88,7 +85,15 @@ async fn refuses_precisely() {
             vec![StepRecord { body: vec![0; 65_537], ..hold_granted(1) }],
             AppendError::BodyTooLong { withdrawal, number: 2, bytes: 65_537 },
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn refuses_precisely() {
+    let (ledger, _path, _folder) = new_ledger();
+    ledger.append(vec![hold_requested(1)]).await.unwrap();
+    ledger.append(whole_life(2)).await.unwrap();
+    let cases = refused_appends();
     let count = cases.len() as u64;
     for (what, steps, expected) in cases {
         assert_eq!(ledger.append(steps).await, Err(expected), "{what}");

@@ -150,6 +150,9 @@ impl Lane {
     /// Takes one input and says what is to be made durable and done.
     pub fn apply(&mut self, input: Input, now: Timestamp, admission: &mut dyn Admission) -> Turn {
         let mut turn = Turn::default();
+        // A lane may be woken late. What has expired has expired, whatever comes now; only evidence is never too late.
+        self.run_qr_timers(now, &mut turn);
+        self.run_timers(now, &mut turn, State::occupies_atm_before_command);
         match input {
             Input::AtmConnected { link, facts, unresolved } => self.connected(link, facts, unresolved, now, &mut turn),
             Input::AtmDisconnected { link } => self.disconnected(link),
@@ -190,7 +193,8 @@ impl Lane {
             }
             Input::TimePassed => {}
         }
-        self.run_timers(now, &mut turn);
+        self.run_qr_timers(now, &mut turn);
+        self.run_timers(now, &mut turn, |_| true);
         turn
     }
 
@@ -265,14 +269,11 @@ impl Lane {
         Ok(Answer::Done)
     }
 
-    fn run_timers(&mut self, now: Timestamp, turn: &mut Turn) {
-        self.run_qr_timers(now, turn);
-        let due: Vec<WithdrawalId> = self
-            .open
-            .iter()
-            .filter(|(_, open)| open.next_deadline(&self.settings, self.link.is_some()).is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
+    fn run_timers(&mut self, now: Timestamp, turn: &mut Turn, concerned: impl Fn(&State) -> bool) {
+        let connected = self.link.is_some();
+        let is_due = |open: &Open| open.next_deadline(&self.settings, connected).is_some_and(|at| at <= now);
+        let due = self.open.iter().filter(|(_, open)| concerned(open.state()) && is_due(open));
+        let due: Vec<WithdrawalId> = due.map(|(id, _)| *id).collect();
         for id in due {
             self.withdrawal_due(id, now, turn);
         }

@@ -213,7 +213,6 @@ impl Lane {
         let id = terms.withdrawal;
         let (withdrawal, effects) = Withdrawal::open(terms);
         turn.records.push(Record { number: 1, at: now, event: None, after: withdrawal.clone() });
-        turn.actions.push(Action::Changed(Box::new(withdrawal.clone())));
         self.open.insert(id, Open::opened(withdrawal, code));
         self.carry_out(id, effects, now, turn);
     }

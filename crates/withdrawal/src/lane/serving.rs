@@ -24,16 +24,20 @@ pub(super) struct Open {
     /// When to send it again.
     repeat_at: Option<Timestamp>,
     confirm_code: Option<ConfirmCode>,
+    /// When this lane began to listen for the ATM; a gateway that was away could not hear it.
+    listening_since: Timestamp,
 }
 
 impl Open {
     pub(super) fn opened(withdrawal: Withdrawal, confirm_code: Option<ConfirmCode>) -> Self {
-        Self { withdrawal, steps: 1, attempts: 0, repeat_at: None, confirm_code }
+        let listening_since = withdrawal.since;
+        Self { withdrawal, steps: 1, attempts: 0, repeat_at: None, confirm_code, listening_since }
     }
 
     pub(super) fn recovered(withdrawal: Withdrawal, steps: u32, now: Timestamp) -> Self {
         let settling = settlement_of(&withdrawal.state).is_some();
-        Self { withdrawal, steps, attempts: 0, repeat_at: settling.then_some(now), confirm_code: None }
+        let repeat_at = settling.then_some(now);
+        Self { withdrawal, steps, attempts: 0, repeat_at, confirm_code: None, listening_since: now }
     }
 
     pub(super) const fn withdrawal(&self) -> &Withdrawal {
@@ -52,7 +56,7 @@ impl Open {
             State::AwaitingCode { .. } => Some(since.after(settings.code_timeout)),
             State::Held { .. } => Some(since.after(settings.held_timeout)),
             State::DispenseCommanded { .. } | State::OutcomeUnknown { .. } => {
-                Some(since.after(settings.outcome_deadline))
+                Some(since.max(self.listening_since).after(settings.outcome_deadline))
             }
             _ => None,
         }
@@ -103,7 +107,6 @@ impl Lane {
             open.attempts = 0;
             open.repeat_at = None;
             turn.records.push(Record { number: open.steps, at: now, event: Some(event), after: after.clone() });
-            turn.actions.push(Action::Changed(Box::new(after.clone())));
             open.withdrawal = after;
         }
         self.carry_out(id, effects, now, turn);
@@ -194,6 +197,11 @@ impl Lane {
                 Ok(code) => Event::SettlementRefused { code },
                 Err(_) => return,
             },
+            // Only what was asked last before the doubt can be what was answered.
+            (SettlementAnswer::Done, None) if !matches!(open.state(), State::Suspect { asked: Some(asked), .. } if *asked == settlement) =>
+            {
+                return;
+            }
             (SettlementAnswer::Done, _) => match settlement {
                 Settlement::Confirm(_) => Event::HoldConfirmed,
                 Settlement::Reverse => Event::HoldReversed,

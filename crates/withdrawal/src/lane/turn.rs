@@ -81,8 +81,6 @@ pub enum Action {
         /// What left; `None` gives the whole reservation back.
         dispensed: Option<Money>,
     },
-    /// Tell whoever watches that a withdrawal changed.
-    Changed(Box<Withdrawal>),
     /// Read back a withdrawal that is not open, and come again with [`Input::Recalled`].
     Recall {
         /// Which.
