@@ -1,0 +1,74 @@
+//! `cashgate-fleet events`.
+
+use std::time::Duration;
+
+use cashgate_fleet::events::Subscription;
+use cashgate_fleet::rpc_error::RpcError;
+use cashgate_wire::proto::events::v1::SubscribeResponse;
+use clap::Args;
+use serde_json::{Value, json};
+use tonic::Code;
+
+use super::phone::state_name;
+use super::terminal::print_line;
+use super::{Exit, Failure, GatewayArguments};
+
+/// Without `--follow`: no event for so long means that there is none left.
+const QUIET: Duration = Duration::from_millis(500);
+
+#[derive(Args)]
+pub(crate) struct EventsArguments {
+    #[command(flatten)]
+    gateway: GatewayArguments,
+    /// The last sequence number that was dealt with; 0 for all.
+    #[arg(long, default_value_t = 0)]
+    after: u64,
+    /// Waits for new events, and connects again after a break.
+    #[arg(long)]
+    follow: bool,
+}
+
+pub(super) async fn run(arguments: EventsArguments) -> Result<Exit, Failure> {
+    let channel = arguments.gateway.identity.credentials()?.channel(&arguments.gateway.gateway)?;
+    let mut subscription = Subscription::after(arguments.after, channel);
+    let mut first = true;
+    loop {
+        let next = subscription.next();
+        let answer = match arguments.follow || first {
+            // The first answer may take a handshake.
+            true if !arguments.follow => tokio::time::timeout(QUIET.saturating_mul(6), next).await,
+            true => Ok(next.await),
+            false => tokio::time::timeout(QUIET, next).await,
+        };
+        first = false;
+        match answer {
+            Err(_) => return Ok(Exit::Done),
+            Ok(Ok(Some(event))) => print_line(&as_json(&event))?,
+            Ok(Ok(None)) if !arguments.follow => return Ok(Exit::Done),
+            Ok(Err(status)) if !arguments.follow || status.code() != Code::Unavailable => {
+                print_line(&json!({"error": RpcError::from(&status)}))?;
+                return Ok(Exit::RpcRefused);
+            }
+            Ok(_) => tokio::time::sleep(QUIET).await,
+        }
+    }
+}
+
+fn as_json(response: &SubscribeResponse) -> Value {
+    let event = response.event.clone().unwrap_or_default();
+    json!({
+        "sequence": response.sequence,
+        "withdrawal_id": event.withdrawal_id,
+        "step": event.step,
+        "at_unix_ms": event.at_unix_ms,
+        "event": event.event,
+        "state": state_name(event.state()),
+        "institution_id": event.institution_id,
+        "account_id": event.account_id,
+        "atm_id": event.atm_id,
+        "amount": event.amount.as_ref().map(|money| money.minor_units),
+        "currency": event.amount.as_ref().map(|money| money.currency.as_str()),
+        "dispensed": event.dispensed.as_ref().map(|money| money.minor_units),
+        "reason": event.reason,
+    })
+}

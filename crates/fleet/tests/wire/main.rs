@@ -1,0 +1,6 @@
+//! The simulated parties over real mTLS on loopback ports.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Tests may stop loudly.
+
+mod atm;
+mod authority;
+mod core_bank;
