@@ -42,7 +42,7 @@ enum Command {
     IssueCert {
         /// The folder that `init` made.
         dir: PathBuf,
-        /// atm/<id>, institution/<id>, operator/<name> or corebank/<institution id>.
+        /// Whom for: `atm/A1`, `institution/sakura`, `operator/mori` or `corebank/sakura` (the id of its institution).
         peer: String,
     },
     /// Checks a configuration and says everything that is wrong with it.

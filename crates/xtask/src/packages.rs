@@ -23,6 +23,12 @@ pub(crate) const SOFTHSM: Package = Package {
     },
 };
 
+pub(crate) const OPENSC: Package = Package {
+    name: "opensc",
+    purpose: "pkcs11-tool makes keys in hsm-config/, pkcs11-spy counts what the tests call",
+    is_there: || Path::new("/usr/bin/pkcs11-tool").exists(),
+};
+
 pub(crate) const C_COMPILER: Package = Package {
     name: "build-essential",
     purpose: "SQLite and AWS-LC are compiled from source",

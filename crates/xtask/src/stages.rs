@@ -65,7 +65,7 @@ fn clippy() -> Result<(), String> {
 }
 
 fn unit() -> Result<(), String> {
-    packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
+    packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM, packages::OPENSC])?;
     command::run(command::cargo().args(["test", "--workspace"]))
 }
 

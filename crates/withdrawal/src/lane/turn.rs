@@ -81,7 +81,7 @@ pub enum Action {
         /// What left; `None` gives the whole reservation back.
         dispensed: Option<Money>,
     },
-    /// Read back a withdrawal that is not open, and come again with [`Input::Recalled`].
+    /// Read back a withdrawal that is not open, and come again with [`super::Input::Recalled`].
     Recall {
         /// Which.
         withdrawal: WithdrawalId,
