@@ -137,9 +137,10 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             }
             log_to_stderr();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(serve::serve(config, stop_signal()))?;
+            let served = runtime.block_on(serve::serve(config, stop_signal()));
             // A query or a call to core banking that is still running must not hold the process back.
             runtime.shutdown_background();
+            served?;
         }
         Command::Withdrawals { look } => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

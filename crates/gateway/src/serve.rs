@@ -24,7 +24,7 @@ use crate::admission::{Desk, earliest_day};
 use crate::config::Config;
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
-use crate::lanes::{Lanes, Surroundings, restore_spent};
+use crate::lanes::{Lanes, Showing, Surroundings, restore_spent};
 use crate::metrics::Metrics;
 use crate::minting::Mint;
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
@@ -150,6 +150,7 @@ impl Parts {
             desk: Arc::new(desk),
             core_banks,
             watchers: Watchers::default(),
+            showing: Showing::default(),
             metrics,
             settings: Arc::new(config.lanes.clone()),
             halted: watch::Sender::new(None),

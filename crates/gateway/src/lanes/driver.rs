@@ -8,7 +8,7 @@ use cashgate_ledger::{StepRecord, WithdrawalRow};
 use cashgate_wire::customer::PinBlock;
 use cashgate_wire::{atm as wire_atm, journal, status};
 use cashgate_withdrawal::dispense::OutcomeReport;
-use cashgate_withdrawal::ids::WithdrawalId;
+use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{Action, Answer, Input, Lane, LinkId, Record, RequestId, ToAtm, Turn};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,6 +32,8 @@ pub(super) struct Driver {
     next_request: u64,
     /// The PIN block of the approval that is being applied, until its hold request leaves. It is never kept longer.
     pin_block: Option<PinBlock>,
+    /// The latest QR session of this ATM.
+    shown: Option<QrSessionId>,
     serving: watch::Sender<usize>,
     was_serving: bool,
     draining: bool,
@@ -68,6 +70,7 @@ impl Driver {
             waiting: HashMap::new(),
             next_request: 1,
             pin_block: None,
+            shown: None,
             serving,
             was_serving: false,
             draining: false,
@@ -169,6 +172,8 @@ impl Driver {
             Action::EndReservation { withdrawal, dispensed } => self.desk.end_reservation(withdrawal, dispensed),
             Action::Mint { qr_session, amount } => {
                 let atm = self.lane.atm().clone();
+                let before = self.shown.replace(qr_session);
+                surroundings.showing.begins(&atm, qr_session, before);
                 tokio::spawn(async move {
                     let input = match surroundings.mint.mint(&atm, qr_session, amount, clock::now()).await {
                         Ok(code) => Input::CodeMinted(code),

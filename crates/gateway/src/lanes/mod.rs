@@ -2,6 +2,7 @@
 
 mod driver;
 mod recovery;
+mod showing;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +26,7 @@ use crate::watchers::Watchers;
 use driver::Driver;
 pub use recovery::RecoveryError;
 pub(crate) use recovery::{read_back, restore_spent};
+pub use showing::Showing;
 
 /// How many inputs may wait for one lane. An ATM serves one customer; more than this is a flood.
 const INBOX_LENGTH_MAX: usize = 64;
@@ -47,6 +49,8 @@ pub struct Surroundings {
     pub core_banks: CoreBanks,
     /// Tells those who follow.
     pub watchers: Watchers,
+    /// Which ATM shows which QR session.
+    pub showing: Showing,
     /// Counts.
     pub metrics: Metrics,
     /// How long to wait for what.

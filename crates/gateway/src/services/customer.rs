@@ -11,7 +11,7 @@ use cashgate_wire::proto::customer::v1::{
     RevokeDeviceRequest, RevokeDeviceResponse, ScanRequest, ScanResponse, WatchRequest, WatchResponse,
 };
 use cashgate_wire::{customer as wire, status};
-use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
+use cashgate_withdrawal::ids::{DeviceId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::lane::{
     Answer, Approval, CancelSubject, Cancellation, ConfirmCode, Input, Scan, VerifiedCode,
 };
@@ -147,26 +147,27 @@ impl CustomerPort {
 
     async fn cancelled(&self, institution: InstitutionId, request: &CancelRequest) -> Result<(), Refusal> {
         let (device, subject) = wire::cancel(request)?;
-        let lanes: Vec<LaneHandle> = match subject {
+        let surroundings = self.lanes.surroundings();
+        let (atm, unknown) = match subject {
             CancelSubject::Withdrawal(id) => {
-                let followed = self.lanes.surroundings().watchers.follow(id).ok_or(Refusal::WithdrawalUnknown)?;
-                let atm = followed.borrow().terms.atm.clone();
-                self.lanes.find(&atm).into_iter().collect()
+                let followed = surroundings.watchers.follow(id);
+                if followed.is_none() && self.has_ended(id, &institution, &device).await {
+                    return Err(Refusal::TooLate);
+                }
+                (followed.map(|followed| followed.borrow().terms.atm.clone()), Refusal::WithdrawalUnknown)
             }
-            // A QR session's id does not say where it is; only its own lane knows it.
-            CancelSubject::QrSession(_) => self.lanes.all().into_iter().map(|(_, lane)| lane).collect(),
+            CancelSubject::QrSession(id) => (surroundings.showing.atm_of(id), Refusal::QrSessionUnknown),
         };
-        let mut answer = Err(Refusal::WithdrawalUnknown);
-        for lane in lanes {
-            let (institution, device) = (institution.clone(), device.clone());
-            answer = lane
-                .ask(None, move |request| Input::Cancelled(Cancellation { request, institution, device, subject }))
-                .await;
-            if !matches!(answer, Err(Refusal::QrSessionUnknown)) {
-                break;
-            }
-        }
-        answer.map(|_| ())
+        let lane = atm.and_then(|atm| self.lanes.find(&atm)).ok_or(unknown)?;
+        let cancelled =
+            lane.ask(None, move |request| Input::Cancelled(Cancellation { request, institution, device, subject }));
+        cancelled.await.map(|_| ())
+    }
+
+    /// Whether a withdrawal that is not open is the caller's own.
+    async fn has_ended(&self, id: WithdrawalId, institution: &InstitutionId, device: &DeviceId) -> bool {
+        let found = read_withdrawal(&self.lanes, id).await.ok().flatten();
+        found.is_some_and(|found| found.terms.institution == *institution && found.terms.device == *device)
     }
 
     /// The states of a withdrawal from now to its end.
