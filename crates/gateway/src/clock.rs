@@ -1,17 +1,24 @@
 //! The one place that reads the clock and the operating system's randomness.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
 use cashgate_withdrawal::time::Timestamp;
 
-/// The present moment.
+/// The present moment: the wall clock when this process began, and the time that has passed since. A wall clock that is set back while
+/// the gateway runs must not make an expired code or a held withdrawal valid again.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the module that may")]
 pub fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp::from_unix_ms(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    static BEGAN: OnceLock<(Duration, Instant)> = OnceLock::new();
+    let (wall, began) = BEGAN.get_or_init(|| {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        (since_epoch, Instant::now())
+    });
+    let now = wall.saturating_add(began.elapsed());
+    Timestamp::from_unix_ms(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The moment at which tokio's clock shows what [`now`] will show at `at`.

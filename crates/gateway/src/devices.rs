@@ -20,6 +20,9 @@ pub struct Device {
     revoked: bool,
 }
 
+/// How far an institution's clock may be ahead of ours.
+const CLOCK_SKEW_MAX: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// All known phones.
 #[derive(Debug)]
 pub struct Devices {
@@ -58,7 +61,8 @@ impl Devices {
         }
     }
 
-    /// Makes a phone known, durably, before it answers.
+    /// Makes a phone known, durably, before it answers. Must be carried to its end once begun, even if the caller goes away: run it
+    /// in a task of its own. The same holds for [`Devices::revoke`].
     pub async fn register(
         &self,
         institution: InstitutionId,
@@ -71,8 +75,8 @@ impl Devices {
                 return Ok(Err(Refusal::FieldInvalid { field: "public_key", detail: error.to_string() }));
             }
         };
-        if request.bound_at > now {
-            let detail = "lies in the future of the gateway's clock".to_owned();
+        if request.bound_at > now.after(CLOCK_SKEW_MAX) {
+            let detail = "lies more than five minutes in the future of the gateway's clock".to_owned();
             return Ok(Err(Refusal::FieldInvalid { field: "bound_at_unix_ms", detail }));
         }
         let _one_at_a_time = self.changing.lock().await;

@@ -30,7 +30,7 @@ pub struct Hello {
 /// The first message of a stream; anything but Hello is refused.
 pub fn hello_from(message: pb::AtmMessage) -> Result<Hello, Refusal> {
     let Some(atm_message::Message::Hello(hello)) = message.message else {
-        return Err(invalid("message", "the first message must be hello"));
+        return Err(Refusal::HelloMissing);
     };
     if hello.unresolved.len() > UNRESOLVED_MAX {
         return Err(invalid("hello.unresolved", format!("has more than {UNRESOLVED_MAX} entries")));

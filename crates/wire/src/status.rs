@@ -27,13 +27,6 @@ pub fn internal() -> Status {
     Status::with_error_details(Code::Internal, "the gateway failed; the same request may be sent again", details)
 }
 
-/// The caller's certificate names nobody that this gateway knows.
-#[must_use]
-pub fn unauthenticated(why: &str) -> Status {
-    let details = ErrorDetails::with_error_info("IDENTITY_UNKNOWN", DOMAIN, HashMap::new());
-    Status::with_error_details(Code::Unauthenticated, why, details)
-}
-
 /// Another connection with the same identity has taken over.
 #[must_use]
 pub fn replaced() -> Status {
@@ -56,6 +49,7 @@ const fn code(refusal: &Refusal) -> Code {
         | Refusal::CurrencyDiffers
         | Refusal::TooLate
         | Refusal::NotASuspect
+        | Refusal::HelloMissing
         | Refusal::OutcomeContradicts { .. }
         | Refusal::DeviceRevoked => Code::FailedPrecondition,
         Refusal::QrSessionUnknown | Refusal::WithdrawalUnknown | Refusal::DeviceUnknown => Code::NotFound,
@@ -63,6 +57,7 @@ const fn code(refusal: &Refusal) -> Code {
         Refusal::LimitExceeded { .. } => Code::ResourceExhausted,
         Refusal::NotAllowed { .. } | Refusal::IdentityNotAllowed { .. } => Code::PermissionDenied,
         Refusal::DeviceExists => Code::AlreadyExists,
+        Refusal::IdentityUnknown { .. } => Code::Unauthenticated,
     }
 }
 

@@ -31,9 +31,12 @@ pub enum CassettesError {
 
 impl Cassettes {
     /// The most cassettes a machine can have.
-    pub const COUNT_MAX: usize = 16;
+    pub const COUNT_MAX: usize = 8;
     /// The most notes that one dispense can have; real dispensers stop at 40 to 60.
     pub const NOTES_PER_DISPENSE_MAX: u32 = 200;
+    /// The most steps that one search takes. Real cassettes need a handful; a machine that lists absurd ones must not keep the others
+    /// waiting.
+    const SEARCH_STEPS_MAX: u32 = 20_000;
 
     /// Cassettes as an ATM lists them. `currency` decides only when there are none.
     pub fn new(listed: &[NoteCount], currency: Currency, notes_per_dispense_max: u32) -> Result<Self, CassettesError> {
@@ -88,49 +91,56 @@ impl Cassettes {
 
     /// The notes that make up exactly `amount`, as few as a search from the highest note down finds; `None` if they cannot.
     ///
-    /// The search is exhaustive, so an amount that any mix makes is found: 60 out of {50 x 1, 20 x 3} is three twenties. It is bounded by
-    /// remembering which rests failed.
+    /// The search tries every mix, so 60 out of {50 x 1, 20 x 3} is three twenties; what is no multiple of the denominations' greatest
+    /// common divisor is refused at once. It gives up after a bounded number of steps, which only absurd denominations reach: such an
+    /// amount counts as one that cannot be made.
     #[must_use]
     pub fn notes_for(&self, amount: Money) -> Option<Vec<NoteCount>> {
         if amount.is_zero() || amount.currency() != self.currency || amount.exceeds(self.dispensable_max()).ok()? {
             return None;
         }
-        let mut failed = std::collections::HashSet::new();
+        let divisor = self
+            .notes
+            .iter()
+            .fold(0, |divisor, note| greatest_common_divisor(note.denomination.minor_units(), divisor));
+        if divisor == 0 || !amount.minor_units().is_multiple_of(divisor) {
+            return None;
+        }
         let mut taken = Vec::new();
-        let found = search(&self.notes, amount.minor_units(), self.notes_per_dispense_max, &mut taken, &mut failed);
+        let mut steps_left = Self::SEARCH_STEPS_MAX;
+        let found = search(&self.notes, amount.minor_units(), self.notes_per_dispense_max, &mut taken, &mut steps_left);
         found.then_some(taken)
     }
 }
 
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
 /// Looks for notes out of `notes` (highest first) that sum to `rest`, with at most `notes_left` of them.
-fn search(
-    notes: &[NoteCount],
-    rest: u64,
-    notes_left: u32,
-    taken: &mut Vec<NoteCount>,
-    failed: &mut std::collections::HashSet<(usize, u64, u32)>,
-) -> bool {
+fn search(notes: &[NoteCount], rest: u64, notes_left: u32, taken: &mut Vec<NoteCount>, steps_left: &mut u32) -> bool {
     if rest == 0 {
         return true;
     }
     let Some((highest, lower)) = notes.split_first() else { return false };
-    if failed.contains(&(notes.len(), rest, notes_left)) {
+    let value = highest.denomination.minor_units();
+    // Not even the highest notes left would be enough.
+    if value.saturating_mul(u64::from(notes_left)) < rest {
         return false;
     }
-    let value = highest.denomination.minor_units();
     let fit = u32::try_from(rest / value).unwrap_or(u32::MAX);
     for count in (0..=fit.min(highest.count).min(notes_left)).rev() {
-        let still = rest - value * u64::from(count);
+        let Some(fewer) = steps_left.checked_sub(1) else { return false };
+        *steps_left = fewer;
         let depth = taken.len();
         if count > 0 {
             taken.push(NoteCount { denomination: highest.denomination, count });
         }
-        if search(lower, still, notes_left - count, taken, failed) {
+        if search(lower, rest - value * u64::from(count), notes_left - count, taken, steps_left) {
             return true;
         }
         taken.truncate(depth);
     }
-    failed.insert((notes.len(), rest, notes_left));
     false
 }
 
@@ -180,9 +190,15 @@ mod tests {
         };
         check(&[yen_note, euro], 40, CassettesError::CurrenciesDiffer);
         check(&[nothing], 40, CassettesError::WorthlessNote);
-        check(&[yen_note; 17], 40, CassettesError::TooMany);
+        check(&[yen_note; 9], 40, CassettesError::TooMany);
         check(&[yen_note], 0, CassettesError::NotesPerDispense);
         check(&[yen_note], 201, CassettesError::NotesPerDispense);
+    }
+
+    #[test]
+    fn absurd_cassettes_are_given_up_on() {
+        let absurd: Vec<(u64, u32)> = (0..8).map(|n| (1_000_003 + 2 * n, 1_000_000)).collect();
+        assert_eq!(cassettes(&absurd, 200).notes_for(yen(100_000_001)), None);
     }
 
     proptest! {

@@ -77,6 +77,15 @@ pub enum Refusal {
     /// There is no such device.
     #[error("there is no such device")]
     DeviceUnknown,
+    /// The caller's certificate names nobody.
+    #[error("the caller's certificate names nobody: {why}")]
+    IdentityUnknown {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An ATM's stream did not begin with Hello.
+    #[error("the first message of the stream must be hello, within 10 seconds")]
+    HelloMissing,
     /// The caller's certificate does not allow this.
     #[error("the caller's certificate does not allow this: {needed} is needed")]
     IdentityNotAllowed {
@@ -120,6 +129,8 @@ impl Refusal {
             Self::DeviceExists => "DEVICE_EXISTS",
             Self::DeviceRevoked => "DEVICE_REVOKED",
             Self::DeviceUnknown => "DEVICE_UNKNOWN",
+            Self::IdentityUnknown { .. } => "IDENTITY_UNKNOWN",
+            Self::HelloMissing => "HELLO_MISSING",
             Self::IdentityNotAllowed { .. } => "IDENTITY_NOT_ALLOWED",
             Self::Overloaded => "OVERLOADED",
             Self::OutcomeContradicts { .. } => "OUTCOME_CONTRADICTS",

@@ -10,6 +10,9 @@ use crate::withdrawal::{State, Terms, Withdrawal};
 /// How often a wrong code may be typed at the ATM.
 pub const CODE_TRIES_MAX: u8 = 3;
 
+/// How many contradictory reports on one suspect are kept. An ATM that goes on beyond them adds nothing, and is not acknowledged.
+pub const SUSPECT_REPORTS_MAX: u8 = 8;
+
 /// An event that the rules forbid in this state. It changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a withdrawal that is {state} cannot take {event}")]
@@ -98,7 +101,7 @@ fn hold_granted(terms: &Terms, state: State, granted: HoldReference) -> Next {
         // After the end: core banking has promised to refuse a hold that it was told to reverse, so there is none.
         State::Reversed { .. } | State::Declined { .. } => stays(state),
         // Core banking repeats itself, in the same words or it would be another hold.
-        state if state.hold() == Some(&granted) || matches!(state, State::Confirmed { .. }) => stays(state),
+        state if state.hold() == Some(&granted) => stays(state),
         _ => None,
     }
 }
@@ -139,20 +142,24 @@ fn outcome_reported(terms: &Terms, state: State, report: OutcomeReport) -> Next 
             let cause = SuspectCause::Contradiction(Contradiction::TwoOutcomes);
             doubt(state, cause, Some(report)).map(|(state, _)| (state, vec![Effect::AcknowledgeOutcome]))
         }
-        State::Suspect { hold, command: Some(command), cause, report: known, asked, answered } => {
+        State::Suspect { hold, command: Some(command), cause, report: known, reports, asked, answered } => {
             // Kept as evidence if it says something new; it decides nothing any more.
             let is_new = known.as_ref().is_none_or(|known| !known.agrees_with(&report, terms.amount));
-            let report = if is_new { Some(report) } else { known };
-            acknowledged(State::Suspect { hold, command: Some(command), cause, report, asked, answered })
+            let (report, reports) = match is_new {
+                false => (known, reports),
+                true if reports < SUSPECT_REPORTS_MAX => (Some(report), reports + 1),
+                true => return None,
+            };
+            acknowledged(State::Suspect { hold, command: Some(command), cause, report, reports, asked, answered })
         }
         // Ended withdrawals do not change: a repetition is acknowledged, a contradiction is not.
-        State::Confirmed { .. } | State::Reversed { cause: ReversalCause::NothingLeft }
+        State::Confirmed { .. } | State::Reversed { cause: ReversalCause::NothingLeft, .. }
             if !contradicts(&state, verdict) =>
         {
             acknowledged(state)
         }
         // A person has decided; the ATM may stop repeating what that person had seen or did not need.
-        State::Reversed { cause: ReversalCause::Resolved } => acknowledged(state),
+        State::Reversed { cause: ReversalCause::Resolved, .. } => acknowledged(state),
         // Nothing was ever commanded, so there is nothing to report.
         _ => None,
     }
@@ -191,14 +198,14 @@ fn judge(
 fn contradicts(state: &State, verdict: Verdict) -> bool {
     match (state, verdict) {
         (_, Verdict::NotKnown) => false,
-        (State::Confirming { amount, .. } | State::Confirmed { amount }, Verdict::Left(left)) => *amount != left,
+        (State::Confirming { amount, .. } | State::Confirmed { amount, .. }, Verdict::Left(left)) => *amount != left,
         (State::Reversing { .. } | State::Reversed { .. }, Verdict::NothingLeft) => false,
         _ => true,
     }
 }
 
 fn suspect(hold: HoldReference, command: DispenseCommand, cause: SuspectCause, report: Option<OutcomeReport>) -> State {
-    State::Suspect { hold: Some(hold), command: Some(command), cause, report, asked: None, answered: false }
+    State::Suspect { hold: Some(hold), command: Some(command), cause, report, reports: 0, asked: None, answered: false }
 }
 
 /// A settlement that was under way becomes a suspect. What core banking was asked stays on record: it may still do it.
@@ -208,7 +215,7 @@ fn doubt(state: State, cause: SuspectCause, report: Option<OutcomeReport>) -> Ne
         State::Reversing { hold, command, .. } => (hold, command, Settlement::Reverse),
         _ => return None,
     };
-    Some((State::Suspect { hold, command, cause, report, asked: Some(asked), answered: false }, vec![]))
+    Some((State::Suspect { hold, command, cause, report, reports: 0, asked: Some(asked), answered: false }, vec![]))
 }
 
 fn outcome_deadline_passed(state: State) -> Next {
@@ -239,17 +246,17 @@ impl Answer {
 
 fn hold_settled(state: State, answer: Answer) -> Next {
     match (state, answer) {
-        (State::Confirming { amount, .. }, Answer::Confirmed) => {
-            Some((State::Confirmed { amount }, vec![Effect::SettleReservation { dispensed: amount }]))
+        (State::Confirming { hold, amount, .. }, Answer::Confirmed) => {
+            Some((State::Confirmed { hold, amount }, vec![Effect::SettleReservation { dispensed: amount }]))
         }
-        (State::Reversing { cause, .. }, Answer::Reversed) => {
-            Some((State::Reversed { cause }, vec![Effect::ReleaseReservation]))
+        (State::Reversing { hold, cause, .. }, Answer::Reversed) => {
+            Some((State::Reversed { hold, cause }, vec![Effect::ReleaseReservation]))
         }
         // An answer to what was asked before the withdrawal became a suspect: kept for the person who decides.
-        (State::Suspect { hold, command, cause, report, asked: asked @ Some(settlement), .. }, answer)
+        (State::Suspect { hold, command, cause, report, reports, asked: asked @ Some(settlement), .. }, answer)
             if answer.fits(settlement) =>
         {
-            Some((State::Suspect { hold, command, cause, report, asked, answered: true }, vec![]))
+            Some((State::Suspect { hold, command, cause, report, reports, asked, answered: true }, vec![]))
         }
         (state @ State::Confirmed { .. }, Answer::Confirmed) => stays(state),
         (state @ (State::Reversed { .. } | State::Declined { .. }), Answer::Reversed) => stays(state),

@@ -120,6 +120,8 @@ pub enum State {
         cause: SuspectCause,
         /// The latest report that added something.
         report: Option<OutcomeReport>,
+        /// How many reports have added something since the doubt arose.
+        reports: u8,
         /// What core banking had been asked before the doubt arose; such a request cannot be taken back.
         asked: Option<Settlement>,
         /// Whether it has answered that it did so.
@@ -132,11 +134,15 @@ pub enum State {
     },
     /// Ended: the hold was confirmed for what left.
     Confirmed {
+        /// Core banking's reference.
+        hold: HoldReference,
         /// What left the machine.
         amount: Money,
     },
     /// Ended: the hold was reversed, nothing left.
     Reversed {
+        /// Core banking's reference, if it ever gave one.
+        hold: Option<HoldReference>,
         /// Why.
         cause: ReversalCause,
     },
@@ -183,13 +189,14 @@ impl State {
     #[must_use]
     pub const fn hold(&self) -> Option<&HoldReference> {
         match self {
-            Self::HoldRequested | Self::Declined { .. } | Self::Confirmed { .. } | Self::Reversed { .. } => None,
+            Self::HoldRequested | Self::Declined { .. } => None,
             Self::AwaitingCode { hold, .. }
             | Self::Held { hold }
             | Self::DispenseCommanded { hold, .. }
             | Self::OutcomeUnknown { hold, .. }
-            | Self::Confirming { hold, .. } => Some(hold),
-            Self::Reversing { hold, .. } | Self::Suspect { hold, .. } => hold.as_ref(),
+            | Self::Confirming { hold, .. }
+            | Self::Confirmed { hold, .. } => Some(hold),
+            Self::Reversing { hold, .. } | Self::Suspect { hold, .. } | Self::Reversed { hold, .. } => hold.as_ref(),
         }
     }
 
@@ -197,7 +204,7 @@ impl State {
     #[must_use]
     pub const fn dispensed(&self) -> Option<Money> {
         match self {
-            Self::Confirming { amount, .. } | Self::Confirmed { amount } => Some(*amount),
+            Self::Confirming { amount, .. } | Self::Confirmed { amount, .. } => Some(*amount),
             _ => None,
         }
     }
@@ -206,7 +213,7 @@ impl State {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Reversing { cause, .. } | Self::Reversed { cause } => Some(cause.name()),
+            Self::Reversing { cause, .. } | Self::Reversed { cause, .. } => Some(cause.name()),
             Self::Suspect { cause, .. } => Some(cause.name()),
             Self::Declined { code } => Some(code.as_str()),
             _ => None,

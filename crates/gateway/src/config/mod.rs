@@ -124,7 +124,7 @@ impl Config {
         }
         let table: Dict = Figment::new()
             .merge(Toml::file_exact(file))
-            .merge(Env::prefixed("CASHGATE_").split("__"))
+            .merge(Env::prefixed("CASHGATE_").filter(|key| is_setting(key.as_str())).split("__"))
             .extract()
             .map_err(|error| refused(error.into_iter().map(|one| one.to_string()).collect()))?;
         let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
@@ -174,6 +174,12 @@ impl Config {
             institutions: institutions?,
         })
     }
+}
+
+/// Whether an environment variable (without its prefix) is meant for the configuration. Others that begin alike are not, such as
+/// `CASHGATE_LOG`, or what Kubernetes sets for a service named `cashgate`.
+fn is_setting(name: &str) -> bool {
+    name.contains("__") || ["trust_domain", "network"].contains(&name.to_ascii_lowercase().as_str())
 }
 
 fn read_hsm(root: &Reader) -> Option<HsmSection> {

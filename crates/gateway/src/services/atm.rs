@@ -6,7 +6,6 @@ use std::time::Duration;
 use cashgate_wire::atm::{hello_from, message_from, refused};
 use cashgate_wire::proto::atm::v1::atm_service_server::AtmService;
 use cashgate_wire::proto::atm::v1::{AtmMessage, GatewayMessage};
-use cashgate_wire::status;
 use cashgate_withdrawal::lane::LinkId;
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::mpsc;
@@ -35,8 +34,7 @@ impl AtmPort {
     }
 
     fn refuse(&self, refusal: &Refusal) -> Status {
-        self.lanes.surroundings().metrics.refused("Connect", refusal);
-        status::status(refusal)
+        super::refuse(&self.lanes, "Connect", refusal)
     }
 }
 
@@ -45,14 +43,15 @@ impl AtmService for AtmPort {
     type ConnectStream = ReceiverStream<Result<GatewayMessage, Status>>;
 
     async fn connect(&self, request: Request<Streaming<AtmMessage>>) -> Result<Response<Self::ConnectStream>, Status> {
-        let Identity::Atm(atm) = identity(&request)? else {
+        let Identity::Atm(atm) = identity(&self.lanes, "Connect", &request)? else {
             return Err(self.refuse(&Refusal::IdentityNotAllowed { needed: "atm/<id>" }));
         };
         let mut messages = request.into_inner();
-        let Ok(first) = tokio::time::timeout(HELLO_MAX, messages.message()).await else {
-            return Err(Status::deadline_exceeded("no hello came"));
+        let first = match tokio::time::timeout(HELLO_MAX, messages.message()).await {
+            Ok(first) => first?,
+            Err(_) => None,
         };
-        let first = first?.ok_or_else(|| Status::failed_precondition("the stream ended before hello"))?;
+        let first = first.ok_or_else(|| self.refuse(&Refusal::HelloMissing))?;
         let hello = hello_from(first).map_err(|refusal| self.refuse(&refusal))?;
         let lane = self.lanes.of_connecting(&atm).map_err(|refusal| self.refuse(&refusal))?;
         let (outbox, outgoing) = mpsc::channel(OUTBOX_LENGTH_MAX);
@@ -81,6 +80,9 @@ async fn listen(
     // Only the lane keeps the stream open: when it drops its half, the ATM is cut off.
     let outbox = outbox.downgrade();
     loop {
+        if outbox.strong_count() == 0 {
+            return "another connection took over, or it did not take its messages".to_owned();
+        }
         let message = match messages.message().await {
             Ok(Some(message)) => message,
             Ok(None) => return "it ended its stream".to_owned(),

@@ -1,5 +1,6 @@
 //! `CustomerService`: what an institution's app back end asks.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -183,8 +184,12 @@ impl CustomerPort {
             return Ok(Box::pin(states.map(|withdrawal| Ok(wire::watch_response(&withdrawal)))));
         }
         let found = read_withdrawal(&self.lanes, id).await?;
-        let ended: Withdrawal = found.filter(|w| w.terms.institution == *institution).ok_or_else(unknown)?;
-        Ok(Box::pin(tokio_stream::once(Ok(wire::watch_response(&ended)))))
+        let found: Withdrawal = found.filter(|w| w.terms.institution == *institution).ok_or_else(unknown)?;
+        // Between its first record and its followers there is a moment; whoever comes just then tries again.
+        if !found.state.is_ended() {
+            return Err(self.refuse("Watch", &Refusal::Overloaded));
+        }
+        Ok(Box::pin(tokio_stream::once(Ok(wire::watch_response(&found)))))
     }
 }
 
@@ -201,9 +206,21 @@ fn code_of(token: &VerifiedQrToken) -> VerifiedCode {
     }
 }
 
-fn failed(error: &DevicesFailure) -> Status {
-    tracing::error!(%error, "a device could not be recorded");
-    status::internal()
+/// Carries a change of a device to its end even if the caller goes away, so that memory and ledger never part.
+async fn to_its_end(
+    change: impl Future<Output = Result<Result<(), Refusal>, DevicesFailure>> + Send + 'static,
+) -> Result<Result<(), Refusal>, Status> {
+    match tokio::spawn(change).await {
+        Ok(Ok(changed)) => Ok(changed),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a device could not be recorded");
+            Err(status::internal())
+        }
+        Err(error) => {
+            tracing::error!(%error, "a change of a device did not end");
+            Err(status::internal())
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -215,11 +232,12 @@ impl CustomerService for CustomerPort {
         request: Request<RegisterDeviceRequest>,
     ) -> Result<Response<RegisterDeviceResponse>, Status> {
         let refuse = |refusal| self.refuse("RegisterDevice", &refusal);
-        let institution = app_back_end(&request)?;
+        let institution = app_back_end(&self.lanes, "RegisterDevice", &request)?;
         self.lanes.surroundings().desk.institution(&institution).map_err(refuse)?;
         let request = wire::register_device(request.into_inner()).map_err(refuse)?;
-        let registered = self.devices.register(institution, request, clock::now()).await;
-        registered.map_err(|error| failed(&error))?.map_err(refuse)?;
+        let devices = Arc::clone(&self.devices);
+        let registered = async move { devices.register(institution, request, clock::now()).await };
+        to_its_end(registered).await?.map_err(refuse)?;
         Ok(Response::new(RegisterDeviceResponse {}))
     }
 
@@ -228,21 +246,22 @@ impl CustomerService for CustomerPort {
         request: Request<RevokeDeviceRequest>,
     ) -> Result<Response<RevokeDeviceResponse>, Status> {
         let refuse = |refusal| self.refuse("RevokeDevice", &refusal);
-        let institution = app_back_end(&request)?;
+        let institution = app_back_end(&self.lanes, "RevokeDevice", &request)?;
         let device = cashgate_wire::id("device_id", &request.into_inner().device_id).map_err(refuse)?;
-        let revoked = self.devices.revoke(institution, device, clock::now()).await;
-        revoked.map_err(|error| failed(&error))?.map_err(refuse)?;
+        let devices = Arc::clone(&self.devices);
+        let revoked = async move { devices.revoke(institution, device, clock::now()).await };
+        to_its_end(revoked).await?.map_err(refuse)?;
         Ok(Response::new(RevokeDeviceResponse {}))
     }
 
     async fn scan(&self, request: Request<ScanRequest>) -> Result<Response<ScanResponse>, Status> {
-        let institution = app_back_end(&request)?;
+        let institution = app_back_end(&self.lanes, "Scan", &request)?;
         let answer = self.scanned(institution, request.into_inner()).await;
         answer.map(Response::new).map_err(|refusal| self.refuse("Scan", &refusal))
     }
 
     async fn approve(&self, request: Request<ApproveRequest>) -> Result<Response<ApproveResponse>, Status> {
-        let institution = app_back_end(&request)?;
+        let institution = app_back_end(&self.lanes, "Approve", &request)?;
         let answer = self.approved(institution, request.into_inner()).await;
         let (withdrawal, code) = answer.map_err(|refusal| self.refuse("Approve", &refusal))?;
         Ok(Response::new(ApproveResponse {
@@ -252,14 +271,14 @@ impl CustomerService for CustomerPort {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let institution = app_back_end(&request)?;
+        let institution = app_back_end(&self.lanes, "Watch", &request)?;
         let id = wire::withdrawal_id(&request.into_inner().withdrawal_id);
         let id = id.map_err(|refusal| self.refuse("Watch", &refusal))?;
         self.watched(&institution, id).await.map(Response::new)
     }
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
-        let institution = app_back_end(&request)?;
+        let institution = app_back_end(&self.lanes, "Cancel", &request)?;
         let answer = self.cancelled(institution, request.get_ref()).await;
         answer.map(|()| Response::new(CancelResponse {})).map_err(|refusal| self.refuse("Cancel", &refusal))
     }

@@ -8,11 +8,12 @@ use cashgate_wire::proto::events::v1::event_service_server::EventService;
 use cashgate_wire::proto::events::v1::{SubscribeRequest, SubscribeResponse};
 use cashgate_wire::{journal, operations as wire};
 use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
+use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{may_see, read};
+use super::{may_see, read, refuse};
 use crate::lanes::Lanes;
 
 /// How many steps are read at a time.
@@ -39,8 +40,14 @@ impl EventService for EventPort {
     type SubscribeStream = ReceiverStream<Result<SubscribeResponse, Status>>;
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        let of = may_see(&request)?;
+        let of = may_see(&self.lanes, "Subscribe", &request)?;
         let after = Sequence(request.into_inner().after_sequence);
+        let last = *self.lanes.surroundings().ledger.subscribe_last_sequence().borrow();
+        if after > last {
+            // Waiting for it would silently leave out what comes in between, after a restore for example.
+            let detail = format!("lies beyond the last event, which is {last}");
+            return Err(refuse(&self.lanes, "Subscribe", &Refusal::FieldInvalid { field: "after_sequence", detail }));
+        }
         let (sender, events) = mpsc::channel(WAITING_MAX);
         let lanes = Arc::clone(&self.lanes);
         tokio::spawn(async move {

@@ -21,31 +21,38 @@ use crate::identity::Identity;
 use crate::lanes::{Lanes, read_back};
 use crate::listener::Peer;
 
+/// Counts a refusal and makes it a status.
+fn refuse(lanes: &Lanes, rpc: &'static str, refusal: &Refusal) -> Status {
+    lanes.surroundings().metrics.refused(rpc, refusal);
+    status::status(refusal)
+}
+
 /// Who calls.
-fn identity<T>(request: &Request<T>) -> Result<Identity, Status> {
-    match request.extensions().get::<Peer>() {
-        Some(Peer { identity: Ok(identity) }) => Ok(identity.clone()),
-        Some(Peer { identity: Err(error) }) => Err(status::unauthenticated(&error.to_string())),
-        None => Err(status::unauthenticated("there is no client certificate")),
-    }
+fn identity<T>(lanes: &Lanes, rpc: &'static str, request: &Request<T>) -> Result<Identity, Status> {
+    let why = match request.extensions().get::<Peer>() {
+        Some(Peer { identity: Ok(identity) }) => return Ok(identity.clone()),
+        Some(Peer { identity: Err(error) }) => error.to_string(),
+        None => "there is none".to_owned(),
+    };
+    Err(refuse(lanes, rpc, &Refusal::IdentityUnknown { why }))
 }
 
 /// The institution whose app back end calls.
-fn app_back_end<T>(request: &Request<T>) -> Result<InstitutionId, Status> {
-    match identity(request)? {
+fn app_back_end<T>(lanes: &Lanes, rpc: &'static str, request: &Request<T>) -> Result<InstitutionId, Status> {
+    match identity(lanes, rpc, request)? {
         Identity::Institution(institution) => Ok(institution),
-        _ => Err(status::status(&Refusal::IdentityNotAllowed { needed: "institution/<id>" })),
+        _ => Err(refuse(lanes, rpc, &Refusal::IdentityNotAllowed { needed: "institution/<id>" })),
     }
 }
 
 /// Whose withdrawals the caller may see: those of one institution, or (`None`) all.
-fn may_see<T>(request: &Request<T>) -> Result<Option<InstitutionId>, Status> {
-    match identity(request)? {
+fn may_see<T>(lanes: &Lanes, rpc: &'static str, request: &Request<T>) -> Result<Option<InstitutionId>, Status> {
+    match identity(lanes, rpc, request)? {
         Identity::Institution(institution) | Identity::CoreBanking(institution) => Ok(Some(institution)),
         Identity::Operator(_) => Ok(None),
         Identity::Atm(_) => {
             let needed = "institution/<id>, corebank/<id> or operator/<name>";
-            Err(status::status(&Refusal::IdentityNotAllowed { needed }))
+            Err(refuse(lanes, rpc, &Refusal::IdentityNotAllowed { needed }))
         }
     }
 }

@@ -35,12 +35,11 @@ impl OperationsPort {
     }
 
     fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
-        self.lanes.surroundings().metrics.refused(rpc, refusal);
-        status::status(refusal)
+        super::refuse(&self.lanes, rpc, refusal)
     }
 
     fn operator<T>(&self, rpc: &'static str, request: &Request<T>) -> Result<OperatorName, Status> {
-        match identity(request)? {
+        match identity(&self.lanes, rpc, request)? {
             Identity::Operator(name) => Ok(name),
             _ => Err(self.refuse(rpc, &Refusal::IdentityNotAllowed { needed: "operator/<name>" })),
         }
@@ -102,7 +101,7 @@ impl OperationsService for OperationsPort {
         &self,
         request: Request<GetWithdrawalRequest>,
     ) -> Result<Response<GetWithdrawalResponse>, Status> {
-        let of = may_see(&request)?;
+        let of = may_see(&self.lanes, "GetWithdrawal", &request)?;
         let refuse = |refusal| self.refuse("GetWithdrawal", &refusal);
         let id: WithdrawalId = uuid("withdrawal_id", &request.into_inner().withdrawal_id).map_err(refuse)?;
         let found = read(&self.lanes, move |reader| reader.withdrawal(id)).await?;
@@ -133,7 +132,7 @@ impl OperationsService for OperationsPort {
         &self,
         request: Request<ListWithdrawalsRequest>,
     ) -> Result<Response<ListWithdrawalsResponse>, Status> {
-        let of = may_see(&request)?;
+        let of = may_see(&self.lanes, "ListWithdrawals", &request)?;
         self.page(request.into_inner(), of).await.map(Response::new)
     }
 

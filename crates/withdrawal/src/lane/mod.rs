@@ -141,10 +141,11 @@ impl Lane {
         self.open.values().map(Open::withdrawal)
     }
 
-    /// Whether a customer is being served, so that stopping now would strand somebody.
+    /// Whether a customer stands at the connected ATM, so that stopping now would strand somebody.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        self.occupant().is_some()
+        self.link.is_some()
+            && (self.occupant().is_some() || self.qr_session.as_ref().is_some_and(QrSession::is_claimed))
     }
 
     /// Takes one input and says what is to be made durable and done.
@@ -255,7 +256,7 @@ impl Lane {
 
     fn cancelled(&mut self, cancel: &Cancellation, now: Timestamp, turn: &mut Turn) -> Result<Answer, Refusal> {
         match cancel.subject {
-            CancelSubject::QrSession(id) => self.cancel_qr_session(id, cancel, turn)?,
+            CancelSubject::QrSession(id) => self.cancel_qr_session(id, cancel, now, turn)?,
             CancelSubject::Withdrawal(id) => {
                 let theirs = self.open.get(&id).map(|open| &open.withdrawal().terms);
                 if theirs.is_none_or(|t| t.institution != cancel.institution || t.device != cancel.device) {

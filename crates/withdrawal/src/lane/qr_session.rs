@@ -5,6 +5,7 @@ use super::{
     Action, Admission, Answer, Approval, Cancellation, ConfirmCode, Lane, MintedCode, QrSessionEnd, Record, Scan,
     ToAtm, Turn, VerifiedCode, tell,
 };
+use crate::event::Event;
 use crate::ids::{DeviceId, InstitutionId, QrSessionId, QrTokenDigest, WithdrawalId};
 use crate::money::Money;
 use crate::refusal::Refusal;
@@ -50,6 +51,11 @@ impl QrSession {
             Stage::Claimed { approve_before, .. } => Some(*approve_before),
             Stage::Approved { .. } => None,
         }
+    }
+
+    /// Whether a phone has scanned and its customer is choosing.
+    pub(super) const fn is_claimed(&self) -> bool {
+        matches!(self.stage, Stage::Claimed { .. })
     }
 
     fn has_shown(&self, code: &VerifiedCode, now: Timestamp) -> Result<(), Refusal> {
@@ -221,6 +227,7 @@ impl Lane {
         &mut self,
         id: QrSessionId,
         cancel: &Cancellation,
+        now: Timestamp,
         turn: &mut Turn,
     ) -> Result<(), Refusal> {
         let qr = self.qr_session.as_ref().filter(|qr| qr.id == id).ok_or(Refusal::QrSessionUnknown)?;
@@ -231,10 +238,13 @@ impl Lane {
                 self.end_qr_session(QrSessionEnd::Cancelled, turn);
                 Ok(())
             }
-            Stage::Approved { approval, .. }
+            // The app may not have heard that its approval was accepted.
+            Stage::Approved { approval, withdrawal, .. }
                 if approval.institution == cancel.institution && approval.device == cancel.device =>
             {
-                Err(Refusal::TooLate)
+                let withdrawal = *withdrawal;
+                let cancelled = self.take(withdrawal, Event::CustomerCancelled, now, turn);
+                if cancelled { Ok(()) } else { Err(Refusal::TooLate) }
             }
             _ => Err(Refusal::QrSessionUnknown),
         }

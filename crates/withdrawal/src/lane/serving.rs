@@ -83,7 +83,7 @@ const fn settlement_of(state: &State) -> Option<Settlement> {
 const fn end_on_screen(state: &State) -> QrSessionEnd {
     match state {
         State::Declined { .. } => QrSessionEnd::Declined,
-        State::Reversing { cause, .. } | State::Reversed { cause } => match cause {
+        State::Reversing { cause, .. } | State::Reversed { cause, .. } => match cause {
             ReversalCause::CustomerCancelled => QrSessionEnd::Cancelled,
             ReversalCause::NothingLeft | ReversalCause::Resolved => QrSessionEnd::Finished,
             _ => QrSessionEnd::Failed,
@@ -262,8 +262,10 @@ impl Lane {
     ) -> Result<Answer, Refusal> {
         let Resolution { withdrawal, settlement, operator, reason, .. } = resolution;
         let open = self.open.get(&withdrawal).ok_or(Refusal::WithdrawalUnknown)?;
-        if !matches!(open.state(), State::Suspect { .. }) {
-            return Err(Refusal::NotASuspect);
+        let State::Suspect { command, .. } = open.state() else { return Err(Refusal::NotASuspect) };
+        if command.is_none() && settlement != Settlement::Reverse {
+            let detail = "nothing was ever commanded, so nothing can have left".to_owned();
+            return Err(Refusal::FieldInvalid { field: "confirm", detail });
         }
         if self.take(withdrawal, Event::SuspectResolved { settlement, operator, reason }, now, turn) {
             return Ok(Answer::Done);

@@ -21,11 +21,15 @@ fn a_qr_session_that_nobody_scanned_is_nobodys_to_cancel() {
     World::claimed().cancels_subject(PHONE, strange).expect([], ["answer: QR_SESSION_UNKNOWN"]);
 }
 
+/// The app may not have heard of its withdrawal yet.
 #[test]
-fn after_the_approval_the_withdrawal_is_what_is_cancelled() {
+fn after_the_approval_the_qr_session_stands_for_its_withdrawal() {
     let mut world = World::hold_requested();
-    world.cancels_qr_session(PHONE).expect([], ["answer: TOO_LATE"]);
     world.cancels_qr_session(OTHER_PHONE).expect([], ["answer: QR_SESSION_UNKNOWN"]);
+    world
+        .cancels_qr_session(PHONE)
+        .expect(["customer_cancelled"], ["reverse, no reference", "screen ends: Cancelled", "answer: done"]);
+    World::commanded().cancels_qr_session(PHONE).expect([], ["answer: TOO_LATE"]);
 }
 
 #[test]

@@ -208,7 +208,9 @@ fn an_atm_that_serves_a_customer_is_busy() {
         assert!(world.lane.is_serving());
         world.customer_touches().expect([], ["refuse: ATM_BUSY"]);
     }
+    assert!(World::claimed().lane.is_serving(), "the customer is choosing an amount");
+    assert!(!World::showing().lane.is_serving());
     let mut world = World::held_without_atm();
-    assert!(world.lane.is_serving());
+    assert!(!world.lane.is_serving(), "nobody can be served at an ATM that is not there");
     world.atm_connects().customer_touches().expect([], ["refuse: ATM_BUSY"]);
 }
