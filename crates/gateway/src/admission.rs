@@ -66,7 +66,7 @@ impl Desk {
         let institution = self
             .institutions
             .get(&terms.institution)
-            .ok_or_else(|| format!("its institution {} is not configured any more", terms.institution))?;
+            .ok_or_else(|| format!("its institution {} is not configured any more; put it back", terms.institution))?;
         let key = AccountKey::new(terms.institution.clone(), terms.account.clone());
         self.limits
             .restore_reservation(

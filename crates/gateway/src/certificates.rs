@@ -70,7 +70,11 @@ fn issue(dir: &Path, uri: &str, stem: &Path) -> Result<(PathBuf, PathBuf), Certi
     params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     params.subject_alt_names.push(SanType::URI(uri.try_into()?));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    // Only who answers calls may stand where a caller looks for a server.
+    if ["/gateway", "/corebank/"].iter().any(|server| uri.contains(server)) {
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    }
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, &issuer)?;
     let named =

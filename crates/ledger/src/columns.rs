@@ -123,7 +123,10 @@ pub(crate) fn spent(row: &Row<'_>) -> Result<Spent, ReadError> {
         account: columns.parsed("account")?,
         device: columns.parsed("device")?,
         atm: columns.parsed("atm")?,
-        dispensed: columns.money("dispensed")?,
+        dispensed: match columns.is_null("dispensed")? {
+            true => Money::zero(columns.money("amount")?.currency()),
+            false => columns.money("dispensed")?,
+        },
         day: CalendarDay(columns.value("day")?),
         approved_at: columns.timestamp("approved_at_ms")?,
     })

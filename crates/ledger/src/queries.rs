@@ -1,7 +1,7 @@
 //! The questions that can be asked.
 
 use cashgate_withdrawal::ids::{InstitutionId, Nonce, WithdrawalId};
-use cashgate_withdrawal::time::CalendarDay;
+use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 use rusqlite::{Connection, Params, Row, ToSql, params};
 
 use crate::columns::{self, signed};
@@ -19,6 +19,10 @@ pub const STEPS_LOOKED_AT_MAX: u64 = 10_000;
 
 const OPEN_WITHDRAWALS: &str = "SELECT * FROM withdrawals WHERE open = 1 ORDER BY id";
 const SPENT_SINCE: &str = "SELECT * FROM withdrawals WHERE open = 0 AND dispensed > 0 AND day >= ?1";
+/// Ids of version 7 begin with their moment, so the primary key finds recent ones.
+const ENDED_SINCE: &str = "SELECT * FROM withdrawals WHERE id >= ?1 AND open = 0 AND approved_at_ms >= ?2";
+/// How far an id's moment and that of its approval may lie apart.
+const ID_MARGIN_MS: u64 = 24 * 3_600 * 1_000;
 const STEPS_OF: &str = "SELECT * FROM steps WHERE withdrawal = ?1 ORDER BY number";
 const STEPS_AFTER: &str =
     "SELECT * FROM steps WHERE sequence > ?1 AND sequence <= ?2 AND (?3 IS NULL OR institution = ?3)
@@ -50,6 +54,16 @@ impl LedgerReader {
     /// open. The cost grows with those days. The day is each institution's own: pass the earliest that still counts anywhere.
     pub fn spent_since(&self, day: CalendarDay) -> Result<Vec<Spent>, ReadError> {
         self.read(|connection| rows(connection, SPENT_SINCE, [day.0], columns::spent))
+    }
+
+    /// Ended withdrawals that were approved at `moment` or later, those included of which nothing left (`dispensed` is then zero): limits of
+    /// pace count attempts. In no particular order; the cost grows with what was approved since.
+    pub fn ended_since(&self, moment: Timestamp) -> Result<Vec<Spent>, ReadError> {
+        let from_ms = moment.unix_ms().saturating_sub(ID_MARGIN_MS);
+        let first_id = format!("{:08x}-{:04x}-", (from_ms >> 16) & 0xffff_ffff, from_ms & 0xffff);
+        self.read(|connection| {
+            rows(connection, ENDED_SINCE, params![first_id, signed(moment.unix_ms())], columns::spent)
+        })
     }
 
     /// One withdrawal with its whole history, or `None` if there is no such.

@@ -121,7 +121,7 @@ pub struct StepPage {
     pub through: Sequence,
 }
 
-/// Money that left a machine in a withdrawal that has ended: what limits count.
+/// What an ended withdrawal counts for in the limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spent {
     /// The withdrawal.
@@ -134,7 +134,7 @@ pub struct Spent {
     pub device: DeviceId,
     /// The machine that paid out.
     pub atm: AtmId,
-    /// What left, more than nothing.
+    /// What left; nothing if it was declined or reversed.
     pub dispensed: Money,
     /// The institution's calendar day of the approval.
     pub day: CalendarDay,

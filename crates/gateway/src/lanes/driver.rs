@@ -1,18 +1,20 @@
 //! Runs one lane: feeds it, makes its records durable, and only then carries out its actions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_ledger::{StepRecord, WithdrawalRow};
+use cashgate_ledger::{AppendError, StepRecord};
 use cashgate_wire::customer::PinBlock;
-use cashgate_wire::{atm as wire_atm, journal, status};
+use cashgate_wire::{atm as wire_atm, status};
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{Action, Answer, Input, Lane, LinkId, Record, RequestId, ToAtm, Turn};
+use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::records::{log_step, step_record};
 use super::{INBOX_LENGTH_MAX, LaneHandle, Order, Outbox, Surroundings};
 use crate::admission::LaneDesk;
 use crate::clock;
@@ -32,12 +34,34 @@ pub(super) struct Driver {
     next_request: u64,
     /// The PIN block of the approval that is being applied, until its hold request leaves. It is never kept longer.
     pin_block: Option<PinBlock>,
-    /// The latest QR session of this ATM.
-    shown: Option<QrSessionId>,
+    /// The connection whose outbox was dropped during this order; the lane hears of it right after.
+    lost: Option<LinkId>,
+    minting: Minting,
+    recalling: Recalling,
     serving: watch::Sender<usize>,
     was_serving: bool,
     draining: bool,
 }
+
+/// At most one code of an ATM is being made at a time, so that no ATM can fill the HSM's queue.
+#[derive(Default)]
+struct Minting {
+    /// The latest QR session of this ATM.
+    shown: Option<QrSessionId>,
+    busy: bool,
+    /// What is to be made next; a newer wish replaces an older.
+    next: Option<(QrSessionId, Option<Money>)>,
+}
+
+/// At most one withdrawal is being read back at a time; a few more may wait, the rest the ATM will repeat.
+#[derive(Default)]
+struct Recalling {
+    busy: bool,
+    next: VecDeque<(WithdrawalId, OutcomeReport)>,
+}
+
+/// How many read-backs may wait: as many reports as one Hello may bring.
+const RECALLS_WAITING_MAX: usize = 64;
 
 impl Driver {
     /// Starts a lane without a past.
@@ -70,17 +94,29 @@ impl Driver {
             waiting: HashMap::new(),
             next_request: 1,
             pin_block: None,
-            shown: None,
+            lost: None,
+            minting: Minting::default(),
+            recalling: Recalling::default(),
             serving,
             was_serving: false,
             draining: false,
         };
-        tokio::spawn(driver.run(first));
+        let halted = driver.surroundings.halted.clone();
+        let running = tokio::spawn(driver.run(first));
+        tokio::spawn(async move {
+            // A lane that is gone would leave its withdrawals to nobody: better a process that starts again.
+            if let Err(error) = running.await
+                && error.is_panic()
+            {
+                halted.send_replace(Some("a lane panicked".to_owned()));
+            }
+        });
         handle
     }
 
     async fn run(mut self, first: Turn) {
         self.complete(first).await;
+        self.count_serving();
         loop {
             let order = match self.lane.next_deadline().map(clock::deadline) {
                 None => self.inbox.recv().await,
@@ -90,15 +126,23 @@ impl Driver {
                 },
             };
             let Some(order) = order else { return };
-            self.obey(order).await;
-            self.count_serving();
+            let counted = self.obey(order).await;
             if self.draining && !self.lane.is_serving() {
                 self.send_away();
+            }
+            if let Some(link) = self.lost.take() {
+                self.apply(Input::AtmDisconnected { link }).await;
+            }
+            self.count_serving();
+            if let Some(counted) = counted {
+                // Whoever drains has gone on without waiting if nobody listens.
+                let _ = counted.send(());
             }
         }
     }
 
-    async fn obey(&mut self, order: Order) {
+    /// Carries out an order. Gives back who waits for this lane to be counted.
+    async fn obey(&mut self, order: Order) -> Option<oneshot::Sender<()>> {
         match order {
             Order::Connected { facts, unresolved, link, outbox } => {
                 let replaced = self.outbox.replace((link, outbox));
@@ -110,10 +154,21 @@ impl Driver {
                 self.apply(Input::AtmConnected { link, facts, unresolved }).await;
             }
             Order::Input(input) => {
-                if let Input::AtmDisconnected { link } = input {
-                    self.drop_link(link);
+                match &input {
+                    Input::AtmDisconnected { link } => self.drop_outbox(*link),
+                    Input::CodeMinted(_) | Input::MintFailed { .. } => self.minted(),
+                    _ => {}
                 }
                 self.apply(input).await;
+            }
+            Order::Recalled(input) => {
+                self.recalling.busy = false;
+                if let Some(input) = input {
+                    self.apply(input).await;
+                }
+                if let Some((withdrawal, report)) = self.recalling.next.pop_front() {
+                    self.recall(withdrawal, report);
+                }
             }
             Order::Request { input, pin_block, reply } => {
                 let request = RequestId(self.next_request);
@@ -124,8 +179,12 @@ impl Driver {
                 self.pin_block = None;
             }
             Order::View(reply) => drop(reply.send(self.lane.view())),
-            Order::Drain => self.draining = true,
+            Order::Drain(counted) => {
+                self.draining = true;
+                return Some(counted);
+            }
         }
+        None
     }
 
     async fn apply(&mut self, input: Input) {
@@ -136,12 +195,15 @@ impl Driver {
     /// The one rule: records durable, then actions.
     async fn complete(&mut self, turn: Turn) {
         if !turn.records.is_empty() {
-            let steps = turn.records.iter().map(step_record).collect();
-            if let Err(error) = self.surroundings.ledger.append(steps).await {
+            if let Err(error) = self.append(&turn.records).await {
                 // What this lane believes is not what the ledger holds. Nothing may be built on it: the process stops, and the next
                 // one begins from what is on disk.
-                tracing::error!(atm = %self.lane.atm(), %error, "a step could not be made durable: the gateway stops");
-                self.surroundings.halted.send_replace(Some(error.to_string()));
+                if error == AppendError::Closed {
+                    tracing::info!(atm = %self.lane.atm(), "the gateway has stopped; the lane goes on after the next start");
+                } else {
+                    tracing::error!(atm = %self.lane.atm(), %error, "a step could not be made durable: the gateway stops");
+                    self.surroundings.halted.send_replace(Some(error.to_string()));
+                }
                 std::future::pending::<()>().await;
             }
             for record in turn.records {
@@ -154,6 +216,14 @@ impl Driver {
         for action in turn.actions {
             self.act(action);
         }
+    }
+
+    /// One append takes only so many steps; each part of a turn is a legal history by itself.
+    async fn append(&self, records: &[Record]) -> Result<(), AppendError> {
+        for part in records.chunks(StepRecord::PER_APPEND_MAX) {
+            self.surroundings.ledger.append(part.iter().map(step_record).collect()).await?;
+        }
+        Ok(())
     }
 
     fn act(&mut self, action: Action) {
@@ -170,21 +240,7 @@ impl Driver {
                 }
             }
             Action::EndReservation { withdrawal, dispensed } => self.desk.end_reservation(withdrawal, dispensed),
-            Action::Mint { qr_session, amount } => {
-                let atm = self.lane.atm().clone();
-                let before = self.shown.replace(qr_session);
-                surroundings.showing.begins(&atm, qr_session, before);
-                tokio::spawn(async move {
-                    let input = match surroundings.mint.mint(&atm, qr_session, amount, clock::now()).await {
-                        Ok(code) => Input::CodeMinted(code),
-                        Err(error) => {
-                            tracing::warn!(%atm, %error, "no QR token could be made");
-                            Input::MintFailed { qr_session }
-                        }
-                    };
-                    let _ = inbox.send(Order::Input(input)).await;
-                });
-            }
+            Action::Mint { qr_session, amount } => self.mint(qr_session, amount),
             Action::PlaceHold(terms) => {
                 let pin_block = self.pin_block.take();
                 tokio::spawn(async move {
@@ -204,21 +260,59 @@ impl Driver {
         }
     }
 
+    fn mint(&mut self, qr_session: QrSessionId, amount: Option<Money>) {
+        let (atm, surroundings) = (self.lane.atm().clone(), Arc::clone(&self.surroundings));
+        let before = self.minting.shown.replace(qr_session);
+        surroundings.showing.begins(&atm, qr_session, before);
+        if self.minting.busy {
+            self.minting.next = Some((qr_session, amount));
+            return;
+        }
+        self.minting.busy = true;
+        let inbox = self.own_inbox.clone();
+        tokio::spawn(async move {
+            let input = match surroundings.mint.mint(&atm, qr_session, amount, clock::now()).await {
+                Ok(code) => Input::CodeMinted(code),
+                Err(error) => {
+                    tracing::warn!(%atm, %error, "no QR token could be made");
+                    Input::MintFailed { qr_session }
+                }
+            };
+            let _ = inbox.send(Order::Input(input)).await;
+        });
+    }
+
+    fn minted(&mut self) {
+        self.minting.busy = false;
+        if let Some((qr_session, amount)) = self.minting.next.take() {
+            self.mint(qr_session, amount);
+        }
+    }
+
     /// Reads back a withdrawal that is not open. One of another ATM is none of this ATM's business.
-    fn recall(&self, id: WithdrawalId, report: OutcomeReport) {
+    fn recall(&mut self, id: WithdrawalId, report: OutcomeReport) {
+        if self.recalling.busy {
+            if self.recalling.next.len() < RECALLS_WAITING_MAX {
+                self.recalling.next.push_back((id, report));
+            }
+            return;
+        }
+        self.recalling.busy = true;
         let (reader, inbox) = (self.surroundings.ledger.reader().clone(), self.own_inbox.clone());
         let atm = self.lane.atm().clone();
         tokio::task::spawn_blocking(move || {
-            let found = match super::recovery::read_back(&reader, id) {
-                Ok(found) => found.map(|(withdrawal, _)| withdrawal),
+            let input = match super::recovery::read_back(&reader, id) {
+                Ok(found) => {
+                    let theirs = found.map(|(withdrawal, _)| withdrawal).filter(|found| found.terms.atm == atm);
+                    Some(Input::Recalled { withdrawal: theirs.map(Box::new), id, report })
+                }
                 Err(error) => {
                     // The ATM will repeat its report.
                     tracing::error!(%atm, withdrawal = %id, %error, "a withdrawal could not be read back");
-                    return;
+                    None
                 }
             };
-            let withdrawal = found.filter(|found| found.terms.atm == atm).map(Box::new);
-            let _ = inbox.blocking_send(Order::Input(Input::Recalled { withdrawal, id, report }));
+            let _ = inbox.blocking_send(Order::Recalled(input));
         });
     }
 
@@ -231,15 +325,17 @@ impl Driver {
             // It does not read, or it is gone. Its connection is dropped; what matters is repeated when it comes back.
             tracing::warn!(atm = %self.lane.atm(), ?link, "the ATM does not take its messages");
             let link = *link;
-            self.drop_link(link);
-            let inbox = self.own_inbox.clone();
-            tokio::spawn(async move {
-                let _ = inbox.send(Order::Input(Input::AtmDisconnected { link })).await;
-            });
+            self.lose(link);
         }
     }
 
-    fn drop_link(&mut self, link: LinkId) {
+    /// Drops the ATM's connection from this side. The lane is told when the present order is done.
+    fn lose(&mut self, link: LinkId) {
+        self.drop_outbox(link);
+        self.lost = Some(link);
+    }
+
+    fn drop_outbox(&mut self, link: LinkId) {
         if self.outbox.as_ref().is_some_and(|(current, _)| *current == link) {
             self.outbox = None;
             self.surroundings.metrics.connected_atms(-1);
@@ -251,7 +347,7 @@ impl Driver {
             let spread = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) % RECONNECT_SPREAD_MS;
             let _ = outbox.try_send(Ok(wire_atm::reconnect(Duration::from_millis(spread))));
             let link = *link;
-            self.drop_link(link);
+            self.lose(link);
         }
     }
 
@@ -261,45 +357,5 @@ impl Driver {
             self.serving.send_modify(|count| *count = if serving { *count + 1 } else { count.saturating_sub(1) });
             self.was_serving = serving;
         }
-    }
-}
-
-/// A record as the ledger keeps it.
-fn step_record(record: &Record) -> StepRecord {
-    let (terms, state) = (&record.after.terms, &record.after.state);
-    StepRecord {
-        withdrawal: terms.withdrawal,
-        number: record.number,
-        at: record.at,
-        kind: record.name(),
-        body: journal::encode(record),
-        row: WithdrawalRow {
-            state: state.name().into(),
-            open: !state.is_ended(),
-            institution: terms.institution.clone(),
-            account: terms.account.clone(),
-            device: terms.device.clone(),
-            atm: terms.atm.clone(),
-            qr_session: terms.qr_session,
-            nonce: terms.nonce,
-            amount: terms.amount,
-            dispensed: state.dispensed(),
-            hold: state.hold().cloned(),
-            day: terms.decision.day,
-            approved_at: terms.approved_at,
-            policy_version: terms.decision.policy_version.clone(),
-            key_id: terms.decision.key,
-        },
-    }
-}
-
-fn log_step(record: &Record) {
-    let after = &record.after;
-    let (withdrawal, atm, state) = (after.terms.withdrawal, &after.terms.atm, after.state.name());
-    let reason = after.state.reason().unwrap_or_default();
-    if state == "suspect" {
-        tracing::error!(%withdrawal, %atm, event = record.name(), state, reason, "a withdrawal needs a person");
-    } else {
-        tracing::info!(%withdrawal, %atm, event = record.name(), state, reason, "step");
     }
 }

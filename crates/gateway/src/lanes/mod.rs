@@ -1,6 +1,7 @@
 //! The lanes of all ATMs: one task each, found by the ATM's id.
 
 mod driver;
+mod records;
 mod recovery;
 mod showing;
 
@@ -30,8 +31,9 @@ pub use showing::Showing;
 
 /// How many inputs may wait for one lane. An ATM serves one customer; more than this is a flood.
 const INBOX_LENGTH_MAX: usize = 64;
-/// How many messages may wait for one ATM before it counts as gone.
-pub const OUTBOX_LENGTH_MAX: usize = 32;
+/// How many messages may wait for one ATM before it counts as gone. One Hello may call for an answer to each of its 64 reports, and a
+/// question about each open withdrawal.
+pub const OUTBOX_LENGTH_MAX: usize = 256;
 
 /// The sending half of an ATM's stream.
 pub type Outbox = mpsc::Sender<Result<GatewayMessage, Status>>;
@@ -65,6 +67,8 @@ pub(crate) enum Order {
     Connected { facts: AtmFacts, unresolved: Vec<(WithdrawalId, OutcomeReport)>, link: LinkId, outbox: Outbox },
     /// The ATM said something, or the outcome of an action came in.
     Input(Input),
+    /// What [`Action::Recall`](cashgate_withdrawal::lane::Action::Recall) found; nothing if it could not look.
+    Recalled(Option<Input>),
     /// A caller asks and waits.
     Request {
         input: Box<dyn FnOnce(RequestId) -> Input + Send>,
@@ -73,8 +77,8 @@ pub(crate) enum Order {
     },
     /// An operator looks.
     View(oneshot::Sender<LaneView>),
-    /// Send the ATM elsewhere as soon as nobody is being served.
-    Drain,
+    /// Send the ATM elsewhere as soon as nobody is being served. Answered once the lane counts among those that serve somebody, or not.
+    Drain(oneshot::Sender<()>),
 }
 
 /// One lane, from outside.
@@ -126,10 +130,11 @@ impl Lanes {
 
     /// The lane of an ATM that connects, made if this is its first time. Refused while draining.
     pub fn of_connecting(&self, atm: &AtmId) -> Result<LaneHandle, Refusal> {
+        let mut lanes = self.lanes();
+        // Under the same lock that draining takes, so that no lane comes up unnoticed.
         if self.draining.load(Ordering::Acquire) {
             return Err(Refusal::Overloaded);
         }
-        let mut lanes = self.lanes();
         if let Some(lane) = lanes.get(atm) {
             return Ok(lane.clone());
         }
@@ -148,10 +153,17 @@ impl Lanes {
 
     /// Takes no more ATMs, sends those away that serve nobody, and returns when nobody is being served any more.
     pub async fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
-        for (_, lane) in self.all() {
+        let lanes = {
+            let lanes = self.lanes();
+            self.draining.store(true, Ordering::Release);
+            lanes.values().cloned().collect::<Vec<_>>()
+        };
+        for lane in lanes {
+            let (counted, is_counted) = oneshot::channel();
             // A lane that is gone has nobody to send away.
-            let _ = lane.inbox.send(Order::Drain).await;
+            if lane.inbox.send(Order::Drain(counted)).await.is_ok() {
+                let _ = is_counted.await;
+            }
         }
         let mut serving = self.serving.subscribe();
         let _ = serving.wait_for(|serving| *serving == 0).await;

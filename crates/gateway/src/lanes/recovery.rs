@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use cashgate_ledger::{LedgerReader, ReadError, StoredStep};
+use cashgate_ledger::{LedgerReader, ReadError, Spent, StoredStep};
 use cashgate_limits::{AccountKey, Limits, Reservation};
 use cashgate_wire::journal::{self, JournalError};
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
@@ -34,24 +35,39 @@ pub enum RecoveryError {
     },
 }
 
-/// Counts again, from the ledger, what left machines on days that still count. Comes before any reservation is made.
+/// Counts again, from the ledger, what ended withdrawals still count for: what left machines on days that are not over, and every attempt
+/// that still slows the next one down. Comes before any reservation is made.
 pub(crate) fn restore_spent(
     reader: &LedgerReader,
     limits: &Limits,
     institutions: &[Institution],
     now: Timestamp,
 ) -> Result<usize, ReadError> {
-    let mut spent = reader.spent_since(earliest_day(institutions, now))?;
-    spent.sort_by_key(|one| one.approved_at);
     let bursts: HashMap<_, _> = institutions.iter().map(|one| (&one.id, one.limits.burst())).collect();
-    for one in &spent {
+    let slowed_for = bursts.values().map(|burst| burst.every.saturating_mul(burst.withdrawals.get())).max();
+    let slowed_since = now.unix_ms().saturating_sub(milliseconds(slowed_for.unwrap_or_default()));
+    let mut counting: BTreeMap<WithdrawalId, Spent> = BTreeMap::new();
+    for one in reader.ended_since(Timestamp::from_unix_ms(slowed_since))? {
+        counting.insert(one.withdrawal, one);
+    }
+    for one in reader.spent_since(earliest_day(institutions, now))? {
+        counting.insert(one.withdrawal, one);
+    }
+    let mut counting: Vec<Spent> = counting.into_values().collect();
+    // Limits of pace are exact in the order of admission.
+    counting.sort_by_key(|one| one.approved_at);
+    for one in &counting {
         // An institution that is not served any more has no limits to count against.
         if let Some(burst) = bursts.get(&one.institution) {
             let key = AccountKey::new(one.institution.clone(), one.account.clone());
             limits.restore_spent(&key, one.dispensed, one.day, one.approved_at, *burst);
         }
     }
-    Ok(spent.len())
+    Ok(counting.len())
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A withdrawal out of its steps, with the number of the last; `None` if there is no such.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use cashgate_ledger::{PAGE_SIZE_MAX, Sequence, StateCount, StepPage, StepRecord, WithdrawalFilter, WithdrawalRow};
-use cashgate_withdrawal::ids::InstitutionId;
+use cashgate_withdrawal::ids::{InstitutionId, Nonce};
 use cashgate_withdrawal::time::CalendarDay;
 use tokio::task::JoinSet;
 
@@ -50,6 +50,20 @@ async fn limits_are_rebuilt_from_what_left_machines_and_has_ended() {
     let found: Vec<_> =
         spent.iter().map(|spent| (spent.withdrawal, spent.dispensed, spent.day.0, spent.approved_at)).collect();
     assert_eq!(found, [(id(2), yen(20_000), 100, at(2)), (id(5), yen(5_000), 101, at(5))]);
+
+    // Pace counts attempts: those of which nothing left are there as well, those that are open or older are not.
+    let recent = ledger.reader().ended_since(at(3)).unwrap();
+    let recent: Vec<_> = recent.iter().map(|one| (one.withdrawal, one.dispensed)).collect();
+    assert_eq!(recent, [(id(3), yen(0)), (id(4), yen(0)), (id(5), yen(5_000))]);
+}
+
+#[tokio::test]
+async fn a_nonce_finds_the_withdrawal_that_claimed_it() {
+    let (ledger, _path, _folder) = new_ledger();
+    ledger.append(vec![hold_requested(1)]).await.unwrap();
+    let nonce = hold_requested(1).row.nonce;
+    assert_eq!(ledger.reader().withdrawal_of_nonce(nonce).unwrap(), Some(id(1)));
+    assert_eq!(ledger.reader().withdrawal_of_nonce(Nonce([0xff; 16])).unwrap(), None);
 }
 
 #[tokio::test]

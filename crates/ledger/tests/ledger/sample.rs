@@ -23,7 +23,7 @@ pub(crate) fn yen(amount: u64) -> Money {
 }
 
 pub(crate) fn at(seconds: u64) -> Timestamp {
-    Timestamp::from_unix_ms(1_790_000_000_000 + seconds * 1000)
+    Timestamp::from_unix_ms(1_752_885_361_690 + seconds * 1000)
 }
 
 pub(crate) fn approved(n: u64) -> WithdrawalRow {

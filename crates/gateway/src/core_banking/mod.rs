@@ -1,6 +1,9 @@
 //! Calls to the institutions' core banking systems.
 
+mod channel;
+
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_wire::corebank::{self, SettleRequest};
@@ -10,13 +13,13 @@ use cashgate_withdrawal::event::Settlement;
 use cashgate_withdrawal::ids::{HoldReference, InstitutionId};
 use cashgate_withdrawal::lane::{HoldAnswer, SettlementAnswer};
 use cashgate_withdrawal::withdrawal::Terms;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use channel::Counterpart;
+use rustls_pki_types::ServerName;
+use tonic::transport::Channel;
 
 use crate::config::{Config, Institution};
+use crate::listener::{self, TlsError};
 use crate::metrics::Metrics;
-
-/// How long a connection may take to come up.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// A channel to each core banking system.
 #[derive(Clone, Debug)]
@@ -34,13 +37,16 @@ struct Bank {
 /// A core banking system that cannot even be addressed.
 #[derive(Debug, thiserror::Error)]
 pub enum CoreBanksError {
-    /// A TLS file is missing.
-    #[error("{file} cannot be read: {source}")]
-    File {
-        /// Which file.
-        file: String,
-        /// Why.
-        source: std::io::Error,
+    /// The TLS files.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The name that its certificate must have is none.
+    #[error("core banking of {institution}: server_name {name:?} is not a host name")]
+    ServerName {
+        /// Whose.
+        institution: InstitutionId,
+        /// The name.
+        name: String,
     },
     /// The address is not one.
     #[error("core banking of {institution}: {source}")]
@@ -55,26 +61,22 @@ pub enum CoreBanksError {
 impl CoreBanks {
     /// Channels that connect when they are first used, and again whenever they have to.
     pub fn new(config: &Config, metrics: Metrics) -> Result<Self, CoreBanksError> {
-        let read = |file: &std::path::Path| {
-            std::fs::read(file).map_err(|source| CoreBanksError::File { file: file.display().to_string(), source })
-        };
-        let (ca, certificate, key) = (read(&config.tls_ca)?, read(&config.tls_certificate)?, read(&config.tls_key)?);
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(ca))
-            .identity(Identity::from_pem(certificate, key));
+        let tls = listener::client_config(&config.tls_certificate, &config.tls_key, &config.tls_ca)?;
+        let trust_domain: Arc<str> = config.trust_domain.as_str().into();
         let bank = |institution: &Institution| {
-            let core = &institution.core_banking;
-            let wrong = |source| CoreBanksError::Endpoint { institution: institution.id.clone(), source };
-            let channel = Endpoint::from_shared(core.endpoint.clone())
-                .and_then(|endpoint| endpoint.tls_config(tls.clone().domain_name(core.server_name.clone())))
-                .map_err(wrong)?
-                .connect_timeout(CONNECT_MAX)
-                .tcp_nodelay(true)
-                .http2_keep_alive_interval(Duration::from_secs(20))
-                .keep_alive_timeout(Duration::from_secs(10))
-                .connect_lazy();
+            let (id, core) = (&institution.id, &institution.core_banking);
+            let no_name = |_| CoreBanksError::ServerName { institution: id.clone(), name: core.server_name.clone() };
+            let counterpart = Counterpart {
+                endpoint: core.endpoint.clone(),
+                server_name: ServerName::try_from(core.server_name.clone()).map_err(no_name)?,
+                institution: id.clone(),
+                trust_domain: Arc::clone(&trust_domain),
+                tls: Arc::clone(&tls),
+            };
+            let wrong = |source| CoreBanksError::Endpoint { institution: id.clone(), source };
+            let channel = counterpart.channel().map_err(wrong)?;
             let client = CoreBankingServiceClient::new(channel).max_decoding_message_size(16 * 1024);
-            Ok((institution.id.clone(), Bank { client, call_timeout: core.call_timeout }))
+            Ok((id.clone(), Bank { client, call_timeout: core.call_timeout }))
         };
         let banks = config.institutions.iter().map(bank).collect::<Result<_, CoreBanksError>>()?;
         Ok(Self { banks, metrics })
@@ -142,7 +144,7 @@ impl CoreBanks {
 
 fn unanswered<T>(call: &'static str, terms: &Terms, status: &tonic::Status, answer: T) -> T {
     let (withdrawal, institution) = (terms.withdrawal, &terms.institution);
-    tracing::warn!(call, %withdrawal, %institution, code = ?status.code(), why = status.message(), "core banking did not answer");
+    tracing::warn!(call, %withdrawal, %institution, code = ?status.code(), "core banking did not answer");
     answer
 }
 
