@@ -1,15 +1,16 @@
 //! The ATM's stream.
 
-use cashgate_withdrawal::cassettes::Cassettes;
+use cashgate_withdrawal::cassettes::{Cassettes, CassettesError};
 use cashgate_withdrawal::dispense::{NoteCount, OutcomeReport};
 use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{AtmFacts, ConfirmCode, FromAtm, QrSessionEnd, ToAtm};
 use cashgate_withdrawal::money::Currency;
 use cashgate_withdrawal::refusal::Refusal;
 
-use crate::fields::{invalid, money_to, positive_money, text, unix_ms, uuid};
+use crate::fields::{invalid, money_to, positive_money, unix_ms, uuid, words};
 use crate::outcome::report_from;
 use crate::proto::atm::v1::{self as pb, atm_message, gateway_message};
+use crate::proto::withdrawal::v1::OutcomeReport as OutcomeMessage;
 
 /// The most unresolved outcomes in one Hello.
 const UNRESOLVED_MAX: usize = 64;
@@ -38,14 +39,19 @@ pub fn hello_from(message: pb::AtmMessage) -> Result<Hello, Refusal> {
     let cassettes = cassettes_from("hello.cassettes", hello.cassettes, hello.notes_per_dispense_max)?;
     Ok(Hello {
         facts: AtmFacts {
-            name: text("hello.name", hello.name, 1..=64)?,
-            place: text("hello.place", hello.place, 1..=128)?,
+            name: words("hello.name", hello.name, 1..=64)?,
+            place: words("hello.place", hello.place, 1..=128)?,
             cassettes,
         },
         notes_per_dispense_max: hello.notes_per_dispense_max,
-        unresolved: hello.unresolved.into_iter().map(report_from).collect::<Result<_, _>>()?,
-        software: text("hello.software", hello.software, 0..=64)?,
+        unresolved: hello.unresolved.into_iter().map(unresolved_from).collect::<Result<_, _>>()?,
+        software: words("hello.software", hello.software, 0..=64)?,
     })
+}
+
+/// A report inside Hello: what is wrong with it is told with its path there.
+fn unresolved_from(report: OutcomeMessage) -> Result<(WithdrawalId, OutcomeReport), Refusal> {
+    report_from(report).map_err(|refusal| invalid("hello.unresolved", refusal))
 }
 
 /// A later message. `fresh` is a random id for the QR session that it may begin; `notes_per_dispense_max` is what Hello said.
@@ -90,7 +96,10 @@ fn cassettes_from(field: &'static str, listed: Vec<pb::Cassette>, notes_max: u32
         Ok(NoteCount { denomination: positive_money(field, cassette.denomination)?, count: cassette.count })
     };
     let notes: Vec<NoteCount> = listed.into_iter().map(one).collect::<Result<_, Refusal>>()?;
-    Cassettes::new(&notes, Currency::JPY, notes_max).map_err(|error| invalid(field, error))
+    Cassettes::new(&notes, Currency::JPY, notes_max).map_err(|error| match error {
+        CassettesError::NotesPerDispense => invalid("hello.notes_per_dispense_max", error),
+        _ => invalid(field, error),
+    })
 }
 
 /// What the ATM is told.

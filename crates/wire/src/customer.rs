@@ -33,6 +33,12 @@ impl std::fmt::Debug for PinBlock {
     }
 }
 
+impl std::fmt::Debug for pb::PinBlock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PinBlock(..)")
+    }
+}
+
 /// A phone to be made known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterDevice {

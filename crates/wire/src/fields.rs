@@ -65,6 +65,18 @@ pub(crate) fn unix_ms(at: Timestamp) -> i64 {
     i64::try_from(at.unix_ms()).unwrap_or(i64::MAX)
 }
 
+/// A text with a length in characters, so that a name has the same room in every script.
+pub(crate) fn words(
+    field: &'static str,
+    words: String,
+    lengths: std::ops::RangeInclusive<usize>,
+) -> Result<String, Refusal> {
+    if !lengths.contains(&words.chars().count()) {
+        return Err(invalid(field, format!("must have {} to {} characters", lengths.start(), lengths.end())));
+    }
+    printable(field, words)
+}
+
 /// A text with a length in bytes.
 pub(crate) fn text(
     field: &'static str,
@@ -74,6 +86,10 @@ pub(crate) fn text(
     if !lengths.contains(&text.len()) {
         return Err(invalid(field, format!("must have {} to {} bytes", lengths.start(), lengths.end())));
     }
+    printable(field, text)
+}
+
+fn printable(field: &'static str, text: String) -> Result<String, Refusal> {
     if text.chars().any(char::is_control) {
         return Err(invalid(field, "must not have control characters"));
     }

@@ -70,6 +70,7 @@ pub fn replay<'a>(
             (Some(before), Read::Event(event)) => {
                 step(before, *event, at).map_err(|error| illegal(error.to_string()))?.0
             }
+            (None, Read::Approved(_)) => return Err(illegal("it is another withdrawal's approval".to_owned())),
             _ => return Err(illegal("the approval must come first, and only once".to_owned())),
         });
     }
@@ -134,7 +135,11 @@ fn read(withdrawal: WithdrawalId, body: &[u8]) -> Result<Read, Refusal> {
         },
         Body::OutcomeReported(e) => {
             let report = e.report.ok_or_else(|| invalid("report", "is missing"))?;
-            Event::OutcomeReported { report: report_from(report)?.1 }
+            let (about, report) = report_from(report)?;
+            if about != withdrawal {
+                return Err(invalid("report.withdrawal_id", "is another withdrawal's"));
+            }
+            Event::OutcomeReported { report }
         }
         Body::OutcomeDeadlinePassed(_) => Event::OutcomeDeadlinePassed,
         Body::HoldConfirmed(_) => Event::HoldConfirmed,
