@@ -78,9 +78,10 @@ async fn listen(
     notes_per_dispense_max: u32,
 ) -> String {
     // Only the lane keeps the stream open: when it drops its half, the ATM is cut off.
-    let outbox = outbox.downgrade();
+    let only_lane_holds = outbox.downgrade();
+    drop(outbox);
     loop {
-        if outbox.strong_count() == 0 {
+        if only_lane_holds.strong_count() == 0 {
             return "another connection took over, or it did not take its messages".to_owned();
         }
         let message = match messages.message().await {
@@ -92,7 +93,7 @@ async fn listen(
             Ok(message) => lane.said(link, message).await,
             Err(refusal) => {
                 lanes.surroundings().metrics.refused("Connect", &refusal);
-                let told = outbox.upgrade().map(|outbox| outbox.try_send(Ok(refused(&refusal))));
+                let told = only_lane_holds.upgrade().map(|outbox| outbox.try_send(Ok(refused(&refusal))));
                 if !matches!(told, Some(Ok(()))) {
                     return "it does not take its messages".to_owned();
                 }

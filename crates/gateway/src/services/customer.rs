@@ -16,6 +16,7 @@ use cashgate_withdrawal::ids::{DeviceId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::lane::{
     Answer, Approval, CancelSubject, Cancellation, ConfirmCode, Input, Scan, VerifiedCode,
 };
+use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 use tokio_stream::wrappers::WatchStream;
@@ -80,7 +81,12 @@ impl CustomerPort {
         };
         let headroom = desk.headroom(&institution, request.account, clock::now())?.withdrawal_max;
         let in_machine = facts.cassettes.dispensable_max();
-        let amount_max = if headroom.exceeds(in_machine) == Ok(true) { in_machine } else { headroom };
+        let amount_max = match headroom.exceeds(in_machine) {
+            Ok(true) => in_machine,
+            Ok(false) => headroom,
+            // A machine of another currency pays this account nothing.
+            Err(_) => Money::zero(headroom.currency()),
+        };
         let atm = token.claims().atm.as_str();
         Ok(wire::scan_response(qr_session, atm, &facts, amount, amount_max, approve_before))
     }

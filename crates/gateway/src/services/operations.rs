@@ -14,7 +14,7 @@ use cashgate_withdrawal::lane::{Input, Resolution};
 use cashgate_withdrawal::refusal::Refusal;
 use tonic::{Request, Response, Status};
 
-use super::{identity, may_see, read};
+use super::{identity, may_see, read, read_withdrawal};
 use crate::identity::Identity;
 use crate::lanes::{Lanes, read_back};
 
@@ -158,7 +158,10 @@ impl OperationsService for OperationsPort {
         let (settlement, reason) = wire::resolution(request).map_err(refuse)?;
         let followed = self.lanes.surroundings().watchers.follow(withdrawal);
         let atm = followed.map(|followed| followed.borrow().terms.atm.clone());
-        let lane = atm.and_then(|atm| self.lanes.find(&atm)).ok_or_else(|| refuse(Refusal::WithdrawalUnknown))?;
+        let Some(lane) = atm.and_then(|atm| self.lanes.find(&atm)) else {
+            let has_ended = read_withdrawal(&self.lanes, withdrawal).await?.is_some();
+            return Err(refuse(if has_ended { Refusal::NotASuspect } else { Refusal::WithdrawalUnknown }));
+        };
         lane.ask(None, move |request| {
             Input::Resolved(Resolution { request, withdrawal, settlement, operator, reason })
         })

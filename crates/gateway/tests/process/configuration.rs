@@ -1,0 +1,136 @@
+//! What `check-config` and `serve` say of a configuration.
+
+use crate::harness::Site;
+
+/// What a check says: exit code 0, or every problem.
+fn check(site: &Site) -> Result<(), Vec<String>> {
+    let output = site.run(&["check-config", "--config", &site.configuration()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    if output.status.success() {
+        assert_eq!(said, "", "nothing to complain about");
+        return Ok(());
+    }
+    let mut lines = said.lines();
+    let heading = lines.next().unwrap_or_default();
+    assert!(heading.starts_with("cashgate: the configuration ") && heading.contains("cashgate.toml"), "{said}");
+    Err(lines.map(|line| line.trim().to_owned()).collect())
+}
+
+fn replaced(site: &Site, replacements: &[(&str, &str)]) {
+    site.edit_configuration(|mut text| {
+        for (from, to) in replacements {
+            assert!(text.contains(from), "{from:?} is in the configuration");
+            text = text.replacen(from, to, 1);
+        }
+        text
+    });
+}
+
+#[tokio::test]
+async fn what_init_makes_is_valid() {
+    assert_eq!(check(&Site::folder_only().await), Ok(()));
+}
+
+#[tokio::test]
+async fn every_problem_is_told_at_once_with_the_path_of_its_key() {
+    let site = Site::folder_only().await;
+    replaced(
+        &site,
+        &[
+            ("trust_domain = \"cashgate.test\"", "colour = \"red\""),
+            ("network = \"demo\"", "network = \"a b\""),
+            ("atm = \"127.0.0.1:", "atm = \"nowhere:"),
+            ("certificate = \"gateway.pem\"", "certificate = 7"),
+            ("workers = 4 ", "workers = 0 "),
+            ("queue = 1024 ", "queue = \"many\" "),
+            ("pin_file = \"hsm-pin\"", "pin = \"1234\""),
+            ("qr_lifetime_s = 30", "qr_lifetime_s = 4\nqr_lifetime = 30"),
+            ("path = \"ledger.db\"", "path = \"\""),
+            ("currency = \"JPY\"", "currency = \"yen\""),
+            ("time_zone = \"Asia/Tokyo\"", "time_zone = \"Mars/Olympus\""),
+            ("endpoint = \"https://", "endpoint = \"http://"),
+            ("per_withdrawal = 200000", "per_withdrawal = -1"),
+            ("id = \"fuji\"", "id = \"fuji bank\""),
+        ],
+    );
+    let problems = check(&site).unwrap_err();
+    let paths = [
+        "colour",
+        "hsm.pin",
+        "hsm.pin_file",
+        "hsm.queue",
+        "hsm.workers",
+        "institution[0].core_banking.endpoint",
+        "institution[0].currency",
+        "institution[0].limits.per_withdrawal",
+        "institution[0].time_zone",
+        "institution[1].id",
+        "ledger.path",
+        "listen.atm",
+        "network",
+        "timing.qr_lifetime",
+        "timing.qr_lifetime_s",
+        "tls.certificate",
+        "trust_domain",
+    ];
+    let mut told: Vec<&str> = problems.iter().map(|problem| problem.split(": ").next().unwrap()).collect();
+    told.sort_unstable();
+    assert_eq!(told, paths, "{problems:#?}");
+    assert!(!problems.join("\n").contains("1234"), "a PIN that was written into the file is not repeated");
+}
+
+#[tokio::test]
+async fn an_invalid_configuration_is_not_served_and_leaves_nothing_behind() {
+    let site = Site::folder_only().await;
+    replaced(&site, &[("workers = 4 ", "workers = 0 ")]);
+    let output = site.serve_in_vain().await;
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("hsm.workers: must be a whole number from 1 to 64"), "{said}");
+    assert!(!site.path("ledger.db").exists());
+}
+
+#[tokio::test]
+async fn two_institutions_of_one_name_and_none_at_all() {
+    let site = Site::folder_only().await;
+    replaced(&site, &[("id = \"fuji\"", "id = \"sakura\"")]);
+    assert_eq!(check(&site), Err(vec!["institution[1].id: sakura is there twice".to_owned()]));
+    site.edit_configuration(|text| text.split("[[institution]]").next().unwrap().to_owned());
+    assert_eq!(check(&site), Err(vec!["institution: at least one [[institution]] is needed".to_owned()]));
+}
+
+#[tokio::test]
+async fn the_environment_wins_over_the_file() {
+    let mut site = Site::folder_only().await;
+    site.set("hsm.workers", "65");
+    let problems = check(&site).unwrap_err();
+    assert_eq!(problems, ["hsm.workers: must be a whole number from 1 to 64"]);
+    site.set("hsm.workers", "2");
+    replaced(&site, &[("workers = 4 ", "workers = 0 ")]);
+    assert_eq!(check(&site), Ok(()), "it also mends what is wrong in the file");
+    site.set("hsm.wrokers", "2");
+    assert_eq!(check(&site), Err(vec!["hsm.wrokers: is not a key of this configuration".to_owned()]));
+}
+
+#[tokio::test]
+async fn the_variable_of_the_log_is_no_key_of_the_configuration() {
+    let mut site = Site::folder_only().await;
+    site.set_variable("CASHGATE_LOG", "error");
+    assert_eq!(check(&site), Ok(()));
+    site.serve().await;
+    assert_eq!(site.log(), "", "it sets the log, and nothing went wrong");
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_or_no_toml() {
+    let site = Site::folder_only().await;
+    site.edit_configuration(|text| text.replacen("[listen]", "[listen", 1));
+    let problems = check(&site).unwrap_err();
+    assert!(
+        problems.join("\n").to_lowercase().contains("toml") || problems.join("\n").contains("expected"),
+        "{problems:?}"
+    );
+    std::fs::remove_file(site.path("cashgate.toml")).unwrap();
+    let problems = check(&site).unwrap_err();
+    assert_eq!(problems, ["there is no such file; `cashgate init DIR` makes one to begin with"]);
+}

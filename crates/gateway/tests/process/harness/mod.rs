@@ -1,0 +1,39 @@
+//! A folder made by `cashgate init`, the gateway that serves it as a process of its own, and scripted peers on the real wire.
+
+mod atm;
+pub(crate) mod certificates;
+mod core_bank;
+mod phone;
+mod recording;
+mod refusals;
+mod site;
+
+use std::time::Duration;
+
+pub(crate) use atm::{Atm, Heard, hello, report_dispensed, yen};
+pub(crate) use core_bank::{Call, CoreBank, HoldScript};
+pub(crate) use phone::{Phone, raw_signature, withdrawal_state};
+pub(crate) use refusals::{Refusals, in_words};
+pub(crate) use site::{Port, Site};
+
+/// How long anything may take that is to happen. A test never asserts that something is quick.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What `found` finds at last.
+pub(crate) async fn eventually<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = found().await {
+                return found;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("it never came to this: {what}"))
+}
+
+/// What a future gives, which must not take for ever.
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("it never came to this: {what}"))
+}

@@ -1,0 +1,283 @@
+//! The folder and the process.
+
+use std::fs::{self, OpenOptions};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use cashgate_ledger::{LedgerReader, Sequence, StoredStep};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use super::{CoreBank, eventually};
+
+/// The program under test.
+const CASHGATE: &str = env!("CARGO_BIN_EXE_cashgate");
+
+/// A port that peers connect to.
+#[derive(Clone, Copy)]
+pub(crate) enum Port {
+    Atm,
+    Api,
+}
+
+/// A gateway in a folder of its own, and the core banks of its two institutions, sakura and fuji.
+///
+/// Each account may draw 200,000 yen a day, so that the smallest leaked reservation shows in the headroom; count and pace do not limit.
+pub(crate) struct Site {
+    pub(crate) core_bank: CoreBank,
+    folder: TempDir,
+    ports: [u16; 3],
+    environment: Vec<(String, String)>,
+    gateway: Option<Child>,
+}
+
+impl Site {
+    /// A gateway that is ready.
+    pub(crate) async fn ready() -> Self {
+        Self::ready_with(&[]).await
+    }
+
+    /// The same with some of its configuration changed: keys in dotted form, as environment variables.
+    pub(crate) async fn ready_with(settings: &[(&str, &str)]) -> Self {
+        let mut site = Self::folder_only().await;
+        settings.iter().for_each(|(key, value)| site.set(key, value));
+        site.serve().await;
+        site
+    }
+
+    /// A folder that nobody serves yet.
+    pub(crate) async fn folder_only() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let core_bank = CoreBank::reserve_ports();
+        let ports = [free_port(), free_port(), free_port()];
+        let site = Self { core_bank, folder, ports, environment: Vec::new(), gateway: None };
+        let [atm, api, http] = ports.map(|port| port.to_string());
+        let banks = site.core_bank.ports();
+        let institutions = [format!("sakura={}", banks[0]), format!("fuji={}", banks[1])];
+        let made = site.run(&[
+            "init",
+            &site.path("").display().to_string(),
+            "--atm-port",
+            &atm,
+            "--api-port",
+            &api,
+            "--http-port",
+            &http,
+            "--institution",
+            &institutions[0],
+            "--institution",
+            &institutions[1],
+        ]);
+        assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
+        site.edit_configuration(|text| {
+            text.replace("per_day = 500000", "per_day = 200000")
+                .replace("withdrawals_per_day = 10", "withdrawals_per_day = 1000")
+                .replace("burst = 5 ", "burst = 1000 ")
+        });
+        let certificates = ["corebank/sakura", "corebank/fuji"].map(|peer| site.certificate(peer));
+        site.core_bank.open(&site.path("ca.pem"), &certificates);
+        site
+    }
+
+    /// Changes the configuration for every later start.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        let variable = format!("CASHGATE_{}", key.replace('.', "__").to_uppercase());
+        self.set_variable(&variable, value);
+    }
+
+    /// Sets an environment variable for every later start.
+    pub(crate) fn set_variable(&mut self, variable: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != variable);
+        self.environment.push((variable.to_owned(), value.to_owned()));
+    }
+
+    pub(crate) fn edit_configuration(&self, edit: impl FnOnce(String) -> String) {
+        let file = self.path("cashgate.toml");
+        fs::write(&file, edit(fs::read_to_string(&file).unwrap())).unwrap();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("gateway").join(name)
+    }
+
+    pub(crate) fn port(&self, port: Port) -> u16 {
+        match port {
+            Port::Atm => self.ports[0],
+            Port::Api => self.ports[1],
+        }
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Tries to serve, which must end by itself.
+    pub(crate) async fn serve_in_vain(&self) -> Output {
+        let configuration = self.configuration();
+        let mut command = self.command(&["serve", "--config", &configuration]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        eventually("the gateway gives up its start", async || child.try_wait().unwrap()).await;
+        child.wait_with_output().unwrap()
+    }
+
+    /// Starts the gateway and waits until it says that it is ready.
+    pub(crate) async fn serve(&mut self) {
+        self.spawn();
+        eventually("the gateway is ready", async || {
+            let ended = self.gateway.as_mut().and_then(|gateway| gateway.try_wait().unwrap());
+            assert!(ended.is_none(), "the gateway ended with {ended:?}");
+            matches!(self.try_page("/readyz").await, Some((200, _))).then_some(())
+        })
+        .await;
+    }
+
+    fn spawn(&mut self) {
+        assert!(self.gateway.is_none(), "it runs already");
+        let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let mut command = self.command(&["serve", "--config", &self.configuration()]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.gateway = Some(command.spawn().unwrap());
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(CASHGATE);
+        command.args(arguments).env_remove("CASHGATE_LOG").env_remove("SOFTHSM2_CONF").stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub(crate) fn configuration(&self) -> String {
+        self.path("cashgate.toml").display().to_string()
+    }
+
+    /// SIGKILL: the process gets no chance to do anything more.
+    pub(crate) fn kill(&mut self) {
+        let mut gateway = self.gateway.take().expect("a gateway that runs");
+        gateway.kill().unwrap();
+        gateway.wait().unwrap();
+    }
+
+    /// SIGTERM: the process is asked to stop.
+    pub(crate) fn ask_to_stop(&self) {
+        let id = self.gateway.as_ref().expect("a gateway that runs").id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut gateway = self.gateway.take().expect("a gateway that runs");
+        eventually("the gateway ends", async || gateway.try_wait().unwrap()).await
+    }
+
+    /// Whether it has ended by itself already.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.gateway.as_mut().is_some_and(|gateway| gateway.try_wait().unwrap().is_none())
+    }
+
+    /// Everything that the gateway wrote to its standard streams.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()
+    }
+
+    /// A page of the HTTP port.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let (status, body) = self.try_page(path).await.expect("the HTTP port answers");
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    async fn try_page(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[2])).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    /// The stem of a peer's certificate and key, issued if there is none yet.
+    pub(crate) fn certificate(&self, peer: &str) -> PathBuf {
+        let stem = self.path("certs").join(peer.replace('/', "-"));
+        if !stem.with_extension("pem").exists() {
+            let issued = self.run(&["issue-cert", &self.path("").display().to_string(), peer]);
+            assert!(issued.status.success(), "{peer}: {}", String::from_utf8_lossy(&issued.stderr));
+        }
+        stem
+    }
+
+    /// A peer's connection.
+    pub(crate) async fn channel(&self, port: Port, peer: &str) -> Channel {
+        let stem = self.certificate(peer);
+        let identity = Identity::from_pem(read(&stem, ".pem"), read(&stem, "-key.pem"));
+        self.try_channel(port, Some(identity)).await.unwrap_or_else(|error| panic!("{peer}: {error:?}"))
+    }
+
+    /// A connection with whatever certificate, or none.
+    pub(crate) async fn try_channel(
+        &self,
+        port: Port,
+        identity: Option<Identity>,
+    ) -> Result<Channel, tonic::transport::Error> {
+        let ca = Certificate::from_pem(fs::read(self.path("ca.pem")).unwrap());
+        let mut tls = ClientTlsConfig::new().ca_certificate(ca).domain_name("localhost");
+        if let Some(identity) = identity {
+            tls = tls.identity(identity);
+        }
+        let address = format!("https://127.0.0.1:{}", self.port(port));
+        Endpoint::from_shared(address)?.tls_config(tls)?.connect().await
+    }
+
+    /// The ledger, read from outside.
+    pub(crate) fn ledger(&self) -> LedgerReader {
+        LedgerReader::open(self.path("ledger.db"), 1).unwrap()
+    }
+
+    /// Every step in the ledger.
+    pub(crate) fn steps(&self) -> Vec<StoredStep> {
+        self.ledger().steps_after(Sequence(0), None, 1_000).unwrap().steps
+    }
+
+    /// The sum of a metric's lines that have all these labels.
+    pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let page = self.page("/metrics").await;
+        let lines = page.lines().filter_map(|line| line.strip_prefix(name)).filter_map(|line| line.rsplit_once(' '));
+        let has = |line: &str| labels.iter().all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")));
+        lines.filter(|(line, _)| has(line)).map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(mut gateway) = self.gateway.take() {
+            let _ = gateway.kill();
+            let _ = gateway.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log\n{}---", self.log());
+        }
+    }
+}
+
+fn read(stem: &Path, suffix: &str) -> Vec<u8> {
+    fs::read(format!("{}{suffix}", stem.display())).unwrap()
+}
+
+/// A loopback port below those that the system gives to outgoing connections, so that none of them takes it in the meantime.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    let own_start = u16::try_from(std::process::id() * 37 % u32::from(COUNT)).unwrap();
+    loop {
+        let offset = (own_start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
+        if TcpListener::bind(("127.0.0.1", FIRST + offset)).is_ok() {
+            return FIRST + offset;
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The `cashgate` binary as a process, spoken to from outside: what it refuses, what it carries out, and what survives its death.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests stop loudly; clippy.toml allows it in test functions, this in what they call"
+)]
+
+mod bad_input;
+mod configuration;
+mod crashes;
+mod harness;
+mod identity;
+mod secrecy;
+mod starting;
+mod stopping;
+mod withdrawing;

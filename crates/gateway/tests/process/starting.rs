@@ -1,0 +1,136 @@
+//! What keeps a gateway from starting: one line that says what to do, and nothing half done.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::harness::{Atm, Port, Site};
+
+/// The one line for the operator; what else is on standard error are log records.
+fn line(output: &Output) -> String {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(!output.status.success(), "{said}");
+    assert_ne!(output.status.code(), None, "it ended by itself, not by a signal: {said}");
+    let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with('{')).collect();
+    let [line] = lines.as_slice() else { panic!("not one line: {said}") };
+    assert!(line.starts_with("cashgate: "), "{line}");
+    assert!(output.stdout.is_empty());
+    (*line).to_owned()
+}
+
+fn says(output: &Output, words: &[&str]) {
+    let line = line(output);
+    for word in words {
+        assert!(line.contains(word), "{word:?} is not in: {line}");
+    }
+}
+
+fn spy_module() -> PathBuf {
+    let places = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64"];
+    let files = places
+        .iter()
+        .flat_map(|place| ["pkcs11/pkcs11-spy.so", "pkcs11-spy.so"].map(|file| Path::new(place).join(file)));
+    files.into_iter().find(|file| file.exists()).expect("pkcs11-spy.so: install the Debian package opensc")
+}
+
+/// The value of a key of the configuration.
+fn configured(site: &Site, key: &str) -> String {
+    let text = fs::read_to_string(site.path("cashgate.toml")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{key} = \""))).expect("the key is there");
+    line.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_hsm_that_is_not_as_configured() {
+    let rows: [(&str, &str, &[&str]); 4] = [
+        ("hsm.module", "/nowhere/pkcs11.so", &["/nowhere/pkcs11.so", "hsm.module"]),
+        ("hsm.token_label", "absent", &["\"absent\"", "hsm.token_label", "cashgate init"]),
+        ("hsm.signing_key_label", "absent", &["\"absent\"", "hsm.signing_key_label", "cashgate init"]),
+        ("hsm.pin_file", "absent", &["hsm.pin_file", "absent"]),
+    ];
+    for (key, value, words) in rows {
+        let mut site = Site::folder_only().await;
+        site.set(key, value);
+        says(&site.serve_in_vain().await, words);
+        assert!(!site.path("ledger.db").exists(), "{key}: nothing is begun");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_pin_is_tried_exactly_once() {
+    let mut site = Site::folder_only().await;
+    let (right, spied) = (fs::read(site.path("hsm-pin")).unwrap(), site.path("spied"));
+    site.set_variable("PKCS11SPY", &configured(&site, "module"));
+    site.set_variable("PKCS11SPY_OUTPUT", &spied.display().to_string());
+    site.set("hsm.module", &spy_module().display().to_string());
+    fs::write(site.path("hsm-pin"), "000000000").unwrap();
+    let output = site.serve_in_vain().await;
+    says(&output, &["PIN", "\"cashgate\"", "tried once", "correct the file"]);
+    assert!(!line(&output).contains("000000000"), "the PIN itself is not told");
+    let logins = |file: &Path| {
+        let log = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+        log.lines().filter(|line| line.split_once(": ").is_some_and(|(_, name)| name.trim() == "C_Login")).count()
+    };
+    assert_eq!(logins(&spied), 1);
+    assert!(!site.path("ledger.db").exists());
+
+    fs::write(site.path("hsm-pin"), right).unwrap();
+    site.serve().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_another_gateway_writes() {
+    let mut site = Site::ready().await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    for port in ["atm", "api", "http"] {
+        site.set(&format!("listen.{port}"), "127.0.0.1:0");
+    }
+    says(&site.serve_in_vain().await, &["ledger.db", "in use by another process", "stop that one first"]);
+    atm.shows_code().await;
+    assert!(site.is_running(), "the first goes on");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken() {
+    let mut site = Site::folder_only().await;
+    for (port, key) in [(Port::Atm, "listen.atm"), (Port::Api, "listen.api")] {
+        let taken = TcpListener::bind(("127.0.0.1", site.port(port))).unwrap();
+        says(&site.serve_in_vain().await, &[key, &format!("127.0.0.1:{}", site.port(port))]);
+        drop(taken);
+    }
+    site.serve().await;
+    assert!(site.steps().is_empty());
+}
+
+#[tokio::test]
+async fn files_that_are_missing_or_are_something_else() {
+    let rows: [(&str, &[&str]); 3] =
+        [("gateway.pem", &["gateway.pem"]), ("gateway-key.pem", &["gateway-key.pem"]), ("ca.pem", &["ca.pem"])];
+    for (file, words) in rows {
+        let site = Site::folder_only().await;
+        fs::remove_file(site.path(file)).unwrap();
+        says(&site.serve_in_vain().await, words);
+    }
+    let site = Site::folder_only().await;
+    fs::write(site.path("ledger.db"), "a letter, not a ledger").unwrap();
+    says(&site.serve_in_vain().await, &["ledger.db"]);
+    assert_eq!(fs::read(site.path("ledger.db")).unwrap(), b"a letter, not a ledger", "it is left as it was");
+}
+
+#[tokio::test]
+async fn init_overwrites_nothing() {
+    let site = Site::folder_only().await;
+    let before = fs::read(site.path("cashgate.toml")).unwrap();
+    let pin = fs::read(site.path("hsm-pin")).unwrap();
+    let output = site.run(&["init", &site.path("").display().to_string()]);
+    says(&output, &["cashgate.toml", "exists already", "nothing was changed"]);
+    assert_eq!(fs::read(site.path("cashgate.toml")).unwrap(), before);
+    assert_eq!(fs::read(site.path("hsm-pin")).unwrap(), pin);
+
+    let certificate = fs::read(site.path("certs/operator-dev.pem")).unwrap();
+    let output = site.run(&["issue-cert", &site.path("").display().to_string(), "operator/dev"]);
+    says(&output, &["operator-dev"]);
+    assert_eq!(fs::read(site.path("certs/operator-dev.pem")).unwrap(), certificate);
+    says(&site.run(&["issue-cert", &site.path("").display().to_string(), "bank/x"]), &["bank/x", "atm/<id>"]);
+}
