@@ -1,7 +1,6 @@
 //! Tests through the public interface, and the words they are written in.
 
 mod contention;
-mod dependencies;
 mod forgetting;
 mod headroom;
 mod model;
