@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
-use cashgate_wire::proto::operations::v1::{GetWithdrawalRequest, ListWithdrawalsRequest, Withdrawal};
-use cashgate_wire::proto::withdrawal::v1::Money;
+use cashgate_wire::proto::operations::v1::resolve_suspect_request::Resolution;
+use cashgate_wire::proto::operations::v1::{
+    GetWithdrawalRequest, ListWithdrawalsRequest, ResolveSuspectRequest, Reverse, Withdrawal,
+};
+use cashgate_wire::proto::withdrawal::v1::{Money, WithdrawalState};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::config::Config;
@@ -56,12 +59,13 @@ impl Operator {
         Ok(Self { client: OperationsServiceClient::new(channel) })
     }
 
-    /// All withdrawals, newest first, one line each.
-    pub async fn list(&mut self, json: bool) -> Result<String, InspectError> {
+    /// All withdrawals, or those in one state, newest first, one line each.
+    pub async fn list(&mut self, state: Option<WithdrawalState>, json: bool) -> Result<String, InspectError> {
+        let state = state.map_or(0, i32::from);
         let mut lines = String::new();
         let mut page_token = String::new();
         loop {
-            let request = ListWithdrawalsRequest { page_size: 1_000, page_token, ..Default::default() };
+            let request = ListWithdrawalsRequest { page_size: 1_000, page_token, state, ..Default::default() };
             let page = self.client.list_withdrawals(request).await.map_err(refused)?.into_inner();
             for withdrawal in &page.withdrawals {
                 lines.push_str(&if json { as_json(withdrawal).to_string() } else { as_line(withdrawal) });
@@ -72,6 +76,23 @@ impl Operator {
             }
             page_token = page.next_page_token;
         }
+    }
+
+    /// Decides what a suspect becomes: confirmed for an amount in minor units of its own currency, or (`None`) reversed.
+    pub async fn resolve(&mut self, id: &str, confirm: Option<i64>, reason: &str) -> Result<String, InspectError> {
+        let withdrawal_id = id.to_owned();
+        let resolution = match confirm {
+            None => Resolution::Reverse(Reverse {}),
+            Some(minor_units) => {
+                let request = GetWithdrawalRequest { withdrawal_id: withdrawal_id.clone() };
+                let found = self.client.get_withdrawal(request).await.map_err(refused)?.into_inner();
+                let approved = found.withdrawal.and_then(|withdrawal| withdrawal.amount).unwrap_or_default();
+                Resolution::Confirm(Money { minor_units, ..approved })
+            }
+        };
+        let request = ResolveSuspectRequest { withdrawal_id, reason: reason.to_owned(), resolution: Some(resolution) };
+        self.client.resolve_suspect(request).await.map_err(refused)?;
+        Ok("the decision is recorded, and core banking is being told".to_owned())
     }
 
     /// One withdrawal with its history.

@@ -8,6 +8,7 @@ use cashgate_gateway::config::Config;
 use cashgate_gateway::init::{self, Plan};
 use cashgate_gateway::inspect::Operator;
 use cashgate_gateway::{certificates, serve};
+use cashgate_wire::proto::withdrawal::v1::WithdrawalState;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -57,7 +58,7 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Looks at the withdrawals of a running gateway.
+    /// Looks at the withdrawals of a running gateway, and decides about suspects.
     Withdrawals {
         #[command(subcommand)]
         look: Look,
@@ -75,6 +76,27 @@ enum Look {
     Show {
         /// Its id.
         id: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Those that need a person.
+    Suspects {
+        #[command(flatten)]
+        how: How,
+    },
+    /// Decides what a suspect becomes. The operator's name comes from the certificate and is recorded with the reason.
+    Resolve {
+        /// Its id.
+        id: String,
+        /// What left the machine, in minor units; at most what was approved.
+        #[arg(long, conflicts_with = "reverse", required_unless_present = "reverse")]
+        confirm: Option<i64>,
+        /// Nothing left the machine.
+        #[arg(long)]
+        reverse: bool,
+        /// Why, for the auditor.
+        #[arg(long)]
+        reason: String,
         #[command(flatten)]
         how: How,
     },
@@ -151,13 +173,15 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn look_at(look: Look) -> Result<String, Box<dyn std::error::Error>> {
-    let (Look::List { how } | Look::Show { how, .. }) = &look;
+    let (Look::List { how } | Look::Show { how, .. } | Look::Suspects { how } | Look::Resolve { how, .. }) = &look;
     let beside = how.config.parent().unwrap_or(Path::new(".")).join("certs");
     let certificate = how.certificate.clone().unwrap_or_else(|| beside.join("operator-dev.pem"));
     let key = how.key.clone().unwrap_or_else(|| beside.join("operator-dev-key.pem"));
     let mut operator = Operator::connect(&Config::load(&how.config)?, &certificate, &key).await?;
     Ok(match &look {
-        Look::List { how } => operator.list(how.json).await?,
+        Look::List { how } => operator.list(None, how.json).await?,
+        Look::Suspects { how } => operator.list(Some(WithdrawalState::Suspect), how.json).await?,
+        Look::Resolve { id, confirm, reason, .. } => operator.resolve(id, *confirm, reason).await?,
         Look::Show { id, how } => operator.show(id, how.json).await?,
     })
 }

@@ -17,4 +17,5 @@ mod identity;
 mod secrecy;
 mod starting;
 mod stopping;
+mod suspects;
 mod withdrawing;
