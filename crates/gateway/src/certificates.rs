@@ -26,6 +26,12 @@ pub enum CertificateError {
         /// Why.
         source: io::Error,
     },
+    /// A certificate of that name is there already.
+    #[error("{0} exists already; it was left as it is. Remove it first if it is to be replaced")]
+    Exists(String),
+    /// There is no authority.
+    #[error("{0} holds no development authority; `cashgate init` makes one")]
+    NoAuthority(String),
     /// The role or id.
     #[error("{0:?} is none of atm/<id>, institution/<id>, operator/<name>, corebank/<institution id>")]
     NoSuchPeer(String),
@@ -53,6 +59,9 @@ pub fn issue_gateway(dir: &Path, trust_domain: &str) -> Result<(), CertificateEr
 
 /// Issues a peer's certificate, such as for `atm/A1`, and returns the two files.
 pub fn issue_peer(dir: &Path, trust_domain: &str, peer: &str) -> Result<(PathBuf, PathBuf), CertificateError> {
+    if !dir.join(CA_KEY).is_file() {
+        return Err(CertificateError::NoAuthority(dir.display().to_string()));
+    }
     let uri = format!("spiffe://{trust_domain}/{peer}");
     crate::identity::Identity::from_uri(&uri, &trust_domain.into())
         .map_err(|_| CertificateError::NoSuchPeer(peer.to_owned()))?;
@@ -98,5 +107,8 @@ pub fn write_new(file: &Path, content: &[u8], mode: u32) -> Result<(), Certifica
 }
 
 fn at(file: &Path, source: io::Error) -> CertificateError {
+    if source.kind() == io::ErrorKind::AlreadyExists {
+        return CertificateError::Exists(file.display().to_string());
+    }
     CertificateError::File { file: file.display().to_string(), source }
 }

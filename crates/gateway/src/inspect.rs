@@ -132,7 +132,7 @@ impl Operator {
 }
 
 fn refused(status: tonic::Status) -> InspectError {
-    InspectError::Refused(format!("{}: {}", status.code(), status.message()))
+    InspectError::Refused(format!("{} ({:?})", status.message(), status.code()))
 }
 
 fn state_name(withdrawal: &Withdrawal) -> String {

@@ -134,7 +134,13 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Command::Init { dir, atm_port, api_port, http_port, institutions } => {
-            let institutions = institutions.iter().map(|text| institution(text)).collect::<Result<_, _>>()?;
+            let institutions = institutions.iter().map(|text| institution(text)).collect::<Result<Vec<_>, _>>()?;
+            let mut ports: Vec<u16> = vec![atm_port, api_port, http_port];
+            ports.extend(institutions.iter().map(|(_, port): &(_, u16)| *port));
+            if let Some(twice) = ports.iter().enumerate().find(|(at, port)| ports.iter().take(*at).any(|p| p == *port))
+            {
+                return Err(format!("port {} is given twice; every part needs its own", twice.1).into());
+            }
             let plan = Plan { dir, ports: (atm_port, api_port, http_port), institutions };
             let environment = init::environment(&plan.dir);
             if !is_set(&environment) {
@@ -142,15 +148,19 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
                 return Err(again_with(&[environment]).into());
             }
             let file = init::make(&plan)?;
-            say(&format!("{} is ready; start it with: cashgate serve --config {}", plan.dir.display(), file.display()));
+            say(&format!(
+                "{} is ready; start it with: cashgate serve --config {}",
+                plan.dir.display(),
+                file.display()
+            ))?;
         }
         Command::IssueCert { dir, peer } => {
             let (certificate, key) = certificates::issue_peer(&dir, init::TRUST_DOMAIN, &peer)?;
-            say(&format!("{}\n{}", certificate.display(), key.display()));
+            say(&format!("{}\n{}", certificate.display(), key.display()))?;
         }
         Command::CheckConfig { config } => {
             Config::load(&config)?;
-            say("the configuration is valid");
+            say("the configuration is valid")?;
         }
         Command::Serve { config } => {
             let config = Config::load(&config)?;
@@ -166,7 +176,7 @@ fn run(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         }
         Command::Withdrawals { look } => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            say(runtime.block_on(look_at(look))?.trim_end());
+            say(runtime.block_on(look_at(look))?.trim_end())?;
         }
     }
     Ok(())
@@ -220,7 +230,11 @@ async fn stop_signal() {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "what the command was asked for")]
-fn say(text: &str) {
-    println!("{text}");
+/// Prints what the command was asked for. A reader that has seen enough and closed its end is no error.
+fn say(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        said => said,
+    }
 }

@@ -5,6 +5,7 @@ use cashgate_withdrawal::lane::Record;
 use cashgate_withdrawal::refusal::Refusal;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, MeterProvider, UpDownCounter};
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 
@@ -34,7 +35,9 @@ impl Metrics {
             .with_registry(registry.clone())
             .build()
             .map_err(|error| MetricsError(error.to_string()))?;
-        let provider = SdkMeterProvider::builder().with_reader(exporter).build();
+        let resource = Resource::builder().with_service_name("cashgate").build();
+        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
+
         let meter = provider.meter("cashgate");
         let counter =
             |name: &'static str, meaning: &'static str| meter.u64_counter(name).with_description(meaning).build();

@@ -3,15 +3,18 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 
 /// Writes one JSON object as a line and flushes it, so that whoever reads the pipe sees it at once.
 pub(super) fn print_line(object: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(object)?;
     line.push(b'\n');
     let mut out = io::stdout().lock();
-    out.write_all(&line)?;
-    out.flush()
+    match out.write_all(&line).and_then(|()| out.flush()) {
+        // Whoever reads has seen enough; no reason to make noise.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// Writes a picture where it does not disturb the JSON lines.
@@ -22,6 +25,24 @@ pub(super) fn print_picture(picture: &str) -> io::Result<()> {
 }
 
 /// The lines of standard input.
-pub(super) fn operator_lines() -> Lines<BufReader<Stdin>> {
-    BufReader::new(tokio::io::stdin()).lines()
+pub(super) fn operator_lines() -> OperatorLines {
+    OperatorLines { input: BufReader::new(tokio::io::stdin()), line: Vec::new() }
+}
+
+/// See [`operator_lines`].
+pub(super) struct OperatorLines {
+    input: BufReader<Stdin>,
+    /// What of a line has come so far; kept here, so that a caller may stop waiting and come again.
+    line: Vec<u8>,
+}
+
+impl OperatorLines {
+    /// The next line, or nothing at the end. Bytes that are not UTF-8 become replacement characters: a command that nobody knows.
+    pub(super) async fn next_line(&mut self) -> io::Result<Option<String>> {
+        if self.input.read_until(b'\n', &mut self.line).await? == 0 && self.line.is_empty() {
+            return Ok(None);
+        }
+        let line = std::mem::take(&mut self.line);
+        Ok(Some(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned()))
+    }
 }

@@ -109,7 +109,10 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration {} is not valid:", self.file.display())?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+        match self.problems.as_slice() {
+            [only] => write!(f, " {only}"),
+            problems => problems.iter().try_for_each(|problem| write!(f, "\n  {problem}")),
+        }
     }
 }
 
@@ -119,6 +122,9 @@ impl Config {
     /// Reads and checks a file; values in `CASHGATE_` variables win (`CASHGATE_LISTEN__ATM` for `listen.atm`).
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let refused = |problems| ConfigError { file: file.to_owned(), problems };
+        if file.is_dir() {
+            return Err(refused(vec!["it is a folder; name the file in it, such as cashgate.toml".to_owned()]));
+        }
         if !file.is_file() {
             return Err(refused(vec!["there is no such file; `cashgate init DIR` makes one to begin with".to_owned()]));
         }
@@ -138,12 +144,19 @@ impl Config {
     fn read(root: &Reader) -> Option<Self> {
         let listen = root.table("listen");
         let (listen_atm, listen_api, listen_http) = (listen.parsed("atm"), listen.parsed("api"), listen.parsed("http"));
+        let ports: [Option<SocketAddr>; 3] = [listen_atm, listen_api, listen_http];
+        for (at, (port, key)) in ports.iter().zip(["atm", "api", "http"]).enumerate() {
+            if port.is_some_and(|port| port.port() != 0) && ports.iter().take(at).any(|earlier| earlier == port) {
+                listen.error(key, "is the same as another port");
+            }
+        }
         listen.close();
         let tls = root.table("tls");
-        let (tls_certificate, tls_key, tls_ca) = (tls.file("certificate"), tls.file("key"), tls.file("ca"));
+        let existing = |key| tls.existing_file(key, "put the PEM file there, or correct the name");
+        let (tls_certificate, tls_key, tls_ca) = (existing("certificate"), existing("key"), existing("ca"));
         tls.close();
         let ledger_table = root.table("ledger");
-        let ledger = ledger_table.file("path");
+        let ledger = ledger_table.file_in_folder("path");
         ledger_table.close();
         let policies = if root.has("policy") {
             let policy = root.table("policy");
@@ -186,9 +199,9 @@ fn read_hsm(root: &Reader) -> Option<HsmSection> {
     let hsm = root.table("hsm");
     let small = |key, default, range| hsm.number(key, Some(default), range).and_then(|n| usize::try_from(n).ok());
     let section = (
-        hsm.file("module"),
+        hsm.existing_file("module", "install the vendor's package (Debian: softhsm2), or correct the name"),
         hsm.text("token_label"),
-        hsm.file("pin_file"),
+        hsm.existing_file("pin_file", "write the HSM token's PIN into it (mode 0600), or correct the name"),
         hsm.text("signing_key_label"),
         small("workers", 4, 1..=64),
         small("queue", 1_024, 1..=65_536),
@@ -283,6 +296,9 @@ fn read_limits(institution: &Reader, currency: Option<Currency>) -> Option<Limit
     let table = institution.table("limits");
     let amount = |key, default| table.number(key, Some(default), 1..=Money::MINOR_UNITS_MAX);
     let (per_withdrawal, per_day) = (amount("per_withdrawal", 200_000), amount("per_day", 500_000));
+    if per_withdrawal > per_day {
+        table.error("per_day", "is less than per_withdrawal");
+    }
     let per_day_count = table.number("withdrawals_per_day", Some(10), 1..=1_000);
     let at_once = table.number("burst", Some(3), 1..=1_000);
     let every = table.seconds("burst_every_s", Duration::from_secs(60), 0..=86_400);

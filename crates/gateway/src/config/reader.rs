@@ -105,6 +105,23 @@ impl Reader {
         self.text(key).map(|text| self.folder.join(text))
     }
 
+    /// The name of a file that must exist; `remedy` says what to do if it does not.
+    pub(super) fn existing_file(&self, key: &str, remedy: &str) -> Option<PathBuf> {
+        let file = self.file(key)?;
+        match std::fs::metadata(&file) {
+            Ok(found) if found.is_file() => Some(file),
+            Ok(_) => self.none(key, &format!("{} is not a file; {remedy}", file.display())),
+            Err(error) => self.none(key, &format!("{} cannot be read: {error}; {remedy}", file.display())),
+        }
+    }
+
+    /// The name of a file that may still have to be made, in a folder that must exist.
+    pub(super) fn file_in_folder(&self, key: &str) -> Option<PathBuf> {
+        let file = self.file(key)?;
+        let folder = file.parent().unwrap_or(&self.folder);
+        if folder.is_dir() { Some(file) } else { self.none(key, &format!("there is no folder {}", folder.display())) }
+    }
+
     /// A whole number within a range; `default` if it is missing and there is one.
     pub(super) fn number(&self, key: &str, default: Option<u64>, range: RangeInclusive<u64>) -> Option<u64> {
         let value = match self.ask(key) {

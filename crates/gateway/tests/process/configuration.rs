@@ -1,6 +1,6 @@
 //! What `check-config` and `serve` say of a configuration.
 
-use crate::harness::Site;
+use crate::harness::{Port, Site};
 
 /// What a check says: exit code 0, or every problem.
 fn check(site: &Site) -> Result<(), Vec<String>> {
@@ -10,10 +10,10 @@ fn check(site: &Site) -> Result<(), Vec<String>> {
         assert_eq!(said, "", "nothing to complain about");
         return Ok(());
     }
-    let mut lines = said.lines();
-    let heading = lines.next().unwrap_or_default();
-    assert!(heading.starts_with("cashgate: the configuration ") && heading.contains("cashgate.toml"), "{said}");
-    Err(lines.map(|line| line.trim().to_owned()).collect())
+    // One problem stands on the same line, several on lines of their own.
+    let heading = format!("cashgate: the configuration {} is not valid:", site.configuration());
+    let problems = said.strip_prefix(&heading).unwrap_or_else(|| panic!("no heading: {said}"));
+    Err(problems.trim().lines().map(|line| line.trim().to_owned()).collect())
 }
 
 fn replaced(site: &Site, replacements: &[(&str, &str)]) {
@@ -133,4 +133,28 @@ async fn a_file_that_is_missing_or_no_toml() {
     std::fs::remove_file(site.path("cashgate.toml")).unwrap();
     let problems = check(&site).unwrap_err();
     assert_eq!(problems, ["there is no such file; `cashgate init DIR` makes one to begin with"]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_before_anything_starts() {
+    let site = Site::folder_only().await;
+    let port = format!("127.0.0.1:{}", site.port(Port::Api));
+    let atm = format!("127.0.0.1:{}", site.port(Port::Atm));
+    replaced(
+        &site,
+        &[
+            ("\"gateway.pem\"", "\"nope.pem\""),
+            ("\"hsm-pin\"", "\"nopin\""),
+            ("\"ledger.db\"", "\"no/such/folder/ledger.db\""),
+            (&atm, &port),
+            ("per_day = 200000", "per_day = 5"),
+        ],
+    );
+    let problems = check(&site).unwrap_err();
+    for key in
+        ["tls.certificate: ", "hsm.pin_file: ", "ledger.path: ", "listen.api: ", "institution[0].limits.per_day: "]
+    {
+        assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key} is not in {problems:?}");
+    }
+    assert_eq!(problems.len(), 5, "{problems:?}");
 }
