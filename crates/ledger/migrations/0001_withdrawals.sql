@@ -1,8 +1,11 @@
--- Withdrawals, their steps, and the phones that may approve them.
+-- Withdrawals, their steps, remarks about them, and the phones that may approve them.
 --
 -- Written to be read: `sqlite3 ledger.db 'select state, count(*) from withdrawals group by 1'` is true while the gateway runs.
 -- Ids are text as every log and screen shows them. A nonce is the one exception: its index is the only one in random order, so it
 -- is kept at 16 bytes (write x'00ff...' to look one up, hex(nonce) to see it).
+--
+-- Seals and row checks find damage (a flipped bit, a lost step, a hand that helped): `cashgate ledger verify` tells where. How they are
+-- made stands in src/seal.rs and src/row_check.rs. The row_check is the last column of its table and covers all before it.
 
 CREATE TABLE withdrawals (
     id             TEXT    NOT NULL PRIMARY KEY CHECK (length(id) = 36), -- UUID version 7: in the order of time
@@ -23,7 +26,9 @@ CREATE TABLE withdrawals (
     policy_version TEXT    NOT NULL,    -- the policy that let it pass
     key_id         TEXT    NOT NULL CHECK (length(key_id) = 8),          -- the HSM key that signed the QR token, in hexadecimal
     last_step      INTEGER NOT NULL CHECK (last_step >= 1),
-    changed_at_ms  INTEGER NOT NULL     -- the time of the last step
+    changed_at_ms  INTEGER NOT NULL,    -- the time of the last step
+    last_seal      BLOB    NOT NULL CHECK (length(last_seal) = 32),      -- of the last step
+    row_check      BLOB    NOT NULL CHECK (length(row_check) = 16)
 ) STRICT;
 
 -- What recovery reads: its size is that of what is open, whatever the history.
@@ -40,6 +45,7 @@ CREATE TABLE steps (
     kind        TEXT    NOT NULL CHECK (kind <> ''),
     institution TEXT    NOT NULL,
     body        BLOB    NOT NULL,
+    seal        BLOB    NOT NULL CHECK (length(seal) = 32),  -- SHA-256 over the step and the seal of the withdrawal's step before it
     UNIQUE (withdrawal, number)
 ) STRICT;
 
@@ -49,7 +55,27 @@ CREATE TABLE devices (
     public_key       BLOB    NOT NULL,
     registered_at_ms INTEGER NOT NULL,
     revoked_at_ms    INTEGER,                  -- NULL: in force
+    row_check        BLOB    NOT NULL CHECK (length(row_check) = 16),
     PRIMARY KEY (institution, device)
+) STRICT, WITHOUT ROWID;
+
+-- Messages about a withdrawal that changed nothing: repeated commands, questions, late answers. Evidence for whoever resolves a suspect.
+-- A remark may come after the end. The first hundred of a withdrawal are kept.
+CREATE TABLE remarks (
+    withdrawal TEXT    NOT NULL REFERENCES withdrawals (id),
+    number     INTEGER NOT NULL,               -- within the withdrawal: 1, 2, 3 ...
+    at_ms      INTEGER NOT NULL,
+    kind       TEXT    NOT NULL CHECK (kind <> ''),
+    detail     TEXT    NOT NULL,
+    row_check  BLOB    NOT NULL CHECK (length(row_check) = 16),
+    PRIMARY KEY (withdrawal, number)
+) STRICT, WITHOUT ROWID;
+
+-- How many remarks were not kept, for the withdrawals that had more.
+CREATE TABLE remarks_left_out (
+    withdrawal TEXT    NOT NULL PRIMARY KEY REFERENCES withdrawals (id),
+    count      INTEGER NOT NULL CHECK (count >= 1),
+    row_check  BLOB    NOT NULL CHECK (length(row_check) = 16)
 ) STRICT, WITHOUT ROWID;
 
 -- The writer checks all of the following before it writes. The triggers hold whoever comes with another program,
@@ -90,4 +116,17 @@ END;
 
 CREATE TRIGGER withdrawals_stay BEFORE DELETE ON withdrawals BEGIN
     SELECT RAISE(ABORT, 'withdrawals are never deleted');
+END;
+
+CREATE TRIGGER remarks_do_not_change BEFORE UPDATE ON remarks BEGIN
+    SELECT RAISE(ABORT, 'remarks are append-only');
+END;
+
+CREATE TRIGGER remarks_stay BEFORE DELETE ON remarks BEGIN
+    SELECT RAISE(ABORT, 'remarks are append-only');
+END;
+
+CREATE TRIGGER remarks_follow_each_other BEFORE INSERT ON remarks
+WHEN NEW.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM remarks WHERE withdrawal = NEW.withdrawal) BEGIN
+    SELECT RAISE(ABORT, 'remarks are append-only: the number must be the next one of its withdrawal');
 END;

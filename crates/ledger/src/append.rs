@@ -1,11 +1,12 @@
 //! One append, inside the writer's transaction: checked first, so that every refusal is precise, then written.
 
-use cashgate_withdrawal::ids::WithdrawalId;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
-use crate::columns::{signed, signed_money};
+use crate::columns::{self, Standing, signed, signed_money};
 use crate::error::AppendError;
 use crate::records::{Sequence, StepRecord};
+use crate::row_check::RowCheck;
+use crate::seal::Seal;
 use crate::writer::{WriteFault, Written};
 
 /// The sequence of the last step there is.
@@ -22,36 +23,34 @@ pub(crate) fn apply(connection: &Connection, steps: &[StepRecord], last: Sequenc
     }
     let mut sequence = last;
     for step in steps {
-        let follows = standing(connection, step.withdrawal)?;
+        let id = step.withdrawal.to_string();
+        let follows = standing(connection, &id)?;
         check(step, follows.as_ref()).map_err(WriteFault::Refused)?;
         sequence = Sequence(sequence.0 + 1);
-        let id = step.withdrawal.to_string();
+        let seal = Seal::of_step(follows.as_ref().map(|standing| &standing.last_seal), sequence, step);
         match follows {
             None => {
                 check_nonce(connection, step)?;
-                insert_step(connection, step, &id, sequence)?;
-                insert_withdrawal(connection, step, &id)?;
+                insert_step(connection, step, &id, sequence, &seal)?;
+                insert_withdrawal(connection, step, &id, &seal)?;
             }
             Some(_) => {
-                insert_step(connection, step, &id, sequence)?;
-                update_withdrawal(connection, step, &id)?;
+                insert_step(connection, step, &id, sequence, &seal)?;
+                update_withdrawal(connection, step, &id, &seal)?;
             }
         }
     }
     Ok(Written { last: sequence, rows: steps.len() })
 }
 
-/// How a withdrawal stands before a step: all that decides whether the step may come.
-struct Standing {
-    last_step: u32,
-    open: bool,
-}
-
-fn standing(connection: &Connection, id: WithdrawalId) -> rusqlite::Result<Option<Standing>> {
-    connection
-        .prepare_cached("SELECT last_step, open FROM withdrawals WHERE id = ?1")?
-        .query_row([id.to_string()], |row| Ok(Standing { last_step: row.get(0)?, open: row.get(1)? }))
-        .optional()
+/// Reads all of the row, for its check: a step must not be chained to a damaged one.
+fn standing(connection: &Connection, id: &str) -> Result<Option<Standing>, WriteFault> {
+    let mut statement = connection.prepare_cached("SELECT * FROM withdrawals WHERE id = ?1")?;
+    let mut rows = statement.query([id])?;
+    match rows.next()? {
+        Some(row) => columns::standing(row).map(Some).map_err(WriteFault::from),
+        None => Ok(None),
+    }
 }
 
 fn check(step: &StepRecord, standing: Option<&Standing>) -> Result<(), AppendError> {
@@ -82,11 +81,17 @@ fn check_nonce(connection: &Connection, step: &StepRecord) -> Result<(), WriteFa
     }
 }
 
-fn insert_step(connection: &Connection, step: &StepRecord, id: &str, sequence: Sequence) -> rusqlite::Result<()> {
+fn insert_step(
+    connection: &Connection,
+    step: &StepRecord,
+    id: &str,
+    sequence: Sequence,
+    seal: &Seal,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             signed(sequence.0),
@@ -96,37 +101,45 @@ fn insert_step(connection: &Connection, step: &StepRecord, id: &str, sequence: S
             step.kind,
             step.row.institution.as_str(),
             step.body,
+            seal.as_bytes(),
         ])
         .map(drop)
 }
 
-fn insert_withdrawal(connection: &Connection, step: &StepRecord, id: &str) -> rusqlite::Result<()> {
+fn insert_withdrawal(connection: &Connection, step: &StepRecord, id: &str, seal: &Seal) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO withdrawals (id, state, open, institution, account, device, atm, qr_session, nonce, currency, amount,
-             dispensed, hold, day, approved_at_ms, policy_version, key_id, last_step, changed_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             dispensed, hold, day, approved_at_ms, policy_version, key_id, last_step, changed_at_ms, last_seal, row_check)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
     )?;
-    execute_with_row(&mut statement, step, id).map(drop)
+    execute_with_row(&mut statement, step, id, seal).map(drop)
 }
 
 /// Changes what may change, and finds the row only if the rest is what the first step said.
-fn update_withdrawal(connection: &Connection, step: &StepRecord, id: &str) -> Result<(), WriteFault> {
+fn update_withdrawal(connection: &Connection, step: &StepRecord, id: &str, seal: &Seal) -> Result<(), WriteFault> {
     let mut statement = connection.prepare_cached(
-        "UPDATE withdrawals SET state = ?2, open = ?3, dispensed = ?12, hold = ?13, last_step = ?18, changed_at_ms = ?19
+        "UPDATE withdrawals SET state = ?2, open = ?3, dispensed = ?12, hold = ?13, last_step = ?18, changed_at_ms = ?19,
+             last_seal = ?20, row_check = ?21
          WHERE id = ?1 AND institution = ?4 AND account = ?5 AND device = ?6 AND atm = ?7 AND qr_session = ?8
              AND nonce = ?9 AND currency = ?10 AND amount = ?11 AND day = ?14 AND approved_at_ms = ?15
              AND policy_version = ?16 AND key_id = ?17",
     )?;
-    if execute_with_row(&mut statement, step, id)? == 1 {
+    if execute_with_row(&mut statement, step, id, seal)? == 1 {
         return Ok(());
     }
     let &StepRecord { withdrawal, number, .. } = step;
     Err(WriteFault::Refused(AppendError::ApprovalChanged { withdrawal, number }))
 }
 
-/// Runs a statement whose parameters 1 to 19 are the columns of `withdrawals` in their order.
-fn execute_with_row(statement: &mut Statement<'_>, step: &StepRecord, id: &str) -> rusqlite::Result<usize> {
+/// Runs a statement whose parameters 1 to 21 are the columns of `withdrawals` in their order.
+fn execute_with_row(
+    statement: &mut Statement<'_>,
+    step: &StepRecord,
+    id: &str,
+    seal: &Seal,
+) -> rusqlite::Result<usize> {
     let row = &step.row;
+    let check = RowCheck::of_withdrawal(id, row, step.number, step.at, seal);
     statement.execute(params![
         id,
         row.state,
@@ -147,5 +160,7 @@ fn execute_with_row(statement: &mut Statement<'_>, step: &StepRecord, id: &str) 
         row.key_id.to_string(),
         step.number,
         signed(step.at.unix_ms()),
+        seal.as_bytes(),
+        check.as_bytes(),
     ])
 }

@@ -1,4 +1,4 @@
-//! Between SQL values and the domain's own types. What does not parse back was not written by this crate.
+//! Between SQL values and the domain's own types. What does not parse back, or does not fit its check, was not written by this crate.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -7,10 +7,13 @@ use cashgate_withdrawal::ids::{HoldReference, Nonce, WithdrawalId};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 use rusqlite::Row;
-use rusqlite::types::FromSql;
+use rusqlite::types::{FromSql, ValueRef};
 
-use crate::error::{ReadError, StorageError};
-use crate::records::{DeviceRow, Sequence, Spent, StoredStep, WithdrawalRow, WithdrawalSummary};
+use crate::damage::{Damage, Fault};
+use crate::error::ReadError;
+use crate::records::{DeviceRow, Sequence, Spent, StoredRemark, StoredStep, WithdrawalRow, WithdrawalSummary};
+use crate::row_check::RowColumns;
+use crate::seal::Seal;
 
 /// SQLite's integers have a sign. What does not fit (a time in 292 million years) becomes the greatest there is.
 pub(crate) fn signed(value: u64) -> i64 {
@@ -21,54 +24,9 @@ pub(crate) fn signed_money(money: Money) -> i64 {
     signed(money.minor_units())
 }
 
-/// A row of one table, read by column name.
-struct Columns<'row, 'statement> {
-    row: &'row Row<'statement>,
-    table: &'static str,
-}
-
-impl Columns<'_, '_> {
-    /// A value as SQLite has it.
-    fn value<T: FromSql>(&self, column: &'static str) -> Result<T, ReadError> {
-        self.row.get(column).map_err(|error| match error {
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..) => self.damaged(column),
-            other => ReadError::Storage(StorageError::new(&other)),
-        })
-    }
-
-    /// A value that is kept as text.
-    fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, ReadError> {
-        let value = self.row.get_ref(column).map_err(|error| ReadError::Storage(StorageError::new(&error)))?;
-        value.as_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| self.damaged(column))
-    }
-
-    fn unsigned(&self, column: &'static str) -> Result<u64, ReadError> {
-        u64::try_from(self.value::<i64>(column)?).map_err(|_| self.damaged(column))
-    }
-
-    fn timestamp(&self, column: &'static str) -> Result<Timestamp, ReadError> {
-        self.unsigned(column).map(Timestamp::from_unix_ms)
-    }
-
-    fn money(&self, column: &'static str) -> Result<Money, ReadError> {
-        let currency: Currency = self.parsed("currency")?;
-        Money::from_minor_units(self.unsigned(column)?, currency).map_err(|_| self.damaged(column))
-    }
-
-    fn is_null(&self, column: &'static str) -> Result<bool, ReadError> {
-        self.value::<Option<rusqlite::types::Value>>(column).map(|value| value.is_none())
-    }
-
-    fn damaged(&self, column: &'static str) -> ReadError {
-        ReadError::Damaged { table: self.table, column }
-    }
-}
-
 /// Reads a row of `SELECT * FROM withdrawals`.
 pub(crate) fn withdrawal(row: &Row<'_>) -> Result<WithdrawalSummary, ReadError> {
-    let columns = Columns { row, table: "withdrawals" };
+    let columns = Columns::checked(row, Table::Withdrawals, RowColumns::of_withdrawals())?;
     let dispensed = if columns.is_null("dispensed")? { None } else { Some(columns.money("dispensed")?) };
     let hold: Option<HoldReference> = if columns.is_null("hold")? { None } else { Some(columns.parsed("hold")?) };
     Ok(WithdrawalSummary {
@@ -92,33 +50,15 @@ pub(crate) fn withdrawal(row: &Row<'_>) -> Result<WithdrawalSummary, ReadError> 
         },
         last_step: columns.value("last_step")?,
         changed_at: columns.timestamp("changed_at_ms")?,
+        last_seal: columns.seal("last_seal")?,
     })
 }
 
-/// Reads the withdrawal's id alone from a row of `withdrawals`.
-pub(crate) fn withdrawal_id(row: &Row<'_>) -> Result<WithdrawalId, ReadError> {
-    Columns { row, table: "withdrawals" }.parsed("id")
-}
-
-/// Reads a row of `SELECT * FROM steps`.
-pub(crate) fn step(row: &Row<'_>) -> Result<StoredStep, ReadError> {
-    let columns = Columns { row, table: "steps" };
-    Ok(StoredStep {
-        sequence: Sequence(columns.unsigned("sequence")?),
-        withdrawal: columns.parsed("withdrawal")?,
-        institution: columns.parsed("institution")?,
-        number: columns.value("number")?,
-        at: columns.timestamp("at_ms")?,
-        kind: columns.value("kind")?,
-        body: columns.value("body")?,
-    })
-}
-
-/// Reads what limits need from a row of `withdrawals`.
+/// Reads what limits need from a row of `SELECT * FROM withdrawals`.
 pub(crate) fn spent(row: &Row<'_>) -> Result<Spent, ReadError> {
-    let columns = Columns { row, table: "withdrawals" };
+    let columns = Columns::checked(row, Table::Withdrawals, RowColumns::of_withdrawals())?;
     Ok(Spent {
-        withdrawal: withdrawal_id(row)?,
+        withdrawal: columns.parsed("id")?,
         institution: columns.parsed("institution")?,
         account: columns.parsed("account")?,
         device: columns.parsed("device")?,
@@ -132,9 +72,56 @@ pub(crate) fn spent(row: &Row<'_>) -> Result<Spent, ReadError> {
     })
 }
 
+/// How a withdrawal stands before its next step: all that decides whether the step may come.
+pub(crate) struct Standing {
+    pub(crate) last_step: u32,
+    pub(crate) open: bool,
+    pub(crate) last_seal: Seal,
+}
+
+/// Reads it from a row of `SELECT * FROM withdrawals`.
+pub(crate) fn standing(row: &Row<'_>) -> Result<Standing, ReadError> {
+    let columns = Columns::checked(row, Table::Withdrawals, RowColumns::of_withdrawals())?;
+    Ok(Standing {
+        last_step: columns.value("last_step")?,
+        open: columns.value("open")?,
+        last_seal: columns.seal("last_seal")?,
+    })
+}
+
+/// Reads a row of `steps`. Whether its seal fits is for the caller to see, who knows the step before it.
+pub(crate) fn step(row: &Row<'_>) -> Result<StoredStep, ReadError> {
+    let columns = Columns { row, table: Table::Steps };
+    Ok(StoredStep {
+        sequence: Sequence(columns.unsigned("sequence")?),
+        withdrawal: columns.parsed("withdrawal")?,
+        institution: columns.parsed("institution")?,
+        number: columns.value("number")?,
+        at: columns.timestamp("at_ms")?,
+        kind: columns.value("kind")?,
+        body: columns.value("body")?,
+        seal: columns.seal("seal")?,
+    })
+}
+
+/// Reads a row of `steps` that has the seal of the withdrawal's step before it in the column `previous_seal`, and checks its own.
+pub(crate) fn step_after_previous(row: &Row<'_>) -> Result<StoredStep, ReadError> {
+    let columns = Columns { row, table: Table::Steps };
+    let previous = if columns.is_null("previous_seal")? { None } else { Some(columns.seal("previous_seal")?) };
+    let step = step(row)?;
+    if previous.is_none() && step.number > 1 {
+        let fault = Fault::StepNumber { expected: step.number.saturating_sub(1), found: step.number };
+        Err(ReadError::Damaged(Damage::of_step(&step, fault)))
+    } else if step.seal != Seal::of_stored(previous.as_ref(), &step) {
+        Err(ReadError::Damaged(Damage::of_step(&step, Fault::Seal)))
+    } else {
+        Ok(step)
+    }
+}
+
 /// Reads a row of `SELECT * FROM devices`.
 pub(crate) fn device(row: &Row<'_>) -> Result<DeviceRow, ReadError> {
-    let columns = Columns { row, table: "devices" };
+    let columns = Columns::checked(row, Table::Devices, RowColumns::of_devices())?;
     let revoked_at = if columns.is_null("revoked_at_ms")? { None } else { Some(columns.timestamp("revoked_at_ms")?) };
     Ok(DeviceRow {
         institution: columns.parsed("institution")?,
@@ -143,4 +130,123 @@ pub(crate) fn device(row: &Row<'_>) -> Result<DeviceRow, ReadError> {
         registered_at: columns.timestamp("registered_at_ms")?,
         revoked_at,
     })
+}
+
+/// Reads a row of `SELECT * FROM remarks`.
+pub(crate) fn remark(row: &Row<'_>) -> Result<(WithdrawalId, StoredRemark), ReadError> {
+    let columns = Columns::checked(row, Table::Remarks, RowColumns::of_remarks())?;
+    let remark = StoredRemark {
+        number: columns.value("number")?,
+        at: columns.timestamp("at_ms")?,
+        kind: columns.value("kind")?,
+        detail: columns.value("detail")?,
+    };
+    Ok((columns.parsed("withdrawal")?, remark))
+}
+
+/// Reads a row of `SELECT * FROM remarks_left_out`.
+pub(crate) fn remarks_left_out(row: &Row<'_>) -> Result<u64, ReadError> {
+    Columns::checked(row, Table::RemarksLeftOut, RowColumns::of_remarks_left_out())?.unsigned("count")
+}
+
+#[derive(Clone, Copy)]
+enum Table {
+    Withdrawals,
+    Steps,
+    Devices,
+    Remarks,
+    RemarksLeftOut,
+}
+
+/// A row of one table, read by column name.
+struct Columns<'row, 'statement> {
+    row: &'row Row<'statement>,
+    table: Table,
+}
+
+impl<'row, 'statement> Columns<'row, 'statement> {
+    /// A whole row whose last column is its check, which fits. `found` takes the columns before it.
+    fn checked(row: &'row Row<'statement>, table: Table, mut found: RowColumns) -> Result<Self, ReadError> {
+        let columns = Self { row, table };
+        let check_at = row.as_ref().column_count().saturating_sub(1);
+        for index in 0..check_at {
+            match row.get_ref(index).map_err(|error| ReadError::storage(&error))? {
+                ValueRef::Null => found.null(),
+                ValueRef::Integer(value) => found.integer(value),
+                ValueRef::Text(value) => found.text_bytes(value),
+                ValueRef::Blob(value) => found.blob(value),
+                ValueRef::Real(_) => return Err(columns.damaged(Fault::RowCheck)), // No column has such.
+            };
+        }
+        let kept = row.get_ref(check_at).map_err(|error| ReadError::storage(&error))?;
+        if kept == ValueRef::Blob(found.check().as_bytes()) {
+            Ok(columns)
+        } else {
+            Err(columns.damaged(Fault::RowCheck))
+        }
+    }
+
+    /// A value as SQLite has it.
+    fn value<T: FromSql>(&self, column: &'static str) -> Result<T, ReadError> {
+        self.row.get(column).map_err(|error| match error {
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..) => self.damaged(Fault::Column(column)),
+            other => ReadError::storage(&other),
+        })
+    }
+
+    /// A value that is kept as text.
+    fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, ReadError> {
+        let value = self.row.get_ref(column).map_err(|error| ReadError::storage(&error))?;
+        value.as_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| self.damaged(Fault::Column(column)))
+    }
+
+    fn unsigned(&self, column: &'static str) -> Result<u64, ReadError> {
+        u64::try_from(self.value::<i64>(column)?).map_err(|_| self.damaged(Fault::Column(column)))
+    }
+
+    fn timestamp(&self, column: &'static str) -> Result<Timestamp, ReadError> {
+        self.unsigned(column).map(Timestamp::from_unix_ms)
+    }
+
+    fn money(&self, column: &'static str) -> Result<Money, ReadError> {
+        let currency: Currency = self.parsed("currency")?;
+        Money::from_minor_units(self.unsigned(column)?, currency).map_err(|_| self.damaged(Fault::Column(column)))
+    }
+
+    fn seal(&self, column: &'static str) -> Result<Seal, ReadError> {
+        self.value(column).map(Seal::from_bytes)
+    }
+
+    fn is_null(&self, column: &'static str) -> Result<bool, ReadError> {
+        self.row.get_ref(column).map(|value| value == ValueRef::Null).map_err(|error| ReadError::storage(&error))
+    }
+
+    fn damaged(&self, fault: Fault) -> ReadError {
+        let shown = |column| self.shown(column);
+        let (table, record) = match self.table {
+            Table::Withdrawals => ("withdrawals", format!("withdrawal {}", shown("id"))),
+            Table::Steps => {
+                let (number, withdrawal, sequence) = (shown("number"), shown("withdrawal"), shown("sequence"));
+                ("steps", format!("step {number} of withdrawal {withdrawal} (sequence {sequence})"))
+            }
+            Table::Devices => ("devices", format!("phone {} of {}", shown("device"), shown("institution"))),
+            Table::Remarks => {
+                ("remarks", format!("remark {} about withdrawal {}", shown("number"), shown("withdrawal")))
+            }
+            Table::RemarksLeftOut => ("remarks_left_out", format!("the count of withdrawal {}", shown("withdrawal"))),
+        };
+        ReadError::Damaged(Damage { table, record, fault })
+    }
+
+    /// A column of a row that may be damaged, to find it by.
+    fn shown(&self, column: &'static str) -> String {
+        match self.row.get_ref(column) {
+            Ok(ValueRef::Integer(value)) => value.to_string(),
+            Ok(ValueRef::Text(value)) => String::from_utf8_lossy(value).escape_debug().to_string(),
+            _ => "(unreadable)".to_owned(),
+        }
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cashgate_withdrawal::ids::WithdrawalId;
 
+use crate::damage::{Damage, WHAT_TO_DO};
 use crate::records::StepRecord;
 
 /// Why a ledger could not be opened. Each message is one line that says what to do.
@@ -56,6 +57,29 @@ pub enum LedgerOpenError {
         /// The version of this program.
         known: i64,
     },
+    /// The write-ahead log is damaged in its middle: SQLite would silently drop the acknowledged commits behind that place.
+    #[error(
+        "the write-ahead log {log} is damaged {}, and acknowledged commits follow, which opening it would drop: \
+         {KEEP_AND_RESTORE}", place_in_log(*frame, *offset)
+    )]
+    LogDamaged {
+        /// The log.
+        log: PathBuf,
+        /// The first frame that does not fit, from 1; 0 is the log's header.
+        frame: u64,
+        /// Where it begins, in bytes.
+        offset: u64,
+    },
+    /// The ledger file itself is damaged.
+    #[error("the ledger {path} is damaged ({doing}): {found}; {KEEP_AND_RESTORE}")]
+    Damaged {
+        /// The ledger.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What was found.
+        found: String,
+    },
     /// The file system cannot do what write-ahead logging needs.
     #[error("the ledger {path} cannot use a write-ahead log here (journal mode is {found}): keep it on a local disk")]
     NoWriteAheadLog {
@@ -94,6 +118,37 @@ pub enum LedgerOpenError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+/// What to do about a ledger that must not be opened.
+const KEEP_AND_RESTORE: &str = "do not start on it; copy the ledger with its -wal and -shm files away, run `cashgate ledger verify` on the copy \
+     to see what is left, restore from backup, and reconcile what came after the backup";
+
+fn place_in_log(frame: u64, offset: u64) -> String {
+    match frame {
+        0 => "in its header".to_owned(),
+        _ => format!("in frame {frame} (byte {offset})"),
+    }
+}
+
+impl LedgerOpenError {
+    pub(crate) fn storage(path: &Path, doing: &'static str, error: &rusqlite::Error) -> Self {
+        let (path, source) = (path.to_path_buf(), StorageError::new(error));
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged { path, doing, found: source.to_string() }
+            }
+            _ => Self::Storage { path, doing, source },
+        }
+    }
+
+    /// Whether more room on the disk could help.
+    pub(crate) fn may_want_room(&self) -> bool {
+        match self {
+            Self::Storage { source, .. } | Self::Migration { source, .. } => source.may_want_room,
+            _ => false,
+        }
+    }
 }
 
 /// Why a write was not made. Except for [`AppendError::Fatal`], nothing of it was written.
@@ -184,33 +239,45 @@ pub enum ReadError {
     /// SQLite could not read.
     #[error("the ledger could not be read: {0}")]
     Storage(#[source] StorageError),
-    /// A value in the file is none that this crate writes: the file was changed by someone else, or is damaged.
-    #[error("the ledger holds a value that is not valid: column {column} of {table}")]
-    Damaged {
-        /// The table.
-        table: &'static str,
-        /// The column.
-        column: &'static str,
-    },
+    /// A record is not what was written, or does not fit those beside it: the file was changed by someone else, or is damaged.
+    #[error("the ledger is damaged: {0}; {WHAT_TO_DO}")]
+    Damaged(Damage),
+}
+
+impl ReadError {
+    pub(crate) fn storage(error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged(Damage::of_file(StorageError::new(error).to_string()))
+            }
+            _ => Self::Storage(StorageError::new(error)),
+        }
+    }
 }
 
 /// What the storage engine said. Opaque, so that no caller depends on which engine it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StorageError(Arc<str>);
+pub struct StorageError {
+    said: Arc<str>,
+    may_want_room: bool,
+}
 
 impl StorageError {
     pub(crate) fn new(error: &rusqlite::Error) -> Self {
         // The extended code tells a failed fsync (1034) from a failed write (778); the text alone does not.
-        Self(match error.sqlite_error() {
+        let said = match error.sqlite_error() {
             Some(code) => format!("{error} (SQLite code {})", code.extended_code).into(),
             None => error.to_string().into(),
-        })
+        };
+        // A file that cannot be made on a full disk is reported as one that cannot be opened.
+        let not_opened = error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen);
+        Self { said, may_want_room: not_opened || crate::commit::found_no_room(error) }
     }
 }
 
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.said)
     }
 }
 
@@ -218,6 +285,6 @@ impl std::error::Error for StorageError {}
 
 impl LedgerFailure {
     pub(crate) fn new(doing: &'static str, error: &rusqlite::Error) -> Self {
-        Self { doing, cause: StorageError::new(error).0 }
+        Self { doing, cause: StorageError::new(error).said }
     }
 }

@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::error::{AppendError, LedgerFailure, LedgerOpenError};
 use crate::open;
 use crate::reader::LedgerReader;
-use crate::records::{DeviceRow, Sequence, StepRecord};
+use crate::records::{DeviceRow, Remark, Sequence, StepRecord};
+use crate::reserve::Room;
+use crate::wal::TornTail;
 use crate::writer::{Request, Work, Write, Written};
 
 /// How a ledger works. The defaults suit thousands of ATMs.
@@ -25,11 +27,20 @@ pub struct LedgerOptions {
     pub readers: usize,
     /// The write-ahead log is copied into the ledger file when it has grown by so many pages of 4 KiB.
     pub log_pages_max: u32,
+    /// How many bytes of disk are kept in reserve, in the file `<ledger>.reserve`, for the time when the disk is full; 0: none. An open
+    /// withdrawal takes a few KiB to its end.
+    pub reserve_bytes: u64,
 }
 
 impl Default for LedgerOptions {
     fn default() -> Self {
-        Self { queue_length_max: 1024, group_steps_max: 512, readers: 4, log_pages_max: 2000 }
+        Self {
+            queue_length_max: 1024,
+            group_steps_max: 512,
+            readers: 4,
+            log_pages_max: 2000,
+            reserve_bytes: 16 * 1024 * 1024,
+        }
     }
 }
 
@@ -44,6 +55,10 @@ pub struct LedgerStats {
     pub steps: u64,
     /// Writes that were refused. The rest of their groups went through.
     pub refused: u64,
+    /// Remarks that became durable.
+    pub remarks: u64,
+    /// Remarks that were not kept: the queue or the disk was full, the withdrawal was not known or had too many.
+    pub remarks_dropped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +67,8 @@ pub(crate) struct Counters {
     pub(crate) appends: AtomicU64,
     pub(crate) steps: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) remarks: AtomicU64,
+    pub(crate) remarks_dropped: AtomicU64,
 }
 
 /// What the writer thread and the handles share.
@@ -59,6 +76,9 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) last_sequence: watch::Sender<Sequence>,
     pub(crate) failure: watch::Sender<Option<LedgerFailure>>,
+    pub(crate) room: watch::Sender<Room>,
+    /// What was found at the end of the log when the ledger was opened.
+    pub(crate) torn_tail: Option<TornTail>,
 }
 
 /// An open ledger. Clones are the same ledger; when the last is dropped, the writer finishes what is queued and ends.
@@ -77,11 +97,12 @@ impl std::fmt::Debug for Ledger {
 
 impl Ledger {
     /// Opens the ledger at `path`, and creates it if there is none: takes the lock that makes this process its only writer, brings
-    /// the schema up to date, and syncs what a crashed process may have left unsynced, before anyone reads it. Blocking.
+    /// the schema up to date, cuts an unfinished write off the log ([`Ledger::torn_tail`]), and syncs what a crashed process may have left
+    /// unsynced, before anyone reads it. On a full disk it opens if it can, with [`Room::Reserve`]. Blocking.
     ///
     /// # Errors
     ///
-    /// [`LedgerOpenError`]; the file is left as it was unless the error is about a migration.
+    /// [`LedgerOpenError`]; the ledger is left as it was unless the error is about a migration. A damaged one is never changed.
     pub fn open(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Self, LedgerOpenError> {
         open::ledger(path.as_ref(), &options)
     }
@@ -125,6 +146,49 @@ impl Ledger {
         self.write(Work::RevokeDevice { institution, device, at }).await.map(|written| written.rows > 0)
     }
 
+    /// Keeps remarks about withdrawals, as evidence. Never waits and never fails: they become durable with the next commit, and are
+    /// dropped, and counted in [`LedgerStats::remarks_dropped`], when the queue is full, when there is no room on the disk but the reserve,
+    /// and when the ledger has ended.
+    pub fn remark(&self, remarks: Vec<Remark>) {
+        if remarks.is_empty() {
+            return;
+        }
+        let count = remarks.len();
+        // Nobody waits for the answer.
+        let write = Write { work: Work::Remark(remarks), answer: oneshot::channel().0 };
+        if self.room() != Room::Ample || self.queue.try_send(Request::Write(write)).is_err() {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.shared.counters.remarks_dropped.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there is room on the disk. While it is not [`Room::Ample`], no new withdrawal may begin.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        *self.shared.room.borrow()
+    }
+
+    /// The same, now and whenever it changes.
+    #[must_use]
+    pub fn subscribe_room(&self) -> watch::Receiver<Room> {
+        self.shared.room.subscribe()
+    }
+
+    /// Asks the writer to look whether the disk has room for the reserve again. Call it every few seconds: the ledger has no clock. Never
+    /// waits, and costs nothing while the room is ample; what came of it shows in [`Ledger::room`].
+    pub fn try_restore_reserve(&self) {
+        if self.room() != Room::Ample {
+            // A full queue has commits, and those look as well.
+            let _ = self.queue.try_send(Request::RestoreReserve);
+        }
+    }
+
+    /// What a crash left at the end of the log, if anything: it was cut off when the ledger was opened, and has been logged.
+    #[must_use]
+    pub fn torn_tail(&self) -> Option<TornTail> {
+        self.shared.torn_tail
+    }
+
     /// The reading side. Clone it into `tokio::task::spawn_blocking`.
     #[must_use]
     pub fn reader(&self) -> &LedgerReader {
@@ -160,12 +224,14 @@ impl Ledger {
     /// What the writer did so far.
     #[must_use]
     pub fn stats(&self) -> LedgerStats {
-        let Counters { commits, appends, steps, refused } = &self.shared.counters;
+        let Counters { commits, appends, steps, refused, remarks, remarks_dropped } = &self.shared.counters;
         LedgerStats {
             commits: commits.load(Ordering::Relaxed),
             appends: appends.load(Ordering::Relaxed),
             steps: steps.load(Ordering::Relaxed),
             refused: refused.load(Ordering::Relaxed),
+            remarks: remarks.load(Ordering::Relaxed),
+            remarks_dropped: remarks_dropped.load(Ordering::Relaxed),
         }
     }
 

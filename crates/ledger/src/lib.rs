@@ -1,7 +1,7 @@
 //! Durable withdrawals: append-only steps, group commit, replay, queries.
 //!
-//! This crate knows how to make the steps of withdrawals durable, in one order for all, and how to give them back: to recovery, to
-//! the event feed, to people. It knows a withdrawal only as a [`WithdrawalRow`] (what anyone may ask in plain SQL) and a step only as
+//! This crate knows how to make the steps of withdrawals durable, in one order for all, and how to give them back, unchanged or not at
+//! all: to recovery, to the event feed, to people. It knows a withdrawal only as a [`WithdrawalRow`] (what anyone may ask in plain SQL) and a step only as
 //! a number, a kind and bytes. It must never know which step may follow which (`withdrawal` does), what the bytes mean (`wire` does),
 //! sockets, clocks or randomness.
 //!
@@ -9,12 +9,18 @@
 //! - what [`Ledger::append`] acknowledged is on disk, and what was read at start is too (design rule 10);
 //! - the steps of one append are all there or none is;
 //! - a nonce belongs to one withdrawal, the steps of a withdrawal are gapless, and an ended withdrawal does not change (rules 1, 9);
-//! - a failure to write is never tried again: the ledger stops for good and says so ([`Ledger::fatal`]).
+//! - what was changed or lost behind its back is found before anyone reads it as true: steps are sealed in chains, rows are checked
+//!   ([`Seal`], [`RowCheck`]), and a log that would lose acknowledged commits is not opened ([`LedgerOpenError::LogDamaged`]);
+//! - a full disk costs new withdrawals, not the ends of those that are open: a reserve of space is given up for them ([`Room`]), and the
+//!   write that found no room is tried once more;
+//! - any other failure to write, and any failed sync, is never tried again: the ledger stops for good and says so ([`Ledger::fatal`]).
 //!
 //! The store is SQLite: one writer thread, as many readers as wanted. No public type shows it, because PostgreSQL is to come beside it.
 
 mod append;
 mod columns;
+mod commit;
+mod damage;
 mod devices;
 mod error;
 mod ledger;
@@ -23,14 +29,26 @@ mod open;
 mod queries;
 mod reader;
 mod records;
+mod remarks;
+mod reserve;
+mod row_check;
 mod schema;
+mod seal;
+mod verify;
+mod wal;
 mod writer;
 
+pub use damage::{Damage, Fault};
 pub use error::{AppendError, LedgerFailure, LedgerOpenError, ReadError, StorageError};
 pub use ledger::{Ledger, LedgerOptions, LedgerStats};
 pub use queries::{PAGE_SIZE_MAX, STEPS_LOOKED_AT_MAX};
 pub use reader::LedgerReader;
 pub use records::{
-    DeviceRow, Sequence, Spent, StateCount, StepPage, StepRecord, StoredStep, WithdrawalFilter, WithdrawalPage,
-    WithdrawalRow, WithdrawalSummary,
+    DeviceRow, Remark, Remarks, Sequence, Spent, StateCount, StepPage, StepRecord, StoredRemark, StoredStep,
+    WithdrawalFilter, WithdrawalPage, WithdrawalRow, WithdrawalSummary,
 };
+pub use reserve::Room;
+pub use row_check::RowCheck;
+pub use seal::{Seal, check_chain};
+pub use verify::{Finding, VerifyReport, verify};
+pub use wal::TornTail;

@@ -32,6 +32,27 @@ impl WriterLock {
     }
 }
 
+/// Keeps writers out for a moment, without becoming one: several may hold it.
+pub(crate) struct StoppedLock {
+    _file: Option<File>,
+}
+
+impl StoppedLock {
+    /// `None` if a writer has the ledger. Writes nothing: where there is no lock file there is no writer.
+    pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
+        let file = match File::open(beside(path)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Self { _file: None })),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { _file: Some(file) })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
 /// `ledger.db` is locked by `ledger.db.lock`.
 fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
@@ -47,8 +68,13 @@ fn holder(file: &mut File) -> String {
     }
 }
 
+/// Written over the old name before the rest is cut, so that it takes no new room: a full disk must not keep the gateway from starting,
+/// and a name that cannot be written is no reason not to either.
 fn sign(file: &mut File) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "process {}", std::process::id())
+    let name = format!("process {}\n", std::process::id());
+    match file.rewind().and_then(|()| file.write_all(name.as_bytes())) {
+        Ok(()) => file.set_len(name.len() as u64),
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        Err(error) => Err(error),
+    }
 }

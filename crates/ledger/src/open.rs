@@ -10,12 +10,15 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, watch};
 
-use crate::error::{LedgerOpenError, StorageError};
+use crate::commit::{checkpoint, found_no_room};
+use crate::error::LedgerOpenError;
 use crate::ledger::{Counters, Ledger, LedgerOptions, Shared};
 use crate::lock::WriterLock;
 use crate::reader::LedgerReader;
 use crate::records::Sequence;
+use crate::reserve::{Reserve, Room};
 use crate::schema;
+use crate::wal::{self, LogEnd, TornTail};
 use crate::writer::Writer;
 
 /// How long the writer waits for someone who holds SQLite's own write lock (a person with `sqlite3`, say) before it gives up, which
@@ -26,46 +29,128 @@ const WRITE_LOCK_WAIT: Duration = Duration::from_secs(30);
 pub(crate) const STATEMENTS_KEPT: usize = 64;
 
 pub(crate) fn ledger(path: &Path, options: &LedgerOptions) -> Result<Ledger, LedgerOpenError> {
+    adjusted_ledger(path, options, |_| {})
+}
+
+/// `adjust` is for tests that need a disk of their own kind.
+pub(crate) fn adjusted_ledger(
+    path: &Path,
+    options: &LedgerOptions,
+    adjust: impl FnOnce(&mut Writer),
+) -> Result<Ledger, LedgerOpenError> {
     let path = &resolved(path);
     let lock = WriterLock::take(path)?;
-    let (connection, log_pages) = writing_connection(path)?;
-    let last = synced_last_sequence(&connection).map_err(|error| fault(path, "syncing what it holds", &error))?;
-    sync_folder(path)?;
-    let reader = LedgerReader::open(path, options.readers)?;
+    let log_end = checked_log(path)?;
+    let reserve = Reserve::beside(path, options.reserve_bytes);
+    let Opened { connection, log_pages, last, file_may_grow, reader } = match opened(path, options) {
+        // A full disk must not keep the gateway from recording the ends of what is open.
+        Err(error) if error.may_want_room() && released(&reserve, path)? => opened(path, options)?,
+        other => other?,
+    };
+    let room = if file_may_grow && reserve.restore() { Room::Ample } else { Room::Reserve };
     let (queue, requests) = mpsc::channel(options.queue_length_max.max(1));
     let shared = Arc::new(Shared {
         counters: Counters::default(),
         last_sequence: watch::Sender::new(last),
         failure: watch::Sender::new(None),
+        room: watch::Sender::new(room),
+        torn_tail: torn_tail(log_end, last),
     });
-    let writer = Writer::new(connection, log_pages, lock, requests, Arc::clone(&shared), options);
+    let mut writer = Writer::new((connection, log_pages), lock, reserve, requests, Arc::clone(&shared), options);
+    adjust(&mut writer);
     std::thread::Builder::new()
         .name("ledger-writer".to_owned())
         .spawn(move || writer.run())
         .map_err(|source| LedgerOpenError::System { path: path.clone(), doing: "starting its thread", source })?;
-    tracing::info!(path = %path.display(), last_sequence = last.0, "ledger opened");
+    report(path, &shared);
     Ok(Ledger::new(queue, reader, shared))
 }
 
+fn report(path: &Path, shared: &Shared) {
+    let path = path.display();
+    match shared.torn_tail {
+        Some(tail) if tail.commit_mark => tracing::error!(%path, "{tail}"),
+        Some(tail) => tracing::warn!(%path, "{tail}"),
+        None => {}
+    }
+    if *shared.room.borrow() == Room::Reserve {
+        tracing::error!(%path, "the disk is full: the ledger has no reserve, and no new withdrawal may begin");
+    }
+    tracing::info!(%path, last_sequence = shared.last_sequence.borrow().0, "ledger opened");
+}
+
+/// How the log ends, unless opening it would lose what was acknowledged. Looked at before SQLite, which drops it silently.
+fn checked_log(path: &Path) -> Result<LogEnd, LedgerOpenError> {
+    let end = wal::end_of_log(path).map_err(|source| LedgerOpenError::System {
+        path: path.to_path_buf(),
+        doing: "reading its write-ahead log",
+        source,
+    })?;
+    match end {
+        LogEnd::Damaged { frame, offset } => {
+            Err(LedgerOpenError::LogDamaged { log: wal::path_of(path), frame, offset })
+        }
+        LogEnd::Whole | LogEnd::Torn { .. } => Ok(end),
+    }
+}
+
+pub(crate) fn torn_tail(end: LogEnd, after_sequence: Sequence) -> Option<TornTail> {
+    match end {
+        LogEnd::Torn { offset, bytes, commit_mark } => Some(TornTail { offset, bytes, commit_mark, after_sequence }),
+        LogEnd::Whole | LogEnd::Damaged { .. } => None,
+    }
+}
+
+fn released(reserve: &Reserve, path: &Path) -> Result<bool, LedgerOpenError> {
+    reserve.release().map_err(|source| LedgerOpenError::System {
+        path: path.to_path_buf(),
+        doing: "giving up its reserve on a full disk",
+        source,
+    })
+}
+
+/// All that takes room on the disk to open.
+struct Opened {
+    connection: Connection,
+    log_pages: Arc<AtomicU32>,
+    last: Sequence,
+    /// Whether the log could be copied into the file.
+    file_may_grow: bool,
+    reader: LedgerReader,
+}
+
+fn opened(path: &Path, options: &LedgerOptions) -> Result<Opened, LedgerOpenError> {
+    let (connection, log_pages) = writing_connection(path)?;
+    let fault = |error: rusqlite::Error| LedgerOpenError::storage(path, "syncing what it holds", &error);
+    let file_may_grow = synced(&connection).map_err(fault)?;
+    let last = crate::append::last_sequence(&connection).map_err(fault)?;
+    sync_folder(path)?;
+    let reader = LedgerReader::open(path, options.readers)?;
+    Ok(Opened { connection, log_pages, last, file_may_grow, reader })
+}
+
 /// One name for one file, or two gateways could each lock a name of their own. A file that does not exist yet keeps the name it got.
-fn resolved(path: &Path) -> PathBuf {
+pub(crate) fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// A connection that commits durably, and the length of the log in pages, which it keeps up to date.
 fn writing_connection(path: &Path) -> Result<(Connection, Arc<AtomicU32>), LedgerOpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection =
-        Connection::open_with_flags(path, flags).map_err(|error| fault(path, "opening the file", &error))?;
-    connection.busy_timeout(WRITE_LOCK_WAIT).map_err(|error| fault(path, "setting the wait", &error))?;
+    let mut connection = Connection::open_with_flags(path, flags)
+        .map_err(|error| LedgerOpenError::storage(path, "opening the file", &error))?;
+    connection
+        .busy_timeout(WRITE_LOCK_WAIT)
+        .map_err(|error| LedgerOpenError::storage(path, "setting the wait", &error))?;
     schema::check_identity(&connection, path)?;
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(|error| fault(path, "turning its write-ahead log on", &error))?;
+        .map_err(|error| LedgerOpenError::storage(path, "turning its write-ahead log on", &error))?;
     if mode != "wal" {
         return Err(LedgerOpenError::NoWriteAheadLog { path: path.to_path_buf(), found: mode });
     }
-    let log_pages = settings(&mut connection).map_err(|error| fault(path, "applying its settings", &error))?;
+    let log_pages =
+        settings(&mut connection).map_err(|error| LedgerOpenError::storage(path, "applying its settings", &error))?;
     schema::migrate(&connection, path, schema::MIGRATIONS)?;
     Ok((connection, log_pages))
 }
@@ -91,10 +176,14 @@ fn settings(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU32>> {
 }
 
 /// A process killed between its write and its sync leaves commits that can be read but may not survive a power cut. Nothing may be
-/// built on those (design rule 3), so they are synced before anyone reads: a checkpoint syncs the log first, then the file.
-fn synced_last_sequence(connection: &Connection) -> rusqlite::Result<Sequence> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    crate::append::last_sequence(connection)
+/// built on those (design rule 3), so they are synced before anyone reads: a checkpoint syncs the log first, then the file. `false` if the
+/// file had no room to grow; the log was synced before that was found.
+fn synced(connection: &Connection) -> rusqlite::Result<bool> {
+    match checkpoint(connection, "PASSIVE") {
+        Ok(_) => Ok(true),
+        Err(error) if found_no_room(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The names of a new ledger and its log survive a power cut only if their folder is synced.
@@ -108,10 +197,6 @@ fn sync_folder(path: &Path) -> Result<(), LedgerOpenError> {
         doing: "syncing its folder",
         source,
     })
-}
-
-fn fault(path: &Path, doing: &'static str, error: &rusqlite::Error) -> LedgerOpenError {
-    LedgerOpenError::Storage { path: path.to_path_buf(), doing, source: StorageError::new(error) }
 }
 
 #[cfg(test)]

@@ -5,11 +5,14 @@ use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 use rusqlite::{Connection, Params, Row, ToSql, params};
 
 use crate::columns::{self, signed};
-use crate::error::{ReadError, StorageError};
+use crate::damage::Damage;
+use crate::error::ReadError;
 use crate::reader::LedgerReader;
 use crate::records::{
-    DeviceRow, Sequence, Spent, StateCount, StepPage, StoredStep, WithdrawalFilter, WithdrawalPage, WithdrawalSummary,
+    DeviceRow, Remarks, Sequence, Spent, StateCount, StepPage, StoredStep, WithdrawalFilter, WithdrawalPage,
+    WithdrawalSummary,
 };
+use crate::seal::check_chain;
 
 /// The most withdrawals in a page, and the most steps in a part of the feed.
 pub const PAGE_SIZE_MAX: u32 = 1000;
@@ -24,9 +27,12 @@ const ENDED_SINCE: &str = "SELECT * FROM withdrawals WHERE id >= ?1 AND open = 0
 /// How far an id's moment and that of its approval may lie apart.
 const ID_MARGIN_MS: u64 = 24 * 3_600 * 1_000;
 const STEPS_OF: &str = "SELECT * FROM steps WHERE withdrawal = ?1 ORDER BY number";
-const STEPS_AFTER: &str =
-    "SELECT * FROM steps WHERE sequence > ?1 AND sequence <= ?2 AND (?3 IS NULL OR institution = ?3)
-    ORDER BY sequence LIMIT ?4";
+/// With the seal of the withdrawal's step before, without which no seal can be checked.
+const STEPS_AFTER: &str = "SELECT *, (SELECT seal FROM steps AS previous
+        WHERE previous.withdrawal = steps.withdrawal AND previous.number = steps.number - 1) AS previous_seal
+    FROM steps WHERE sequence > ?1 AND sequence <= ?2 AND (?3 IS NULL OR institution = ?3) ORDER BY sequence LIMIT ?4";
+const REMARKS_OF: &str = "SELECT * FROM remarks WHERE withdrawal = ?1 ORDER BY number";
+const REMARKS_LEFT_OUT_OF: &str = "SELECT * FROM remarks_left_out WHERE withdrawal = ?1";
 const COUNTS_BY_STATE: &str = "SELECT state, open, count(*) FROM withdrawals GROUP BY 1, 2 ORDER BY 1, 2";
 const OPEN_COUNTS_BY_STATE: &str =
     "SELECT state, open, count(*) FROM withdrawals WHERE open = 1 GROUP BY 1, 2 ORDER BY 1, 2";
@@ -43,7 +49,7 @@ impl LedgerReader {
             rows(connection, OPEN_WITHDRAWALS, [], columns::withdrawal)?
                 .into_iter()
                 .map(|withdrawal| {
-                    let steps = steps_of(connection, withdrawal.id)?;
+                    let steps = history(connection, &withdrawal)?;
                     Ok((withdrawal, steps))
                 })
                 .collect()
@@ -71,7 +77,14 @@ impl LedgerReader {
         self.read(|connection| {
             let found =
                 rows(connection, "SELECT * FROM withdrawals WHERE id = ?1", [id.to_string()], columns::withdrawal)?;
-            found.into_iter().next().map(|withdrawal| Ok((withdrawal, steps_of(connection, id)?))).transpose()
+            found
+                .into_iter()
+                .next()
+                .map(|withdrawal| {
+                    let steps = history(connection, &withdrawal)?;
+                    Ok((withdrawal, steps))
+                })
+                .transpose()
         })
     }
 
@@ -126,8 +139,11 @@ impl LedgerReader {
                 connection,
                 STEPS_AFTER,
                 params![signed(after.0), signed(end.0), institution.map(InstitutionId::as_str), limit],
-                columns::step,
+                columns::step_after_previous,
             )?;
+            if institution.is_none() {
+                check_no_gap(after, end, &steps)?;
+            }
             let full = u32::try_from(steps.len()).is_ok_and(|found| found >= limit);
             let through = match steps.last() {
                 Some(step) if full => step.sequence,
@@ -143,14 +159,28 @@ impl LedgerReader {
         self.read(|connection| crate::append::last_sequence(connection).map_err(storage))
     }
 
-    /// How many withdrawals stand in each state. Walks through all of history.
+    /// How many withdrawals stand in each state. Walks through all of history, and counts only: no row is checked.
     pub fn counts_by_state(&self) -> Result<Vec<StateCount>, ReadError> {
         self.read(|connection| rows(connection, COUNTS_BY_STATE, [], state_count))
     }
 
-    /// How many open withdrawals stand in each state. The cost grows with what is open: fit for a metric.
+    /// How many open withdrawals stand in each state. The cost grows with what is open: fit for a metric. Counts only: no row is
+    /// checked.
     pub fn open_counts_by_state(&self) -> Result<Vec<StateCount>, ReadError> {
         self.read(|connection| rows(connection, OPEN_COUNTS_BY_STATE, [], state_count))
+    }
+
+    /// The remarks about one withdrawal: what was said about it without changing it. None for a withdrawal that is not known.
+    pub fn remarks(&self, id: WithdrawalId) -> Result<Remarks, ReadError> {
+        let id = id.to_string();
+        self.read(|connection| {
+            let kept = rows(connection, REMARKS_OF, [&id], columns::remark)?;
+            let left_out = rows(connection, REMARKS_LEFT_OUT_OF, [&id], columns::remarks_left_out)?;
+            Ok(Remarks {
+                kept: kept.into_iter().map(|(_, remark)| remark).collect(),
+                left_out: left_out.into_iter().next().unwrap_or(0),
+            })
+        })
     }
 
     /// All phones, the revoked ones included, by institution and name.
@@ -161,8 +191,23 @@ impl LedgerReader {
     }
 }
 
-fn steps_of(connection: &Connection, id: WithdrawalId) -> Result<Vec<StoredStep>, ReadError> {
-    rows(connection, STEPS_OF, [id.to_string()], columns::step)
+/// All the steps of a withdrawal, if they are what its row says.
+pub(crate) fn history(connection: &Connection, withdrawal: &WithdrawalSummary) -> Result<Vec<StoredStep>, ReadError> {
+    let steps = rows(connection, STEPS_OF, [withdrawal.id.to_string()], columns::step)?;
+    check_chain(withdrawal, &steps).map_err(ReadError::Damaged)?;
+    Ok(steps)
+}
+
+/// Whether `steps`, up to where they end, are all that lie after `after` and up to `end`.
+fn check_no_gap(after: Sequence, end: Sequence, steps: &[StoredStep]) -> Result<(), ReadError> {
+    let gap = |expected| Err(ReadError::Damaged(Damage::of_gap(Sequence(expected))));
+    for (step, expected) in steps.iter().zip(after.0 + 1..) {
+        if step.sequence.0 != expected {
+            return gap(expected);
+        }
+    }
+    // `end` is the sequence of a step, or lies below one.
+    if steps.is_empty() && after < end { gap(after.0 + 1) } else { Ok(()) }
 }
 
 /// The statement for a list and its values. Only what is asked for stands in it, so that SQLite can use its indexes.
@@ -193,7 +238,7 @@ fn state_count(row: &Row<'_>) -> Result<StateCount, ReadError> {
     })
 }
 
-fn rows<T>(
+pub(crate) fn rows<T>(
     connection: &Connection,
     sql: &str,
     values: impl Params,
@@ -209,7 +254,7 @@ fn rows<T>(
 }
 
 fn storage(error: rusqlite::Error) -> ReadError {
-    ReadError::Storage(StorageError::new(&error))
+    ReadError::storage(&error)
 }
 
 #[cfg(test)]

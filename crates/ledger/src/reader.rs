@@ -44,7 +44,7 @@ impl LedgerReader {
         let Some(connection) = &borrowed.connection else {
             return Err(ReadError::Storage(StorageError::new(&rusqlite::Error::InvalidQuery)));
         };
-        let storage = |error: rusqlite::Error| ReadError::Storage(StorageError::new(&error));
+        let storage = |error: rusqlite::Error| ReadError::storage(&error);
         // Dropped at the end, which rolls back; nothing was written.
         let _transaction = connection.unchecked_transaction().map_err(storage)?;
         read(connection)
@@ -73,13 +73,7 @@ impl Drop for Borrowed<'_> {
 }
 
 fn reading_connection(path: &Path) -> Result<Connection, LedgerOpenError> {
-    let fault = |doing| {
-        move |error: rusqlite::Error| LedgerOpenError::Storage {
-            path: path.to_path_buf(),
-            doing,
-            source: StorageError::new(&error),
-        }
-    };
+    let fault = |doing| move |error: rusqlite::Error| LedgerOpenError::storage(path, doing, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(fault("opening the file for reading"))?;
     connection.busy_timeout(READ_LOCK_WAIT).map_err(fault("setting the wait"))?;

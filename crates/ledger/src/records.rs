@@ -9,6 +9,8 @@ use cashgate_withdrawal::ids::{
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 
+use crate::seal::Seal;
+
 /// A step's place among the steps of all withdrawals: 1, 2, 3 ... without a gap, in the order in which they became durable.
 /// `Sequence(0)` lies before the first step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +93,8 @@ pub struct WithdrawalSummary {
     pub last_step: u32,
     /// When it took the last step.
     pub changed_at: Timestamp,
+    /// The seal of that step, the end of the withdrawal's chain.
+    pub last_seal: Seal,
 }
 
 /// A step as the ledger has it.
@@ -110,6 +114,8 @@ pub struct StoredStep {
     pub kind: String,
     /// The step itself, as it was appended.
     pub body: Vec<u8>,
+    /// Over the step and the seal of the withdrawal's step before it.
+    pub seal: Seal,
 }
 
 /// A part of the feed of steps.
@@ -155,6 +161,49 @@ pub struct DeviceRow {
     pub registered_at: Timestamp,
     /// When it was revoked; `None` while in force.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// A message about a withdrawal that changed nothing: a repeated command, a question, a late or contradictory answer. Kept as evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The withdrawal it is about, open or ended. If the ledger does not know it, the remark is dropped.
+    pub withdrawal: WithdrawalId,
+    /// When the message came or went.
+    pub at: Timestamp,
+    /// What it was, in a word, for people who read SQL: `outcome_repeated`. Not empty, or the remark is dropped.
+    pub kind: &'static str,
+    /// What it said. Cut after [`Remark::DETAIL_BYTES_MAX`].
+    pub detail: String,
+}
+
+impl Remark {
+    /// The longest detail that is kept, in bytes of UTF-8; no character is cut in half.
+    pub const DETAIL_BYTES_MAX: usize = 512;
+
+    /// How many remarks are kept of one withdrawal. Those that come later are only counted.
+    pub const PER_WITHDRAWAL_MAX: u32 = 100;
+}
+
+/// A remark as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRemark {
+    /// Its place among the remarks about its withdrawal, from 1.
+    pub number: u32,
+    /// When the message came or went.
+    pub at: Timestamp,
+    /// What it was, in a word.
+    pub kind: String,
+    /// What it said.
+    pub detail: String,
+}
+
+/// The remarks about one withdrawal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// The first ones, in the order in which they came, at most [`Remark::PER_WITHDRAWAL_MAX`].
+    pub kept: Vec<StoredRemark>,
+    /// How many more came, of which nothing but this number is known.
+    pub left_out: u64,
 }
 
 /// How many withdrawals stand in one state.

@@ -17,12 +17,20 @@ pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<(),
     let not_a_ledger = |found: String| LedgerOpenError::NotALedger { path: path.to_path_buf(), found };
     let read = |sql: &str| {
         connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => not_a_ledger("no SQLite database".to_owned()),
-            _ => storage(path, "reading its header", &error),
+            Some(rusqlite::ErrorCode::NotADatabase) => {
+                not_a_ledger("no SQLite database, or one whose first page is damaged".to_owned())
+            }
+            _ => LedgerOpenError::storage(path, "reading its header", &error),
         })
     };
     let application = read("PRAGMA application_id")?;
     if application != APPLICATION_ID {
+        let ours =
+            read("SELECT count(*) FROM sqlite_schema WHERE name IN ('withdrawals', 'steps', 'devices', 'steps_stay')")?;
+        if ours == 4 {
+            let found = format!("its tables are a ledger's, its application id is {application:#x}");
+            return Err(LedgerOpenError::Damaged { path: path.to_path_buf(), doing: "reading its header", found });
+        }
         let objects = read("SELECT count(*) FROM sqlite_schema")?;
         return if application == 0 && objects == 0 && read("PRAGMA user_version")? == 0 {
             Ok(())
@@ -42,7 +50,7 @@ pub(crate) fn check_readable(connection: &Connection, path: &Path) -> Result<(),
     match connection.query_row("PRAGMA user_version", [], |row| row.get(0)) {
         Ok(found) if found == known => Ok(()),
         Ok(found) => Err(LedgerOpenError::OlderSchema { path: path.to_path_buf(), found, known }),
-        Err(error) => Err(storage(path, "reading its schema version", &error)),
+        Err(error) => Err(LedgerOpenError::storage(path, "reading its schema version", &error)),
     }
 }
 
@@ -50,7 +58,7 @@ pub(crate) fn check_readable(connection: &Connection, path: &Path) -> Result<(),
 pub(crate) fn migrate(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<(), LedgerOpenError> {
     let version: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(|error| storage(path, "reading its schema version", &error))?;
+        .map_err(|error| LedgerOpenError::storage(path, "reading its schema version", &error))?;
     for (sql, reached) in migrations.iter().zip(1_i64..).filter(|(_, reached)| *reached > version) {
         run(connection, sql, reached).map_err(|error| LedgerOpenError::Migration {
             path: path.to_path_buf(),
@@ -72,10 +80,6 @@ fn run(connection: &Connection, sql: &str, reached: i64) -> rusqlite::Result<()>
 
 fn version_of(migrations: &[&str]) -> i64 {
     i64::try_from(migrations.len()).unwrap_or(i64::MAX)
-}
-
-fn storage(path: &Path, doing: &'static str, error: &rusqlite::Error) -> LedgerOpenError {
-    LedgerOpenError::Storage { path: path.to_path_buf(), doing, source: StorageError::new(error) }
 }
 
 #[cfg(test)]

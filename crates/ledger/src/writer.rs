@@ -8,15 +8,18 @@ use cashgate_withdrawal::time::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{AppendError, LedgerFailure};
+use crate::commit::{CommitFault, checkpoint, committed, found_no_room};
+use crate::error::{AppendError, LedgerFailure, ReadError};
 use crate::ledger::{LedgerOptions, Shared};
 use crate::lock::WriterLock;
-use crate::records::{DeviceRow, Sequence, StepRecord};
-use crate::{append, devices};
+use crate::records::{DeviceRow, Remark, Sequence, StepRecord};
+use crate::reserve::{Reserve, Room};
 
 /// What the writer is asked for.
 pub(crate) enum Request {
     Write(Write),
+    /// Look whether the disk has room again.
+    RestoreReserve,
     /// Finish what is queued, then end. Answered when the file is closed and the lock is free.
     Close(oneshot::Sender<Result<(), AppendError>>),
 }
@@ -30,12 +33,14 @@ pub(crate) enum Work {
     Append(Vec<StepRecord>),
     PutDevice(DeviceRow),
     RevokeDevice { institution: InstitutionId, device: DeviceId, at: Timestamp },
+    Remark(Vec<Remark>),
 }
 
 impl Work {
-    fn steps(&self) -> usize {
+    fn rows(&self) -> usize {
         match self {
             Self::Append(steps) => steps.len(),
+            Self::Remark(remarks) => remarks.len(),
             Self::PutDevice(_) | Self::RevokeDevice { .. } => 0,
         }
     }
@@ -52,6 +57,13 @@ pub(crate) struct Written {
 pub(crate) enum WriteFault {
     Refused(AppendError),
     Storage(rusqlite::Error),
+    Unreadable(ReadError),
+}
+
+impl From<ReadError> for WriteFault {
+    fn from(error: ReadError) -> Self {
+        Self::Unreadable(error)
+    }
 }
 
 impl From<rusqlite::Error> for WriteFault {
@@ -60,22 +72,35 @@ impl From<rusqlite::Error> for WriteFault {
     }
 }
 
+/// On a full disk, how many commits pass before the reserve is tried again without being asked for.
+const COMMITS_BEFORE_RESTORING: u32 = 256;
+
+#[cfg(test)]
+pub(crate) type RoomMade = Box<dyn Fn(&Connection) + Send>;
+
 pub(crate) struct Writer {
     connection: Connection,
     log_pages: Arc<AtomicU32>,
     lock: WriterLock,
+    reserve: Reserve,
+    /// Whether to look for room after this group: someone asked, or enough commits have passed.
+    restore_due: bool,
+    commits_without_reserve: u32,
     requests: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
     group_steps_max: usize,
     log_pages_max: u32,
     checkpoint_at_pages: u32,
+    /// Stands for the room that giving up the reserve makes, in tests whose disk is not really full.
+    #[cfg(test)]
+    pub(crate) after_release: Option<RoomMade>,
 }
 
 impl Writer {
     pub(crate) fn new(
-        connection: Connection,
-        log_pages: Arc<AtomicU32>,
+        (connection, log_pages): (Connection, Arc<AtomicU32>),
         lock: WriterLock,
+        reserve: Reserve,
         requests: mpsc::Receiver<Request>,
         shared: Arc<Shared>,
         options: &LedgerOptions,
@@ -85,11 +110,16 @@ impl Writer {
             connection,
             log_pages,
             lock,
+            reserve,
+            restore_due: false,
+            commits_without_reserve: 0,
             requests,
             shared,
             group_steps_max: options.group_steps_max.max(1),
             log_pages_max,
             checkpoint_at_pages: log_pages_max,
+            #[cfg(test)]
+            after_release: None,
         }
     }
 
@@ -99,13 +129,13 @@ impl Writer {
         let mut closing = Vec::new();
         while let Some(first) = self.requests.blocking_recv() {
             let group = self.group(first, &mut closing);
-            let done = self.commit(group).and_then(|()| self.checkpoint_if_due());
+            let done =
+                self.commit(group).and_then(|()| self.checkpoint_if_due()).and_then(|()| self.restore_reserve_if_due());
             if let Err(failure) = done {
                 return self.stop(&failure, closing);
             }
         }
-        if let Err(error) = checkpoint(&self.connection, "TRUNCATE") {
-            let failure = LedgerFailure::new("folding the log into the file at the end", &error);
+        if let Err(failure) = self.fold_at_the_end() {
             return self.stop(&failure, closing);
         }
         let Self { connection, lock, .. } = self;
@@ -120,20 +150,21 @@ impl Writer {
     /// `first` and all that waits behind it, up to the group's limit. After a close nothing more gets into the queue.
     fn group(&mut self, first: Request, closing: &mut Vec<oneshot::Sender<Result<(), AppendError>>>) -> Vec<Write> {
         let mut group = Vec::new();
-        let mut steps = 0;
+        let mut rows = 0;
         let mut next = Some(first);
         while let Some(request) = next {
             match request {
                 Request::Write(write) => {
-                    steps += write.work.steps();
+                    rows += write.work.rows();
                     group.push(write);
                 }
+                Request::RestoreReserve => self.restore_due = true,
                 Request::Close(answer) => {
                     self.requests.close();
                     closing.push(answer);
                 }
             }
-            let full = steps >= self.group_steps_max || group.len() >= self.group_steps_max;
+            let full = rows >= self.group_steps_max || group.len() >= self.group_steps_max;
             next = if full { None } else { self.requests.try_recv().ok() };
         }
         group
@@ -144,7 +175,7 @@ impl Writer {
         if group.is_empty() {
             return Ok(());
         }
-        let outcomes = match committed(&self.connection, &group) {
+        let outcomes = match self.committed_with_room(&group) {
             Ok(outcomes) => outcomes,
             Err(failure) => {
                 // Before the answers: whoever gets one finds the ledger failed.
@@ -165,6 +196,22 @@ impl Writer {
         Ok(())
     }
 
+    /// Commits the group; if the disk has no room for it, once more with the room of the reserve.
+    fn committed_with_room(&mut self, group: &[Write]) -> Result<Vec<Result<Written, AppendError>>, LedgerFailure> {
+        match committed(&self.connection, group) {
+            Ok(outcomes) => Ok(outcomes),
+            Err(CommitFault::Fatal(failure)) => Err(failure),
+            Err(CommitFault::NoRoom(failure)) => {
+                if !self.made_room()? {
+                    return Err(failure);
+                }
+                committed(&self.connection, group).map_err(|fault| match fault {
+                    CommitFault::NoRoom(failure) | CommitFault::Fatal(failure) => failure,
+                })
+            }
+        }
+    }
+
     fn count(&self, group: &[Write], outcomes: &[Result<Written, AppendError>]) {
         let add = |counter: &AtomicU64, n: usize| {
             counter.fetch_add(u64::try_from(n).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -177,6 +224,11 @@ impl Writer {
                     add(&counters.appends, 1);
                     add(&counters.steps, steps.len());
                 }
+                (Ok(written), Work::Remark(remarks)) => {
+                    add(&counters.remarks, written.rows);
+                    add(&counters.remarks_dropped, remarks.len() - written.rows);
+                }
+                (Err(_), Work::Remark(remarks)) => add(&counters.remarks_dropped, remarks.len()),
                 (Ok(_), Work::PutDevice(_) | Work::RevokeDevice { .. }) => {}
                 (Err(_), _) => add(&counters.refused, 1),
             }
@@ -189,10 +241,79 @@ impl Writer {
         if pages < self.checkpoint_at_pages {
             return Ok(());
         }
-        let complete = checkpoint(&self.connection, "PASSIVE")
-            .map_err(|error| LedgerFailure::new("folding the log into the file", &error))?;
-        // A reader that still needs old pages keeps the log from starting over: try again only when it has grown as much again.
+        let complete = self.checkpoint_with_room("PASSIVE")?.unwrap_or(false);
+        // What keeps the log from starting over (a reader that still needs old pages, a full disk) may last: try again only when it
+        // has grown as much again.
         self.checkpoint_at_pages = if complete { self.log_pages_max } else { pages.saturating_add(self.log_pages_max) };
+        Ok(())
+    }
+
+    /// Checkpoints, with the room of the reserve if it takes that: a log that starts over saves more room than it costs. `None` if even
+    /// so there is no room, which is no failure.
+    fn checkpoint_with_room(&mut self, mode: &str) -> Result<Option<bool>, LedgerFailure> {
+        let mut result = checkpoint(&self.connection, mode);
+        if result.as_ref().is_err_and(found_no_room) && self.made_room()? {
+            result = checkpoint(&self.connection, mode);
+        }
+        match result {
+            Ok(complete) => Ok(Some(complete)),
+            Err(error) if found_no_room(&error) => Ok(None),
+            Err(error) => Err(LedgerFailure::new("folding the log into the file", &error)),
+        }
+    }
+
+    /// The log is emptied at the end, so that the ledger is one file; but on a full disk it keeps its space, which the next start needs.
+    fn fold_at_the_end(&mut self) -> Result<(), LedgerFailure> {
+        let mode = if self.room() == Room::Ample { "TRUNCATE" } else { "PASSIVE" };
+        if self.checkpoint_with_room(mode)?.is_none() {
+            tracing::warn!("the disk is full: the log was not folded into the ledger, and must stay beside it");
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> Room {
+        *self.shared.room.borrow()
+    }
+
+    /// The disk is full: gives the reserve up. `false` if it is gone already.
+    fn made_room(&mut self) -> Result<bool, LedgerFailure> {
+        if self.shared.room.send_replace(Room::Reserve) == Room::Ample {
+            self.commits_without_reserve = 0;
+            tracing::error!("the disk is full: the ledger lives on its reserve, and no new withdrawal may begin");
+        }
+        let released = self.reserve.release().map_err(|error| LedgerFailure {
+            doing: "giving up the reserve on a full disk",
+            cause: error.to_string().into(),
+        })?;
+        if released {
+            #[cfg(test)]
+            self.after_release.iter().for_each(|hook| hook(&self.connection));
+            self.checkpoint_at_pages = self.log_pages_max;
+        }
+        Ok(released)
+    }
+
+    /// Looks now and then whether the disk has room again, by taking it.
+    fn restore_reserve_if_due(&mut self) -> Result<(), LedgerFailure> {
+        if self.room() == Room::Ample {
+            self.restore_due = false;
+            return Ok(());
+        }
+        self.commits_without_reserve = self.commits_without_reserve.saturating_add(1);
+        if !self.restore_due && self.commits_without_reserve < COMMITS_BEFORE_RESTORING {
+            return Ok(());
+        }
+        (self.restore_due, self.commits_without_reserve) = (false, 0);
+        // The log first: if the file has no room to grow, there is none for a reserve either.
+        let folded = match checkpoint(&self.connection, "PASSIVE") {
+            Ok(_) => true,
+            Err(error) if found_no_room(&error) => false,
+            Err(error) => return Err(LedgerFailure::new("folding the log into the file", &error)),
+        };
+        if folded && self.reserve.restore() {
+            tracing::info!("the disk has room again, and the ledger its reserve");
+            self.shared.room.send_replace(Room::Ample);
+        }
         Ok(())
     }
 
@@ -204,6 +325,7 @@ impl Writer {
         while let Some(request) = self.requests.blocking_recv() {
             match request {
                 Request::Write(write) => refuse(vec![write], failure),
+                Request::RestoreReserve => {}
                 Request::Close(answer) => closing.push(answer),
             }
         }
@@ -230,57 +352,6 @@ fn refuse(group: Vec<Write>, failure: &LedgerFailure) {
     }
 }
 
-/// One transaction around the group; each write in a savepoint of its own, so that a refused one takes no other with it.
-fn committed(connection: &Connection, group: &[Write]) -> Result<Vec<Result<Written, AppendError>>, LedgerFailure> {
-    let failed = |doing| move |error: rusqlite::Error| LedgerFailure::new(doing, &error);
-    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]);
-    run("BEGIN IMMEDIATE").map_err(failed("beginning a commit"))?;
-    let mut last = append::last_sequence(connection).map_err(failed("reading the last sequence"))?;
-    let mut outcomes = Vec::with_capacity(group.len());
-    for write in group {
-        run("SAVEPOINT one_write").map_err(failed("setting a savepoint"))?;
-        let outcome = match apply(connection, &write.work, last) {
-            Ok(written) => {
-                last = written.last;
-                Ok(written)
-            }
-            Err(WriteFault::Refused(refusal)) => {
-                run("ROLLBACK TO one_write").map_err(failed("taking a refused write back"))?;
-                Err(refusal)
-            }
-            Err(WriteFault::Storage(error)) => return Err(LedgerFailure::new("writing", &error)),
-        };
-        run("RELEASE one_write").map_err(failed("releasing a savepoint"))?;
-        outcomes.push(outcome);
-    }
-    run("COMMIT").map_err(failed("committing"))?;
-    Ok(outcomes)
-}
-
-fn apply(connection: &Connection, work: &Work, last: Sequence) -> Result<Written, WriteFault> {
-    let applied = match work {
-        Work::Append(steps) => append::apply(connection, steps, last),
-        Work::PutDevice(device) => devices::put(connection, device).map(|rows| Written { last, rows }),
-        Work::RevokeDevice { institution, device, at } => {
-            devices::revoke(connection, institution, device, *at).map(|rows| Written { last, rows })
-        }
-    };
-    applied.map_err(|fault| match fault {
-        WriteFault::Storage(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-            WriteFault::Refused(AppendError::Constraint(crate::error::StorageError::new(&error)))
-        }
-        other => other,
-    })
-}
-
-/// Whether all of the log is in the file now; readers of older pages may have kept some of it back.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-        let (busy, in_log, copied): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(busy == 0 && in_log == copied)
-    })
-}
-
 /// A panic in the writer is a failure of the ledger like any other: it must not leave the gateway waiting for answers.
 struct PanicSignal(Arc<Shared>);
 
@@ -292,3 +363,6 @@ impl Drop for PanicSignal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,6 +119,11 @@ impl Account {
         self.outstanding.iter().find(|open| open.withdrawal == withdrawal).map(|open| open.amount)
     }
 
+    /// Every reservation.
+    pub(crate) fn reserved(&self) -> impl Iterator<Item = (WithdrawalId, Money)> {
+        self.outstanding.iter().map(|open| (open.withdrawal, open.amount))
+    }
+
     /// Whether no decision for `oldest_day` or later, at `now` or later, would miss this entry.
     pub(crate) fn is_idle(&self, oldest_day: CalendarDay, now: Timestamp) -> bool {
         self.outstanding.is_empty()

@@ -14,8 +14,11 @@ use crate::account::{Account, Request};
 use crate::{Burst, LimitFigures, LimitRefusal, Reservation, RestoreError};
 
 /// Many more than cores: a guard is a lock on a whole shard, and the pause while a shard's table grows is as long as the shard is
-/// large. A power of two, as the map wants.
+/// large.
 const SHARDS: usize = 1024;
+
+/// Enough for any machine; more would cost memory and gain nothing.
+const SHARDS_MAX: usize = 1 << 16;
 
 /// What counts against every account. Shared by all threads as `Arc<Limits>`.
 ///
@@ -43,10 +46,20 @@ pub struct Headroom {
 }
 
 impl Limits {
-    /// No account has anything counted.
+    /// No account has anything counted. For a gateway: 1,024 shards, 128 KiB while empty.
     #[must_use]
     pub fn new() -> Self {
-        Self { accounts: DashMap::with_hasher_and_shard_amount(FixedState::default(), SHARDS) }
+        Self::with_shards(SHARDS)
+    }
+
+    /// No account has anything counted, and the accounts lie in `shards` tables with a lock each. For worlds so small or so many
+    /// that the tables of [`new`](Self::new) cost too much; the decisions are the same.
+    ///
+    /// `shards` is a power of two from 2 to 65,536; anything else becomes the next one up, or the nearest end of that range.
+    #[must_use]
+    pub fn with_shards(shards: usize) -> Self {
+        let shards = shards.clamp(2, SHARDS_MAX).next_power_of_two();
+        Self { accounts: DashMap::with_hasher_and_shard_amount(FixedState::default(), shards) }
     }
 
     /// Checks a withdrawal against an account's limits and counts it, in one step.
@@ -166,6 +179,18 @@ impl Limits {
         self.accounts.len()
     }
 
+    /// What is reserved now, sorted by account and withdrawal: for operators and tests, to see what never ended. Looks at every
+    /// account, one guard after the other; what others reserve or end meanwhile may be in it or not.
+    #[must_use]
+    pub fn reserved(&self) -> Vec<(AccountKey, WithdrawalId, Money)> {
+        let mut reserved = Vec::new();
+        for entry in &self.accounts {
+            reserved.extend(entry.reserved().map(|(withdrawal, amount)| (entry.key().clone(), withdrawal, amount)));
+        }
+        reserved.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        reserved
+    }
+
     /// Takes a reservation away and counts what left the machine in its place.
     pub(crate) fn end_reservation(
         &self,
@@ -226,5 +251,38 @@ impl AccountKey {
 impl fmt::Debug for AccountKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AccountKey({}, ..)", self.institution)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cashgate_withdrawal::money::Currency;
+
+    use super::*;
+
+    const ANY_PACE: Burst = Burst { withdrawals: std::num::NonZeroU32::MIN, every: std::time::Duration::ZERO };
+
+    /// The memory is only to be seen from in here.
+    #[test]
+    fn tables_shrink_after_a_busy_day_and_not_after_a_quiet_one() {
+        let check = |yesterday: u64, today: u64, shrinks: bool| {
+            let limits = Limits::with_shards(2);
+            let amount = Money::from_minor_units(1, Currency::JPY).unwrap();
+            let spend = |name: String, day| {
+                let key = AccountKey::new("bank-a".parse().unwrap(), name.parse().unwrap());
+                limits.restore_spent(&key, amount, CalendarDay(day), Timestamp::from_unix_ms(0), ANY_PACE);
+            };
+            (0..yesterday).for_each(|number| spend(format!("yesterday-{number}"), 0));
+            (0..today).for_each(|number| spend(format!("today-{number}"), 1));
+            let before = limits.accounts.capacity();
+            assert_eq!(limits.forget_idle(Timestamp::from_unix_ms(0), |_| CalendarDay(1)) as u64, yesterday);
+            // Places of removed entries are not all counted as free again: a little goes without shrinking.
+            let shrank = limits.accounts.capacity() < before / 4 * 3;
+            assert_eq!(shrank, shrinks, "{yesterday} yesterday, {today} today");
+        };
+        check(2_000, 10, true);
+        check(1_000, 1_000, false);
+        check(10, 2_000, false);
+        check(0, 2_000, false);
     }
 }

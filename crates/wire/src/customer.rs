@@ -21,6 +21,12 @@ pub const PUBLIC_KEY_LENGTH_MAX: usize = 256;
 #[derive(Clone, PartialEq)]
 pub struct PinBlock(pb::PinBlock);
 
+impl From<pb::PinBlock> for PinBlock {
+    fn from(message: pb::PinBlock) -> Self {
+        Self(message)
+    }
+}
+
 impl PinBlock {
     pub(crate) fn into_message(self) -> pb::PinBlock {
         self.0

@@ -89,14 +89,7 @@ pub fn describe(withdrawal: WithdrawalId, body: &[u8]) -> String {
             Event::DispenseCommanded { command } => {
                 format!("{}, to begin before {}", command.amount, command.start_before)
             }
-            Event::OutcomeReported { report } => format!(
-                "{:?}: presented {}, taken back {}, {:?}, {}",
-                report.outcome,
-                report.presented,
-                report.retracted.map_or_else(|| "not counted".to_owned(), |amount| amount.to_string()),
-                report.evidence,
-                report.detail
-            ),
+            Event::OutcomeReported { report } => report.to_string(),
             Event::SuspectResolved { settlement, operator, reason } => match settlement {
                 Settlement::Confirm(amount) => format!("{operator} confirms {amount}: {reason}"),
                 Settlement::Reverse => format!("{operator} reverses: {reason}"),

@@ -53,7 +53,7 @@ const fn code(refusal: &Refusal) -> Code {
         | Refusal::OutcomeContradicts { .. }
         | Refusal::DeviceRevoked => Code::FailedPrecondition,
         Refusal::QrSessionUnknown | Refusal::WithdrawalUnknown | Refusal::DeviceUnknown => Code::NotFound,
-        Refusal::HsmUnavailable | Refusal::Overloaded => Code::Unavailable,
+        Refusal::HsmUnavailable | Refusal::Overloaded | Refusal::LedgerFull => Code::Unavailable,
         Refusal::LimitExceeded { .. } => Code::ResourceExhausted,
         Refusal::NotAllowed { .. } | Refusal::IdentityNotAllowed { .. } => Code::PermissionDenied,
         Refusal::DeviceExists => Code::AlreadyExists,

@@ -172,11 +172,31 @@ mod tests {
         check(&[(10_000, 5)], 40, 12_000, None);
         check(&[(50, 1), (20, 3)], 40, 60, Some(&[(20, 3)]));
         check(&[(10_000, 2), (1_000, 20)], 40, 35_000, Some(&[(10_000, 2), (1_000, 15)]));
-        check(&[(10_000, 2), (1_000, 20)], 10, 35_000, None);
+        check(&[(10_000, 2), (1_000, 20)], 17, 35_000, Some(&[(10_000, 2), (1_000, 15)]));
+        check(&[(10_000, 2), (1_000, 20)], 16, 35_000, None);
         check(&[(10_000, 5)], 40, 0, None);
         check(&[(10_000, 5)], 40, 60_000, None);
         check(&[], 40, 1_000, None);
         check(&[(10_000, 1), (10_000, 1)], 40, 20_000, Some(&[(10_000, 2)]));
+    }
+
+    #[test]
+    fn offers_what_is_at_hand_highest_first() {
+        let machine = cassettes(&[(1_000, 20), (5_000, 0), (10_000, 5), (1_000, 1)], 40);
+        assert_eq!(machine.denominations().collect::<Vec<_>>(), [yen(10_000), yen(1_000)]);
+        assert_eq!(machine.dispensable_max(), yen(71_000));
+        assert_eq!(cassettes(&[(1_000, 20), (10_000, 5)], 7).dispensable_max(), yen(52_000), "seven notes");
+        assert_eq!(cassettes(&[(1_000, 20)], 20).notes_for(yen(20_000)).map(|notes| notes.len()), Some(1));
+        assert_eq!(cassettes(&[], 40).dispensable_max(), yen(0));
+    }
+
+    #[test]
+    fn what_no_note_divides_need_not_be_searched_for() {
+        let check = |a, b, expected| assert_eq!(greatest_common_divisor(a, b), expected, "{a} {b}");
+        check(10_000, 0, 10_000);
+        check(5_000, 2_000, 1_000);
+        check(2_000, 5_000, 1_000);
+        check(20, 7, 1);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The dispense command, what an ATM reports of it, and what such a report proves.
 
+use std::fmt;
+
 use crate::ids::WithdrawalId;
 use crate::money::{Money, MoneyError};
 use crate::time::Timestamp;
@@ -178,6 +180,17 @@ impl OutcomeReport {
     }
 }
 
+impl fmt::Display for OutcomeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: presented {}, taken back ", self.outcome, self.presented)?;
+        match self.retracted {
+            Some(amount) => write!(f, "{amount}")?,
+            None => f.write_str("not counted")?,
+        }
+        write!(f, ", {:?}, {}", self.evidence, self.detail)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +265,16 @@ mod tests {
         let fifty_euro = Money::from_minor_units(5_000, "EUR".parse().unwrap()).unwrap();
         let nothing = report(Outcome::NotDispensed, 0, None, EvidenceSource::PresentStatus);
         assert_eq!(nothing.verdict(fifty_euro), Verdict::NothingLeft);
+    }
+
+    #[test]
+    fn a_report_reads_like_a_sentence() {
+        let mut taken_back = report(Outcome::Retracted, 30_000, Some(10_000), EvidenceSource::PresentStatus);
+        taken_back.detail = "shutter jam".into();
+        let line = "Retracted: presented 30000 JPY, taken back 10000 JPY, PresentStatus, shutter jam";
+        assert_eq!(taken_back.to_string(), line);
+        taken_back.retracted = None;
+        assert!(taken_back.to_string().contains("taken back not counted, "), "{taken_back}");
     }
 
     proptest! {

@@ -259,6 +259,17 @@ mod tests {
     }
 
     #[test]
+    fn ids_print_as_they_are_written() {
+        let key = KeyId([0x0a, 0x1b, 0x2c, 0x3d]);
+        assert_eq!((key.to_string(), format!("{key:?}")), ("0a1b2c3d".to_owned(), "0a1b2c3d".to_owned()));
+        assert_eq!(key.to_string().parse(), Ok(key));
+        let atm: AtmId = "A1".parse().unwrap();
+        assert_eq!(format!("{atm} {atm:?}"), "A1 A1");
+        let id = WithdrawalId::from_bytes([0x11; 16]);
+        assert_eq!(format!("{id:?}"), "11111111-1111-1111-1111-111111111111");
+    }
+
+    #[test]
     fn secrets_do_not_print() {
         assert_eq!(format!("{:?} {:?}", Nonce([7; 16]), QrTokenDigest([7; 32])), "Nonce(..) QrTokenDigest(..)");
     }

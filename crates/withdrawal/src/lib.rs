@@ -12,6 +12,8 @@ pub mod event;
 pub mod ids;
 pub mod lane;
 pub mod money;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod refusal;
 pub mod step;
 pub mod time;

@@ -186,6 +186,12 @@ mod tests {
     }
 
     #[test]
+    fn prints_the_figure_and_the_currency() {
+        let amount = yen(30_000);
+        assert_eq!(format!("{amount}, {amount:?}, {:?}", amount.currency()), "30000 JPY, 30000 JPY, JPY");
+    }
+
+    #[test]
     fn currencies_do_not_mix() {
         let euro = Money::from_minor_units(1, "EUR".parse().unwrap()).unwrap();
         assert_eq!(yen(1).checked_add(euro), Err(MoneyError::CurrenciesDiffer));

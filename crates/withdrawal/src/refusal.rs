@@ -95,6 +95,9 @@ pub enum Refusal {
     /// The gateway is stopping or cannot keep up.
     #[error("the gateway cannot take this now; try again")]
     Overloaded,
+    /// The ledger's disk is full; what is left of it is kept for the outcomes of open withdrawals.
+    #[error("no new withdrawal can be recorded at present; try again later")]
+    LedgerFull,
     /// An ATM reported something that does not fit what is known; its report was not recorded.
     #[error("the report does not fit the withdrawal, which is {state}")]
     OutcomeContradicts {
@@ -133,6 +136,7 @@ impl Refusal {
             Self::HelloMissing => "HELLO_MISSING",
             Self::IdentityNotAllowed { .. } => "IDENTITY_NOT_ALLOWED",
             Self::Overloaded => "OVERLOADED",
+            Self::LedgerFull => "LEDGER_FULL",
             Self::OutcomeContradicts { .. } => "OUTCOME_CONTRADICTS",
         }
     }
@@ -146,5 +150,25 @@ impl Refusal {
             Self::FieldInvalid { field, .. } => field,
             _ => "",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_exactly_is_known_to_the_operator_and_not_told_to_the_customer() {
+        let rows = [
+            (Refusal::LimitExceeded { limit: "per_day" }, "LIMIT_EXCEEDED", "per_day"),
+            (Refusal::NotAllowed { factor: "new_device" }, "NOT_ALLOWED", "new_device"),
+            (Refusal::AtmBusy, "ATM_BUSY", ""),
+        ];
+        for (refusal, reason, factor) in rows {
+            assert_eq!((refusal.reason(), refusal.factor()), (reason, factor));
+            assert!(factor.is_empty() || !refusal.to_string().contains(factor), "{refusal}");
+        }
+        let refusal = Refusal::FieldInvalid { field: "amount", detail: "is negative".into() };
+        assert_eq!((refusal.factor(), refusal.to_string().as_str()), ("amount", "amount: is negative"));
     }
 }

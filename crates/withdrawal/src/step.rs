@@ -37,6 +37,10 @@ impl Withdrawal {
 /// A withdrawal that comes back unchanged has heard nothing new, and there is nothing to make durable; effects may come with it all
 /// the same, such as acknowledging a repeated report.
 pub fn step(before: Withdrawal, event: Event, now: Timestamp) -> Result<(Withdrawal, Vec<Effect>), IllegalEvent> {
+    #[cfg(feature = "planted")]
+    if let Some((state, effects)) = crate::planted::step(&before, &event) {
+        return Ok((Withdrawal { terms: before.terms, state, since: now }, effects));
+    }
     let Withdrawal { terms, state, since } = before;
     let event_name = event.name();
     let unchanged = state.clone();

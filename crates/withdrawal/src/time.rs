@@ -42,3 +42,21 @@ impl fmt::Display for Timestamp {
 /// A calendar day in an institution's time zone, as the number of days since 1970-01-01 there. Whoever knows time zones makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CalendarDay(pub i32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_unix_ms(ms)
+    }
+
+    #[test]
+    fn time_goes_on_until_it_ends_and_never_runs_backwards() {
+        assert_eq!(at(1_000).after(Duration::from_secs(2)), at(3_000));
+        assert_eq!(at(1_000).after(Duration::MAX), at(u64::MAX));
+        assert_eq!(at(3_000).since(at(1_000)), Duration::from_secs(2));
+        assert_eq!(at(1_000).since(at(3_000)), Duration::ZERO);
+        assert_eq!((at(1_500).unix_ms(), at(1_500).to_string().as_str()), (1_500, "1500 ms"));
+    }
+}

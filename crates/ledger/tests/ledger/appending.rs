@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cashgate_ledger::{AppendError, Ledger, LedgerOptions, Sequence, StepRecord, WithdrawalRow};
+use cashgate_ledger::{AppendError, Ledger, Sequence, StepRecord, WithdrawalRow};
 use cashgate_withdrawal::ids::Nonce;
 use cashgate_withdrawal::money::Money;
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ async fn what_was_appended_comes_back_also_after_a_restart() {
     assert_eq!(ledger.append(vec![hold_granted(1), dispense_commanded(1)]).await, Ok(Sequence(3)));
     ledger.close().await.unwrap();
 
-    let ledger = Ledger::open(&path, LedgerOptions::default()).unwrap();
+    let ledger = Ledger::open(&path, options()).unwrap();
     assert_eq!(*ledger.subscribe_last_sequence().borrow(), Sequence(3));
     let (withdrawal, steps) = ledger.reader().withdrawal(id(1)).unwrap().unwrap();
     assert_eq!((withdrawal.row, withdrawal.last_step, withdrawal.changed_at), (dispensing(1), 3, at(1)));
@@ -198,7 +198,7 @@ async fn phones_are_registered_replaced_and_revoked_once() {
     ledger.put_device(new_key.clone()).await.unwrap();
     ledger.close().await.unwrap();
 
-    let ledger = Ledger::open(&path, LedgerOptions::default()).unwrap();
+    let ledger = Ledger::open(&path, options()).unwrap();
     let revoked = cashgate_ledger::DeviceRow { revoked_at: Some(at(10)), ..phone("phone-1") };
     assert_eq!(ledger.reader().devices().unwrap(), [revoked, new_key]);
 }

@@ -43,7 +43,7 @@ fn what_was_acknowledged_survives_kill_9_and_no_append_is_halved() {
 
 /// `n` counts appends: append 2k makes the first two steps of withdrawal k, append 2k + 1 the last two.
 pub(crate) fn check_nothing_is_lost_or_halved(path: &PathBuf, acknowledged: &BTreeSet<u64>) {
-    let ledger = Ledger::open(path, LedgerOptions::default()).unwrap();
+    let ledger = Ledger::open(path, options()).unwrap();
     let reader = ledger.reader();
     let mut present = BTreeSet::new();
     let mut steps = 0;
@@ -89,7 +89,7 @@ pub(crate) fn acknowledgement(line: &str) -> Option<u64> {
 fn writes_until_it_is_killed() {
     let Some(path) = std::env::var_os(PATH_VARIABLE) else { return };
     // Small limits, so that checkpoints and full groups are among what gets interrupted.
-    let options = LedgerOptions { group_steps_max: 16, log_pages_max: 50, ..LedgerOptions::default() };
+    let options = LedgerOptions { group_steps_max: 16, log_pages_max: 50, ..options() };
     let ledger = Ledger::open(path, options).unwrap();
     let begun = first_free(ledger.reader());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();

@@ -5,9 +5,14 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod appending;
+mod cost;
+mod damage;
 mod durability;
 mod failure;
+mod full_disk;
+mod log;
 mod opening;
 mod plain_sql;
 mod reading;
+mod remarks;
 mod sample;

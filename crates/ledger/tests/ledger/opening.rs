@@ -1,12 +1,12 @@
 use std::path::Path;
 
-use cashgate_ledger::{Ledger, LedgerOpenError, LedgerOptions, LedgerReader};
+use cashgate_ledger::{Ledger, LedgerOpenError, LedgerReader};
 use rusqlite::Connection;
 
 use crate::sample::*;
 
 fn open(path: &Path) -> Result<Ledger, LedgerOpenError> {
-    Ledger::open(path, LedgerOptions::default())
+    Ledger::open(path, options())
 }
 
 #[tokio::test]

@@ -88,9 +88,14 @@ pub(crate) fn phone(name: &str) -> DeviceRow {
     }
 }
 
+/// As the gateway's, but with a reserve that does not take longer to write than the test.
+pub(crate) fn options() -> LedgerOptions {
+    LedgerOptions { reserve_bytes: 64 * 1024, ..LedgerOptions::default() }
+}
+
 /// A new ledger in a folder that lives as long as the test.
 pub(crate) fn new_ledger() -> (Ledger, PathBuf, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    (Ledger::open(&path, LedgerOptions::default()).unwrap(), path, folder)
+    (Ledger::open(&path, options()).unwrap(), path, folder)
 }

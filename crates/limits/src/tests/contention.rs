@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::hint;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
@@ -17,12 +18,16 @@ const ROUNDS: u64 = 3_000;
 fn admitted_by_round(rounds: u64, attempt: impl Fn(u64, u32) -> bool + Sync) -> Vec<u32> {
     let rounds: Vec<Round> = (0..rounds).map(|_| Round::default()).collect();
     let start = Barrier::new(THREADS as usize);
+    let panicked = AtomicBool::new(false);
     let race = |thread: u32| {
         for (number, round) in (0..).zip(&rounds) {
             start.wait();
             round.wait_for_a_rival();
-            if attempt(number, thread) {
-                round.admitted.fetch_add(1, Ordering::Relaxed);
+            // A thread that panicked would leave the others at the barrier for ever.
+            match panic::catch_unwind(AssertUnwindSafe(|| attempt(number, thread))) {
+                Ok(true) => _ = round.admitted.fetch_add(1, Ordering::Relaxed),
+                Ok(false) => {}
+                Err(_) => panicked.store(true, Ordering::Relaxed),
             }
         }
     };
@@ -32,6 +37,7 @@ fn admitted_by_round(rounds: u64, attempt: impl Fn(u64, u32) -> bool + Sync) -> 
             scope.spawn(move || race(thread));
         }
     });
+    assert!(!panicked.into_inner(), "an attempt panicked, as shown above");
     rounds.into_iter().map(|round| round.admitted.into_inner()).collect()
 }
 

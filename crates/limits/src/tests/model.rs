@@ -177,7 +177,7 @@ struct World {
 impl World {
     fn new(figures: LimitFigures) -> Self {
         let model = ACCOUNTS.into_iter().map(|name| (name, History::default())).collect();
-        let (limits, held) = (Arc::new(Limits::new()), Vec::new());
+        let (limits, held) = (Arc::new(Limits::with_shards(2)), Vec::new());
         Self { figures, limits, model, held, today: TUESDAY, now: NOON, withdrawals: 0 }
     }
 
@@ -234,7 +234,7 @@ impl World {
     /// The process ends; what the records say is counted again in a new one, open withdrawals and ended ones.
     fn restart(&mut self) {
         self.held.clear();
-        self.limits = Arc::new(Limits::new());
+        self.limits = Arc::new(Limits::with_shards(2));
         let burst = self.figures.burst();
         for (name, history) in &self.model {
             for Record { id, amount, day, approved_at, dispensed } in &history.withdrawals {
@@ -262,6 +262,13 @@ impl World {
             }
             assert!(history.keeps(&self.figures), "{name} exceeded a day");
         }
+        let open = |(name, history): (&&str, &History)| {
+            let open = history.withdrawals.iter().filter(|record| record.dispensed.is_none());
+            open.map(|record| (account(name), record.id, yen(record.amount))).collect::<Vec<_>>()
+        };
+        let mut reserved: Vec<_> = self.model.iter().flat_map(open).collect();
+        reserved.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        assert_eq!(self.limits.reserved(), reserved);
     }
 
     fn pick(&self, held: Index) -> Option<usize> {

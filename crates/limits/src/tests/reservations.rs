@@ -46,6 +46,7 @@ fn more_than_was_reserved_is_counted_in_full_and_reported() {
             dispensed: yen(490_000)
         })
     );
+    assert_eq!(hanako.limits.reserved(), [], "the reservation has ended all the same");
     assert_eq!(hanako.withdrawal_max(MONDAY), yen(10_000));
 }
 
@@ -58,6 +59,7 @@ fn another_currency_than_was_reserved_counts_the_reservation() {
             reservation.settle(dispensed),
             Err(SettleError::WrongCurrency { withdrawal: withdrawal(1), reserved: yen(200_000), dispensed })
         );
+        assert_eq!(hanako.limits.reserved(), [], "the reservation has ended all the same");
         hanako.withdraw(yen(200_000), MONDAY);
         assert_eq!(hanako.withdrawal_max(MONDAY), yen(100_000));
     }
@@ -155,6 +157,46 @@ fn a_day_restored_in_two_currencies_is_full() {
 }
 
 #[test]
+fn what_is_reserved_is_listed_by_account_until_it_ends() {
+    let limits = Arc::new(Limits::new());
+    let reserve = |name, id, amount| {
+        limits.reserve(&account(name), withdrawal(id), yen(amount), &usual_figures(), MONDAY, NOON).unwrap()
+    };
+    assert_eq!(limits.reserved(), []);
+    let kenji = reserve("kenji", 1, 5_000);
+    let hanakos_second = reserve("hanako", 3, 1_000);
+    let hanakos_first = reserve("hanako", 2, 9_000);
+    assert_eq!(
+        limits.reserved(),
+        [
+            (account("hanako"), withdrawal(2), yen(9_000)),
+            (account("hanako"), withdrawal(3), yen(1_000)),
+            (account("kenji"), withdrawal(1), yen(5_000)),
+        ]
+    );
+    hanakos_first.settle(yen(4_000)).unwrap();
+    hanakos_second.release();
+    drop(kenji);
+    assert_eq!(limits.reserved(), [(account("kenji"), withdrawal(1), yen(5_000))], "a dropped one has not ended");
+}
+
+#[test]
+fn any_number_of_shards_decides_the_same() {
+    for shards in [0, 1, 2, 3, 1_000, usize::MAX] {
+        let limits = Arc::new(Limits::with_shards(shards));
+        let reserve = |name: &str, id| {
+            limits.reserve(&account(name), withdrawal(id), yen(200_000), &usual_figures(), MONDAY, NOON)
+        };
+        for number in 0..100 {
+            drop(reserve(&format!("account-{number}"), number).unwrap());
+        }
+        assert_eq!((limits.accounts(), limits.reserved().len()), (100, 100), "{shards}");
+        drop(reserve("account-7", 101).unwrap());
+        assert_eq!(reserve("account-7", 102).unwrap_err().reason(), "above_day_limit", "{shards}");
+    }
+}
+
+#[test]
 fn accounts_of_two_institutions_have_nothing_in_common() {
     let mut hanako = Customer::new(usual_figures());
     hanako.withdraw(yen(200_000), MONDAY);
@@ -168,7 +210,16 @@ fn accounts_of_two_institutions_have_nothing_in_common() {
 fn what_is_printed_does_not_name_the_account() {
     let mut hanako = Customer::new(usual_figures());
     let reservation = hanako.reserve(yen(1), MONDAY).unwrap();
-    let printed = format!("{reservation:?} {:?} {:?}", hanako.limits, hanako.account);
-    assert!(printed.contains("bank-a") && !printed.contains("hanako"), "{printed}");
+    let rows = [
+        (
+            format!("{reservation:?}"),
+            "Reservation { withdrawal: 00000000-0000-0000-0000-000000000001, amount: 1 JPY, day: CalendarDay(20000), .. }",
+        ),
+        (format!("{:?}", hanako.limits), "Limits { accounts: 1, .. }"),
+        (format!("{:?}", hanako.account), "AccountKey(bank-a, ..)"),
+    ];
+    for (printed, expected) in rows {
+        assert_eq!(printed, expected);
+    }
     reservation.release();
 }

@@ -31,6 +31,7 @@ const fn promised(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::DeviceUnknown => (Code::NotFound, "DEVICE_UNKNOWN"),
         Refusal::IdentityUnknown { .. } => (Code::Unauthenticated, "IDENTITY_UNKNOWN"),
         Refusal::HelloMissing => (Code::FailedPrecondition, "HELLO_MISSING"),
+        Refusal::LedgerFull => (Code::Unavailable, "LEDGER_FULL"),
         Refusal::IdentityNotAllowed { .. } => (Code::PermissionDenied, "IDENTITY_NOT_ALLOWED"),
         Refusal::Overloaded => (Code::Unavailable, "OVERLOADED"),
         Refusal::OutcomeContradicts { .. } => (Code::FailedPrecondition, "OUTCOME_CONTRADICTS"),
@@ -64,7 +65,8 @@ fn next(refusal: &Refusal) -> Option<Refusal> {
         Refusal::IdentityUnknown { .. } => Refusal::HelloMissing,
         Refusal::HelloMissing => Refusal::IdentityNotAllowed { needed: "operator/<name>" },
         Refusal::IdentityNotAllowed { .. } => Refusal::Overloaded,
-        Refusal::Overloaded => Refusal::OutcomeContradicts { state: "confirmed" },
+        Refusal::Overloaded => Refusal::LedgerFull,
+        Refusal::LedgerFull => Refusal::OutcomeContradicts { state: "confirmed" },
         Refusal::OutcomeContradicts { .. } => return None,
     })
 }

@@ -286,3 +286,28 @@ pub enum SettlementAnswer {
     /// No answer.
     Unanswered,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_the_last_four_digits_of_a_random_number() {
+        for (bits, code) in [(0, "0000"), (7, "0007"), (4_711, "4711"), (1_234_567, "4567"), (u32::MAX, "7295")] {
+            assert_eq!(ConfirmCode::from_random(bits).as_str(), code, "{bits}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_typed_as_exactly_four_digits() {
+        assert_eq!(ConfirmCode::from_text("0471"), Some(ConfirmCode(*b"0471")));
+        for text in ["", "471", "04711", "47 1", "47a1", "４７１１", "-471", "+471"] {
+            assert_eq!(ConfirmCode::from_text(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_does_not_print() {
+        assert_eq!(format!("{:?}", ConfirmCode(*b"4711")), "ConfirmCode(....)");
+    }
+}

@@ -4,7 +4,10 @@
 //! carries out the turn's actions, in their order. An ATM serves one customer at a time, so nothing here needs a lock.
 
 mod input;
+#[cfg(feature = "planted")]
+mod planted;
 mod qr_session;
+mod remark;
 mod retry;
 mod serving;
 mod turn;
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 pub use input::*;
 use qr_session::QrSession;
+pub use remark::Remark;
 use serving::Open;
 pub use turn::*;
 
@@ -121,6 +125,8 @@ impl Lane {
             let event = Event::Abandoned { cause: ReversalCause::GatewayRestarted };
             lane.take(id, event, now, &mut turn);
         }
+        #[cfg(feature = "planted")]
+        lane.spoil_recovered();
         (lane, turn)
     }
 
@@ -151,6 +157,10 @@ impl Lane {
     /// Takes one input and says what is to be made durable and done.
     pub fn apply(&mut self, input: Input, now: Timestamp, admission: &mut dyn Admission) -> Turn {
         let mut turn = Turn::default();
+        #[cfg(feature = "planted")]
+        let (connects, mut input) = (matches!(&input, Input::AtmConnected { .. }), input);
+        #[cfg(feature = "planted")]
+        self.spoil_input(&mut input, &mut turn, now);
         // A lane may be woken late. What has expired has expired, whatever comes now; only evidence is never too late.
         self.run_qr_timers(now, &mut turn);
         self.run_timers(now, &mut turn, State::occupies_atm_before_command);
@@ -196,6 +206,8 @@ impl Lane {
         }
         self.run_qr_timers(now, &mut turn);
         self.run_timers(now, &mut turn, |_| true);
+        #[cfg(feature = "planted")]
+        self.spoil_turn(connects, &mut turn, now);
         turn
     }
 

@@ -18,16 +18,16 @@ const CODES_SHOWN_MAX: usize = 2;
 /// The time in which one ATM shows codes for one customer.
 #[derive(Clone, Debug)]
 pub(super) struct QrSession {
-    id: QrSessionId,
+    pub(super) id: QrSessionId,
     amount: Option<Money>,
     expires_at: Timestamp,
     /// The digests of the codes that were shown and may still be valid, with the moment from which they are not.
-    shown: Vec<(QrTokenDigest, Timestamp)>,
-    stage: Stage,
+    pub(super) shown: Vec<(QrTokenDigest, Timestamp)>,
+    pub(super) stage: Stage,
 }
 
 #[derive(Clone, Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Codes are shown; a fresh one is to be made at `refresh_at`, or is being made.
     Showing { refresh_at: Option<Timestamp> },
     /// A phone has scanned one of them.
@@ -38,7 +38,7 @@ enum Stage {
 
 /// Who scanned, and which code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Claim {
+pub(super) struct Claim {
     institution: InstitutionId,
     device: DeviceId,
     digest: QrTokenDigest,
@@ -56,6 +56,14 @@ impl QrSession {
     /// Whether a phone has scanned and its customer is choosing.
     pub(super) const fn is_claimed(&self) -> bool {
         matches!(self.stage, Stage::Claimed { .. })
+    }
+
+    /// Who scanned before an approval was accepted.
+    #[cfg(feature = "planted")]
+    pub(super) fn claim_of_approval(&self) -> Option<Claim> {
+        let Stage::Approved { approval, .. } = &self.stage else { return None };
+        let (institution, device) = (approval.institution.clone(), approval.device.clone());
+        Some(Claim { institution, device, digest: approval.code.digest })
     }
 
     fn has_shown(&self, code: &VerifiedCode, now: Timestamp) -> Result<(), Refusal> {

@@ -38,6 +38,14 @@ mod tests {
         }
     }
 
+    /// A world replays exactly, on any machine and with any compiler. The figures come from another program.
+    #[test]
+    fn the_spread_is_fnv_1a_over_id_and_attempt() {
+        let id = WithdrawalId::from_bytes([0xff, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+        assert_eq!(mix(id, 1), 0x962a_1a71_b31e_1092);
+        assert_eq!(mix(id, 0x0102_0304), 0x077f_0369_66b5_76ad);
+    }
+
     #[test]
     fn withdrawals_that_fail_together_come_back_apart() {
         let settings = LaneSettings::default();

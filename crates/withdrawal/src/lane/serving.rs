@@ -1,11 +1,12 @@
 //! The part of a lane that carries its open withdrawals to their end.
 
+use super::remark::is_remarkable;
 use super::retry::pause_after;
 use super::{
     Action, Answer, ConfirmCode, Lane, LaneSettings, QrSessionEnd, Record, Resolution, SettlementAnswer, ToAtm, Turn,
     tell,
 };
-use crate::dispense::{DispenseCommand, OutcomeReport};
+use crate::dispense::{DispenseCommand, OutcomeReport, Verdict};
 use crate::event::{Effect, Event, ReversalCause, Settlement};
 use crate::ids::WithdrawalId;
 use crate::refusal::Refusal;
@@ -46,6 +47,16 @@ impl Open {
 
     pub(super) const fn state(&self) -> &State {
         &self.withdrawal.state
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) const fn is_settling(&self) -> bool {
+        settlement_of(self.state()).is_some()
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) const fn never_repeat(&mut self) {
+        self.repeat_at = None;
     }
 
     /// When the state's own time is over; nothing but evidence ends some states, and those have none.
@@ -100,9 +111,20 @@ impl Lane {
 
     /// Puts an event to an open withdrawal. Says whether it was legal; an illegal one changes nothing.
     pub(super) fn take(&mut self, id: WithdrawalId, event: Event, now: Timestamp, turn: &mut Turn) -> bool {
-        let Some(open) = self.open.get_mut(&id) else { return false };
-        let Ok((after, effects)) = step(open.withdrawal.clone(), event.clone(), now) else { return false };
-        if after != open.withdrawal {
+        let Some(open) = self.open.get_mut(&id) else {
+            turn.remark_event(id, now, &event, "it came after the end");
+            return false;
+        };
+        let (after, effects) = match step(open.withdrawal.clone(), event.clone(), now) {
+            Ok(next) => next,
+            Err(illegal) => {
+                turn.remark_event(id, now, &event, &illegal.to_string());
+                return false;
+            }
+        };
+        if after == open.withdrawal {
+            turn.remark_event(id, now, &event, "it says nothing new");
+        } else {
             open.steps += 1;
             open.attempts = 0;
             open.repeat_at = None;
@@ -166,6 +188,10 @@ impl Lane {
     fn settle(&mut self, id: WithdrawalId, settlement: Settlement, now: Timestamp, turn: &mut Turn) {
         let Some(open) = self.open.get_mut(&id) else { return };
         open.attempts = open.attempts.saturating_add(1);
+        let attempt = open.attempts;
+        if attempt > 1 && is_remarkable(attempt) {
+            turn.remark(id, now, "settlement_repeated", format!("request {attempt} to core banking"));
+        }
         // An answer cancels this; if none ever comes, not even a failure, it goes out again.
         open.repeat_at = Some(now.after(self.settings.hold_timeout.saturating_add(self.settings.retry_max)));
         turn.actions.push(Action::Settle {
@@ -183,11 +209,20 @@ impl Lane {
         now: Timestamp,
         turn: &mut Turn,
     ) {
-        let Some(open) = self.open.get_mut(&id) else { return };
+        let Some(open) = self.open.get_mut(&id) else {
+            if answer != SettlementAnswer::Unanswered {
+                turn.remark(id, now, "settlement_answered", format!("{settlement:?}: {answer:?}, after the end"));
+            }
+            return;
+        };
         let asked_now = settlement_of(open.state());
         let event = match (answer, asked_now) {
             (SettlementAnswer::Unanswered, Some(_)) => {
-                open.repeat_at = Some(now.after(pause_after(open.attempts, id, &self.settings)));
+                let attempt = open.attempts;
+                open.repeat_at = Some(now.after(pause_after(attempt, id, &self.settings)));
+                if is_remarkable(attempt) {
+                    turn.remark(id, now, "settlement_unanswered", format!("request {attempt} to core banking"));
+                }
                 return;
             }
             (SettlementAnswer::Unanswered, None) => return,
@@ -200,7 +235,8 @@ impl Lane {
             // Only what was asked last before the doubt can be what was answered.
             (SettlementAnswer::Done, None) if !matches!(open.state(), State::Suspect { asked: Some(asked), .. } if *asked == settlement) =>
             {
-                return;
+                let detail = format!("core banking says done to {settlement:?}, which it was not asked last");
+                return turn.remark(id, now, "settlement_answered", detail);
             }
             (SettlementAnswer::Done, _) => match settlement {
                 Settlement::Confirm(_) => Event::HoldConfirmed,
@@ -213,7 +249,7 @@ impl Lane {
     pub(super) fn code_entered(&mut self, id: WithdrawalId, code: ConfirmCode, now: Timestamp, turn: &mut Turn) {
         let expected = self.open.get(&id).and_then(|open| open.confirm_code);
         let event = if expected == Some(code) { Event::CodeMatched } else { Event::CodeMismatched };
-        if !self.take(id, event, now, turn) {
+        if !self.open.contains_key(&id) || !self.take(id, event, now, turn) {
             tell(turn, ToAtm::Refused { refusal: Refusal::WithdrawalUnknown, withdrawal: Some(id) });
         }
     }
@@ -245,9 +281,13 @@ impl Lane {
             None => Refusal::WithdrawalUnknown,
             Some(withdrawal) => {
                 let state = withdrawal.state.name();
-                match step(*withdrawal, Event::OutcomeReported { report }, now) {
+                let event = Event::OutcomeReported { report };
+                match step(*withdrawal, event.clone(), now) {
                     Ok(_) => return tell(turn, ToAtm::OutcomeRecorded(id)),
-                    Err(_) => Refusal::OutcomeContradicts { state },
+                    Err(illegal) => {
+                        turn.remark_event(id, now, &event, &illegal.to_string());
+                        Refusal::OutcomeContradicts { state }
+                    }
                 }
             }
         };
@@ -284,9 +324,18 @@ impl Lane {
             }
             // The customer may still be there: the same command, which the ATM carries out at most once.
             State::DispenseCommanded { command, .. } if now < command.start_before => {
+                turn.remark(id, now, "dispense_repeated", "the ATM is back: the same command again".to_owned());
                 self.carry_out(id, vec![Effect::SendDispense { command }], now, turn);
             }
             State::DispenseCommanded { .. } | State::OutcomeUnknown { .. } => self.query_outcome(id, now, turn),
+            // A person decides, but the machine may know more than it said; asked once a connection, not on a timer. Where a settlement was
+            // under way the outcome is known.
+            State::Suspect { command: Some(command), report, asked: None, .. }
+                if report.as_ref().is_none_or(|known| known.verdict(command.amount) == Verdict::NotKnown) =>
+            {
+                turn.remark(id, now, "outcome_asked", "the ATM is back: what became of it?".to_owned());
+                tell(turn, ToAtm::QueryOutcome(id));
+            }
             _ => {}
         }
     }
@@ -294,8 +343,12 @@ impl Lane {
     fn query_outcome(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
         let Some(open) = self.open.get_mut(&id) else { return };
         open.attempts = open.attempts.saturating_add(1);
-        let pause = pause_after(open.attempts, id, &self.settings).max(self.settings.dispense_within);
+        let attempt = open.attempts;
+        let pause = pause_after(attempt, id, &self.settings).max(self.settings.dispense_within);
         open.repeat_at = Some(now.after(pause));
+        if is_remarkable(attempt) {
+            turn.remark(id, now, "outcome_asked", format!("question {attempt} to the ATM"));
+        }
         tell(turn, ToAtm::QueryOutcome(id));
     }
 

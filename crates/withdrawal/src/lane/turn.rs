@@ -1,5 +1,6 @@
 //! What comes out of a lane, and the one decision that it asks for.
 
+use super::Remark;
 use super::input::{Approval, AtmFacts, ConfirmCode, LinkId, MintedCode, RequestId};
 use crate::dispense::{DispenseCommand, OutcomeReport};
 use crate::event::{Event, Settlement};
@@ -16,6 +17,8 @@ pub struct Turn {
     pub records: Vec<Record>,
     /// To be done then.
     pub actions: Vec<Action>,
+    /// To be kept as evidence, at leisure.
+    pub remarks: Vec<Remark>,
 }
 
 /// One step of a withdrawal, to be made durable.

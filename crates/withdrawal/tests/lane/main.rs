@@ -15,6 +15,7 @@ mod connection;
 mod outcomes;
 mod properties;
 mod recovery;
+mod remarks;
 mod settling;
 mod showing;
 mod suspects;

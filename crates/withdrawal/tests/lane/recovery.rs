@@ -128,7 +128,7 @@ fn a_suspect_stays_one_over_a_restart() {
     let mut world = World::commanded();
     world.time_passes(seconds(15 * 60)).gateway_restarts().expect([], []);
     assert_eq!(world.lane.next_deadline(), None);
-    world.atm_connects().expect([], ["welcome"]);
+    world.atm_connects().expect([], ["welcome", "query outcome"]);
     assert_eq!(world.state(), "suspect");
 }
 

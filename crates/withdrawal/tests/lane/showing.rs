@@ -1,9 +1,11 @@
 //! From the customer's touch to a scan.
 
+use std::time::Duration;
+
 use cashgate_withdrawal::cassettes::Cassettes;
 use cashgate_withdrawal::dispense::NoteCount;
-use cashgate_withdrawal::ids::QrSessionId;
-use cashgate_withdrawal::lane::{Action, ToAtm};
+use cashgate_withdrawal::ids::{QrSessionId, QrTokenDigest};
+use cashgate_withdrawal::lane::{Action, FromAtm, Input, LinkId, MintedCode, ToAtm};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::refusal::Refusal;
 
@@ -37,6 +39,18 @@ fn the_replaced_code_expires_on_its_own_time() {
     world.scans(PHONE).expect([], ["show claimed", "answer: scanned"]);
 }
 
+/// Whoever sets a lifetime that is shorter than the time it takes to refresh does not set the HSM on fire.
+#[test]
+fn a_code_with_a_short_life_is_replaced_a_second_later_and_not_at_once() {
+    let mut world = World::idle();
+    world.customer_touches();
+    let (qr_session, expires_at) = (world.qr_session, world.now.after(seconds(5)));
+    let code = MintedCode { qr_session, text: "CG1:".into(), digest: QrTokenDigest([7; 32]), expires_at };
+    world.put(Input::CodeMinted(code)).expect([], ["show code"]);
+    world.time_passes(Duration::from_millis(999)).expect([], []);
+    world.time_passes(Duration::from_millis(1)).expect([], ["mint"]);
+}
+
 #[test]
 fn at_most_two_codes_are_valid_at_a_time() {
     let mut world = World::showing();
@@ -67,6 +81,18 @@ fn the_code_of_another_qr_session_is_refused() {
     let old = world.code();
     world.customer_touches().expect([], ["mint"]);
     world.scans_code(PHONE, old).expect([], ["answer: QR_SESSION_ENDED"]);
+}
+
+/// The lane believes what it showed, not what a token says of itself.
+#[test]
+fn a_code_is_not_accepted_for_longer_than_it_was_shown_for() {
+    for (waited, answer) in [(29, "show claimed"), (30, "answer: QR_TOKEN_INVALID")] {
+        let mut world = World::showing();
+        let mut lasting = world.code();
+        lasting.expires_at = lasting.expires_at.after(seconds(60));
+        world.time_passes(seconds(waited)).scans_code(PHONE, lasting);
+        assert_eq!(world.actions()[0], answer);
+    }
 }
 
 #[test]
@@ -143,6 +169,24 @@ fn the_customer_walks_away() {
     let mut world = World::claimed();
     world.customer_walks_away().expect([], ["screen ends: Cancelled"]);
     world.approves(PHONE, 30_000).expect([], ["answer: QR_SESSION_ENDED"]);
+}
+
+#[test]
+fn walking_away_from_an_older_qr_session_does_not_end_the_present_one() {
+    let mut world = World::showing();
+    let (older, link) = (world.qr_session, LinkId(world.link));
+    world.customer_touches().hsm_mints();
+    world.put(Input::AtmSaid { link, message: FromAtm::EndQrSession { qr_session: older } }).expect([], []);
+    world.scans(PHONE).expect([], ["show claimed", "answer: scanned"]);
+}
+
+/// From the approval on the screen is the gateway's, and who wants to cancel does so in the app.
+#[test]
+fn nobody_walks_away_from_an_approval() {
+    let mut world = World::hold_requested();
+    world.customer_walks_away().expect([], []);
+    world.approves(PHONE, 30_000).expect([], ["answer: approved"]);
+    world.bank_grants().expect(["hold_granted", "dispense_commanded"], ["dispense 30000 JPY"]);
 }
 
 #[test]

@@ -22,8 +22,38 @@ fn a_command_without_an_outcome_becomes_a_suspect_and_frees_the_atm() {
     let mut world = overdue();
     assert_eq!(world.lane.next_deadline(), None, "only a person ends it");
     world.time_passes(seconds(30 * 24 * 3600)).expect([], []);
-    world.atm_connects().expect([], ["welcome"]);
+    world.atm_connects().expect([], ["welcome", "query outcome"]);
+    assert_eq!(world.lane.next_deadline(), None, "asked once a connection, not on a timer");
     world.customer_touches().expect([], ["mint"]);
+}
+
+#[test]
+fn the_machine_is_asked_about_a_suspect_at_each_connection_until_it_knows() {
+    let mut world = overdue();
+    world.atm_connects().expect([], ["welcome", "query outcome"]);
+    world.time_passes(seconds(24 * 3600)).expect([], []);
+    world.atm_reports(outcome_unknown()).expect(["outcome_reported"], ["outcome recorded"]);
+    world.atm_connects().expect([], ["close link 2", "welcome", "query outcome"]);
+    world.atm_reports(dispensed(30_000)).expect(["outcome_reported"], ["outcome recorded"]);
+    world.atm_connects().expect([], ["close link 3", "welcome"]);
+    assert_eq!(world.state(), "suspect", "a person decides all the same");
+}
+
+#[test]
+fn a_suspect_that_hears_the_same_again_has_heard_nothing_new() {
+    let mut world = overdue();
+    world.atm_connects().atm_reports(dispensed(30_000)).expect(["outcome_reported"], ["outcome recorded"]);
+    world.atm_reports(dispensed(30_000)).expect([], ["outcome recorded"]);
+    world.atm_reports(partially_dispensed(20_000)).expect(["outcome_reported"], ["outcome recorded"]);
+}
+
+/// There was no command, so there is nothing that the machine could know.
+#[test]
+fn the_machine_is_not_asked_about_a_suspect_that_was_never_commanded() {
+    let mut world = World::hold_requested();
+    world.cancels(PHONE).bank_refuses_settlement();
+    assert_eq!(world.state(), "suspect");
+    world.atm_connects().expect([], ["close link 1", "welcome"]);
 }
 
 #[test]

@@ -26,6 +26,10 @@ impl Books {
         for action in &turn.actions {
             self.audit(action, turn, lane, reserved);
         }
+        for remark in &turn.remarks {
+            let history = self.records.get(&remark.withdrawal);
+            assert!(history.is_some_and(|history| history.iter().all(|record| record.at <= remark.at)), "{remark:?}");
+        }
         let open: Vec<&Withdrawal> =
             self.records.keys().map(|id| self.last(*id)).filter(|w| !w.state.is_ended()).collect();
         assert!(lane.open_withdrawals().eq(open.iter().copied()), "the lane and the ledger know the same");

@@ -27,6 +27,8 @@ pub(crate) const OTHER_PHONE: &str = "phone-2";
 /// The code that policy asks for where a story needs one.
 pub(crate) const CODE: &str = "4711";
 
+const A_YEAR: Duration = seconds(365 * 24 * 3600);
+
 pub(crate) struct World {
     pub(crate) lane: Lane,
     pub(crate) now: Timestamp,
@@ -182,6 +184,14 @@ impl World {
         self
     }
 
+    /// What was remarked on since the last thing that was told, as `kind: detail`.
+    #[track_caller]
+    pub(crate) fn remarks(&mut self, expected: &[&str]) -> &mut Self {
+        let remarks: Vec<String> = self.turn.remarks.iter().map(|r| format!("{}: {}", r.kind, r.detail)).collect();
+        assert_eq!(remarks, expected, "remarks, with actions {:?}", self.actions());
+        self
+    }
+
     pub(crate) fn actions(&self) -> Vec<String> {
         self.turn.actions.iter().map(said::in_words).collect()
     }
@@ -207,6 +217,9 @@ impl World {
         self.observe(turn);
         let deadline = self.lane.next_deadline();
         assert!(deadline.is_none_or(|at| at > self.now), "a deadline that has passed would make the driver spin");
+        let just_before = deadline.map_or(self.now.after(A_YEAR), |at| Timestamp::from_unix_ms(at.unix_ms() - 1));
+        let missed = self.lane.clone().apply(Input::TimePassed, just_before, &mut self.admission);
+        assert_eq!(missed, Turn::default(), "due before the lane wants to be woken, at {deadline:?}");
     }
 
     fn observe(&mut self, turn: Turn) {
@@ -219,6 +232,7 @@ impl World {
         }
         self.turn.records.extend(turn.records);
         self.turn.actions.extend(turn.actions);
+        self.turn.remarks.extend(turn.remarks);
     }
 
     /// Time passes, and the lane is woken at each of its deadlines, as a punctual driver does.

@@ -1,0 +1,132 @@
+//! One commit and one checkpoint, and whether a failure of either only found the disk full.
+//!
+//! A full disk is the one failure that may be tried again, and only when it met a *write*. A write that found no room says so at once:
+//! those bytes are not in the file, all that was written before is still in the operating system's cache and goes to disk with the next
+//! sync, and SQLite rolls back to the last commit, whose end it knows. A failed *sync* says that some earlier write, nobody knows which,
+//! did not reach the disk, and the system may have dropped those pages and marked them clean: the next sync would report success for
+//! data that is gone. So it ends the ledger, whatever its cause, a full disk included (design rule 10).
+
+use rusqlite::Connection;
+
+use crate::error::{AppendError, LedgerFailure, StorageError};
+use crate::records::Sequence;
+use crate::writer::{Work, Write, WriteFault, Written};
+use crate::{append, devices, remarks};
+
+/// SQLITE_IOERR_SHMSIZE: the index of the log could not grow. It is a write as well, of a file that is never synced and can be made anew.
+const INDEX_OF_LOG_FULL: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
+/// Whether an error is a write that found no room. A failed sync never is, even if its cause is a full disk.
+pub(crate) fn found_no_room(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        || error.sqlite_error().is_some_and(|code| code.extended_code == INDEX_OF_LOG_FULL)
+}
+
+/// Why a group was not committed.
+pub(crate) enum CommitFault {
+    /// A write found no room. All was rolled back; the same group may be tried once more when there is room.
+    NoRoom(LedgerFailure),
+    /// Anything else. Nothing may be tried again.
+    Fatal(LedgerFailure),
+}
+
+/// One transaction around the group; each write in a savepoint of its own, so that a refused one takes no other with it.
+pub(crate) fn committed(
+    connection: &Connection,
+    group: &[Write],
+) -> Result<Vec<Result<Written, AppendError>>, CommitFault> {
+    attempted(connection, group).map_err(|(doing, fault)| match fault {
+        WriteFault::Storage(error) if found_no_room(&error) => {
+            let failure = LedgerFailure::new(doing, &error);
+            // After some errors SQLite has rolled back itself.
+            match if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") } {
+                Ok(()) => CommitFault::NoRoom(failure),
+                Err(error) => CommitFault::Fatal(LedgerFailure::new("rolling back on a full disk", &error)),
+            }
+        }
+        WriteFault::Storage(error) => CommitFault::Fatal(LedgerFailure::new(doing, &error)),
+        WriteFault::Unreadable(error) => CommitFault::Fatal(LedgerFailure { doing, cause: error.to_string().into() }),
+        // Never comes so far: it is the answer to one write.
+        WriteFault::Refused(refusal) => CommitFault::Fatal(LedgerFailure { doing, cause: refusal.to_string().into() }),
+    })
+}
+
+type Attempt = Result<Vec<Result<Written, AppendError>>, (&'static str, WriteFault)>;
+
+fn attempted(connection: &Connection, group: &[Write]) -> Attempt {
+    let failed = |doing| move |error: rusqlite::Error| (doing, WriteFault::Storage(error));
+    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]);
+    run("BEGIN IMMEDIATE").map_err(failed("beginning a commit"))?;
+    let mut last = append::last_sequence(connection).map_err(failed("reading the last sequence"))?;
+    let mut outcomes = Vec::with_capacity(group.len());
+    for write in group {
+        run("SAVEPOINT one_write").map_err(failed("setting a savepoint"))?;
+        let outcome = match apply(connection, &write.work, last) {
+            Ok(written) => {
+                last = written.last;
+                Ok(written)
+            }
+            Err(WriteFault::Refused(refusal)) => {
+                run("ROLLBACK TO one_write").map_err(failed("taking a refused write back"))?;
+                Err(refusal)
+            }
+            Err(fault) => return Err(("writing", fault)),
+        };
+        run("RELEASE one_write").map_err(failed("releasing a savepoint"))?;
+        outcomes.push(outcome);
+    }
+    run("COMMIT").map_err(failed("committing"))?;
+    Ok(outcomes)
+}
+
+fn apply(connection: &Connection, work: &Work, last: Sequence) -> Result<Written, WriteFault> {
+    let applied = match work {
+        Work::Append(steps) => append::apply(connection, steps, last),
+        Work::PutDevice(device) => devices::put(connection, device).map(|rows| Written { last, rows }),
+        Work::RevokeDevice { institution, device, at } => {
+            devices::revoke(connection, institution, device, *at).map(|rows| Written { last, rows })
+        }
+        Work::Remark(remarks) => remarks::add(connection, remarks).map(|rows| Written { last, rows }),
+    };
+    applied.map_err(|fault| match fault {
+        WriteFault::Storage(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+            WriteFault::Refused(AppendError::Constraint(StorageError::new(&error)))
+        }
+        other => other,
+    })
+}
+
+/// Whether all of the log is in the file now; readers of older pages may have kept some of it back.
+///
+/// SQLite syncs the log before it writes to the file, and counts nothing as copied before the file is synced. So a checkpoint that finds
+/// no room for the file to grow has lost nothing: the log holds it all, goes on growing, and the next checkpoint copies it again.
+pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        let (busy, in_log, copied): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(busy == 0 && in_log == copied)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The causes that SQLite tells apart by its extended codes (<https://www.sqlite.org/rescode.html>).
+    #[test]
+    fn only_a_write_can_find_no_room() {
+        let of = |code| found_no_room(&rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None));
+        assert!(of(rusqlite::ffi::SQLITE_FULL));
+        assert!(of(rusqlite::ffi::SQLITE_IOERR_SHMSIZE));
+        for code in [
+            rusqlite::ffi::SQLITE_IOERR_FSYNC,
+            rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC,
+            rusqlite::ffi::SQLITE_IOERR_WRITE,
+            rusqlite::ffi::SQLITE_IOERR_TRUNCATE,
+            rusqlite::ffi::SQLITE_IOERR,
+            rusqlite::ffi::SQLITE_CORRUPT,
+            rusqlite::ffi::SQLITE_CANTOPEN,
+        ] {
+            assert!(!of(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Damage of every kind, made by hand: no read passes it on, and the check of the whole ledger names it.
+
+use std::path::Path;
+
+use cashgate_ledger::{
+    AppendError, Damage, Fault, Finding, Ledger, LedgerReader, ReadError, Remark, Sequence, StepRecord, VerifyReport,
+    WithdrawalFilter, verify,
+};
+use cashgate_withdrawal::time::CalendarDay;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::sample::*;
+
+/// Withdrawals 1 and 2 have ended, 3 is open after two steps; two phones; remarks about 1.
+async fn ledger_to_damage() -> (std::path::PathBuf, TempDir) {
+    let (ledger, path, folder) = new_ledger();
+    ledger.append(whole_life(1)).await.unwrap();
+    ledger.append(whole_life(2)).await.unwrap();
+    ledger.append(vec![hold_requested(3), hold_granted(3)]).await.unwrap();
+    ledger.put_device(phone("phone-1")).await.unwrap();
+    ledger.put_device(phone("phone-2")).await.unwrap();
+    ledger.remark(vec![remark(1, "outcome_repeated", "the same again"); 102]);
+    ledger.close().await.unwrap();
+    (path, folder)
+}
+
+/// Changes the file as a hand with all rights would, past triggers and foreign keys.
+fn damage(path: &Path, sql: &str) {
+    let plain = Connection::open(path).unwrap();
+    let triggers: Vec<String> = {
+        let mut statement = plain.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    for trigger in triggers {
+        plain.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
+    }
+    plain.pragma_update(None, "foreign_keys", false).unwrap();
+    plain.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    plain.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+fn verified(path: &Path) -> (VerifyReport, Vec<String>) {
+    let mut findings = Vec::new();
+    let report = verify(path, &mut |finding: Finding| findings.push(finding.to_string()), &mut |_, _| vec![]).unwrap();
+    assert_eq!(report.findings, findings.len() as u64);
+    (report, findings)
+}
+
+/// A damage: what it is, the statement that makes it, and the beginning of each line that must be found, in their order.
+type Case = (&'static str, String, Vec<String>);
+
+fn of_row(n: u64, what: &str) -> String {
+    format!("withdrawals, withdrawal {}: {what}", id(n))
+}
+
+fn of_step(number: u32, n: u64, sequence: u64, what: &str) -> String {
+    format!("steps, step {number} of withdrawal {} (sequence {sequence}): {what}", id(n))
+}
+
+fn seal(number: u32, n: u64, sequence: u64) -> String {
+    of_step(number, n, sequence, "it does not fit its seal")
+}
+
+fn gap(expected: u64) -> String {
+    format!("steps, the step after sequence {}: sequence {expected} should stand there", expected - 1)
+}
+
+fn changed_steps() -> Vec<Case> {
+    let (one, two) = (id(1), id(2));
+    vec![
+        ("a body", "UPDATE steps SET body = x'00' WHERE sequence = 2".into(), vec![seal(2, 1, 2)]),
+        (
+            "one bit of a body: d and e",
+            "UPDATE steps SET body = CAST('hold_grantee 1' AS BLOB) WHERE sequence = 2".into(),
+            vec![seal(2, 1, 2)],
+        ),
+        ("a kind", "UPDATE steps SET kind = 'hold_declined' WHERE sequence = 6".into(), vec![seal(2, 2, 6)]),
+        ("a time", "UPDATE steps SET at_ms = at_ms + 1 WHERE sequence = 1".into(), vec![seal(1, 1, 1)]),
+        ("an institution", "UPDATE steps SET institution = 'hinode' WHERE sequence = 1".into(), vec![seal(1, 1, 1)]),
+        (
+            "a seal",
+            "UPDATE steps SET seal = zeroblob(32) WHERE sequence = 9".into(),
+            vec![seal(1, 3, 9), seal(2, 3, 10)],
+        ),
+        (
+            "a short seal",
+            "UPDATE steps SET seal = x'00' WHERE sequence = 10".into(),
+            vec![of_step(2, 3, 10, "the value in column seal")],
+        ),
+        (
+            "the order of two steps",
+            "UPDATE steps SET number = number + 10 WHERE sequence IN (2, 3);
+             UPDATE steps SET number = 3 WHERE sequence = 2; UPDATE steps SET number = 2 WHERE sequence = 3"
+                .into(),
+            vec![seal(3, 1, 2), seal(2, 1, 3), seal(4, 1, 4)],
+        ),
+        (
+            "the owners of two steps",
+            format!(
+                "UPDATE steps SET number = 9 WHERE sequence IN (1, 5);
+                 UPDATE steps SET withdrawal = '{two}', number = 1 WHERE sequence = 1;
+                 UPDATE steps SET withdrawal = '{one}', number = 1 WHERE sequence = 5"
+            ),
+            vec![seal(1, 2, 1), seal(2, 1, 2), seal(1, 1, 5), seal(2, 2, 6)],
+        ),
+    ]
+}
+
+fn missing_steps() -> Vec<Case> {
+    vec![
+        (
+            "a step in the middle",
+            "DELETE FROM steps WHERE sequence = 2".into(),
+            vec![gap(2), of_step(3, 1, 3, "step 2 should stand there, not step 3")],
+        ),
+        (
+            "the last step of a withdrawal",
+            "DELETE FROM steps WHERE sequence = 8".into(),
+            vec![gap(8), of_row(2, "the row says that step 4 is the last, and step 3 is")],
+        ),
+        (
+            "the last step of all",
+            "DELETE FROM steps WHERE sequence = 10".into(),
+            vec![of_row(3, "the row says that step 2 is the last, and step 1 is")],
+        ),
+        (
+            "all steps of a withdrawal",
+            format!("DELETE FROM steps WHERE withdrawal = '{}'", id(3)),
+            vec![of_row(3, "the withdrawal has no steps")],
+        ),
+    ]
+}
+
+fn changed_rows() -> Vec<Case> {
+    let change = |what: &str, n: u64| format!("UPDATE withdrawals SET {what} WHERE id = '{}'", id(n));
+    let row = |n| vec![of_row(n, "its columns do not fit its row_check")];
+    let of_phone = |name: &str| vec![format!("devices, phone {name} of aozora: its columns do not fit")];
+    vec![
+        ("a state", change("state = 'reversed'", 1), row(1)),
+        ("an amount", change("amount = amount + 1", 3), row(3)),
+        ("what was dispensed", change("dispensed = 20000", 1), row(1)),
+        ("that it is open", change("open = 1", 2), row(2)),
+        ("a day", change("day = day - 1", 2), row(2)),
+        ("a last seal", change("last_seal = zeroblob(32)", 2), row(2)),
+        ("a row check", change("row_check = zeroblob(16)", 2), row(2)),
+        (
+            "a row that is gone",
+            format!("DELETE FROM withdrawals WHERE id = '{}'", id(3)),
+            vec![of_step(1, 3, 9, "its withdrawal has no row"), of_step(2, 3, 10, "its withdrawal has no row")],
+        ),
+        ("a phone's key", "UPDATE devices SET public_key = x'05' WHERE device = 'phone-2'".into(), of_phone("phone-2")),
+        ("a revocation", "UPDATE devices SET revoked_at_ms = 5 WHERE device = 'phone-1'".into(), of_phone("phone-1")),
+        (
+            "a remark",
+            "UPDATE remarks SET detail = '' WHERE number = 7".into(),
+            vec![format!("remarks, remark 7 about withdrawal {}: its columns do not fit", id(1))],
+        ),
+        (
+            "the count of remarks left out",
+            "UPDATE remarks_left_out SET count = 1".into(),
+            vec![format!("remarks_left_out, the count of withdrawal {}: its columns do not fit", id(1))],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn an_undamaged_ledger_is_found_whole_and_counted() {
+    let (path, _folder) = ledger_to_damage().await;
+    let mut histories = Vec::new();
+    let report = verify(&path, &mut |finding| panic!("{finding}"), &mut |withdrawal, steps| {
+        histories.push((number_of(withdrawal.id), steps.len()));
+        vec![]
+    });
+    let report = report.unwrap();
+    assert_eq!(histories, [(1, 4), (2, 4), (3, 2)]);
+    let step_bytes = [1, 2].into_iter().flat_map(whole_life).chain([hold_requested(3), hold_granted(3)]);
+    let expected = VerifyReport {
+        withdrawals: 3,
+        open: 1,
+        steps: 10,
+        step_bytes: step_bytes.map(|step| step.body.len() as u64).sum(),
+        devices: 2,
+        remarks: 100,
+        last_sequence: Sequence(10),
+        ..VerifyReport::default()
+    };
+    assert_eq!(report, expected);
+}
+
+#[tokio::test]
+async fn every_damage_is_found_and_named() {
+    for (what, sql, expected) in [changed_steps(), missing_steps(), changed_rows()].into_iter().flatten() {
+        let (path, _folder) = ledger_to_damage().await;
+        damage(&path, &sql);
+        let (_, findings) = verified(&path);
+        assert_eq!(findings.len(), expected.len(), "{what}: {findings:#?}");
+        for (found, expected) in findings.iter().zip(expected) {
+            assert!(found.starts_with(&expected), "{what}\nfound:    {found}\nexpected: {expected}");
+            assert!(!found.contains('\n'), "{found}");
+        }
+    }
+}
+
+/// Every question that touches withdrawal `n`, and what it says.
+fn refusals(reader: &LedgerReader, n: u64) -> Vec<(&'static str, Option<ReadError>)> {
+    let filter = WithdrawalFilter::default();
+    vec![
+        ("withdrawal", reader.withdrawal(id(n)).err()),
+        ("open_withdrawals", reader.open_withdrawals().err()),
+        ("list", reader.list(&filter, None, 10).err()),
+        ("spent_since", reader.spent_since(CalendarDay(0)).err()),
+        ("ended_since", reader.ended_since(at(0)).err()),
+        ("withdrawal_of_nonce", reader.withdrawal_of_nonce(approved(n).nonce).err()),
+        ("steps_after", reader.steps_after(Sequence(0), None, 100).err()),
+        ("devices", reader.devices().err()),
+        ("remarks", reader.remarks(id(n)).err()),
+    ]
+}
+
+#[tokio::test]
+async fn no_read_passes_damage_on() {
+    let of_steps = "UPDATE steps SET body = x'00' WHERE sequence IN (2, 10)";
+    let of_rows = "UPDATE withdrawals SET amount = amount + 1";
+    for (sql, n, refused) in [
+        (of_steps, 1, &["withdrawal", "open_withdrawals", "steps_after"][..]),
+        (
+            of_rows,
+            1,
+            &["withdrawal", "open_withdrawals", "list", "spent_since", "ended_since", "withdrawal_of_nonce"][..],
+        ),
+        ("DELETE FROM steps WHERE sequence = 3", 1, &["withdrawal", "steps_after"][..]),
+        ("DELETE FROM steps WHERE sequence = 10", 3, &["withdrawal", "open_withdrawals"][..]),
+        ("UPDATE devices SET public_key = x'05'", 1, &["devices"][..]),
+        ("UPDATE remarks SET at_ms = 7", 1, &["remarks"][..]),
+        ("UPDATE remarks_left_out SET count = 7", 1, &["remarks"][..]),
+        ("SELECT 1", 1, &[][..]),
+    ] {
+        let (path, _folder) = ledger_to_damage().await;
+        damage(&path, sql);
+        let reader = LedgerReader::open(&path, 1).unwrap();
+        let mut found = Vec::new();
+        for (question, refusal) in refusals(&reader, n) {
+            let Some(refusal) = refusal else { continue };
+            assert!(matches!(refusal, ReadError::Damaged(_)), "{question}: {refusal}");
+            let line = refusal.to_string();
+            assert!(line.contains("stop the gateway") && line.contains("`cashgate ledger verify`"), "{line}");
+            assert!(line.contains("restore from backup"), "{line}");
+            found.push(question);
+        }
+        assert_eq!(found, refused, "{sql}");
+    }
+}
+
+/// A row of an earlier moment fits its own check. Only its steps tell that it is old.
+#[tokio::test]
+async fn a_row_from_the_past_is_found() {
+    let (ledger, path, _folder) = new_ledger();
+    ledger.append(vec![hold_requested(1)]).await.unwrap();
+    let plain = Connection::open(&path).unwrap();
+    plain.execute_batch("CREATE TABLE kept AS SELECT * FROM withdrawals").unwrap();
+    ledger.append(vec![hold_granted(1), dispense_commanded(1), ended(1)]).await.unwrap();
+    ledger.close().await.unwrap();
+    drop(plain);
+    damage(&path, "DELETE FROM withdrawals; INSERT INTO withdrawals SELECT * FROM kept; DROP TABLE kept");
+    let reader = LedgerReader::open(&path, 1).unwrap();
+    let Err(ReadError::Damaged(Damage { fault, .. })) = reader.withdrawal(id(1)) else { panic!("it was passed on") };
+    assert_eq!(fault, Fault::LastStep { expected: 1, found: 4 });
+    assert!(matches!(reader.open_withdrawals(), Err(ReadError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn nothing_is_appended_to_a_damaged_withdrawal() {
+    let (path, _folder) = ledger_to_damage().await;
+    damage(&path, &format!("UPDATE withdrawals SET last_seal = zeroblob(32) WHERE id = '{}'", id(3)));
+    let ledger = Ledger::open(&path, options()).unwrap();
+    let Err(AppendError::Fatal(failure)) = ledger.append(vec![dispense_commanded(3)]).await else {
+        panic!("a step was chained to a damaged row")
+    };
+    let line = failure.to_string();
+    assert!(line.contains(&id(3).to_string()) && line.contains("row_check") && line.contains("verify"), "{line}");
+}
+
+#[tokio::test]
+async fn a_nonce_claimed_twice_is_found_although_the_schema_was_changed() {
+    let (path, _folder) = ledger_to_damage().await;
+    let nonce_of_one = format!("(SELECT nonce FROM withdrawals WHERE id = '{}')", id(1));
+    damage(
+        &path,
+        &format!(
+            "CREATE TABLE copy AS SELECT * FROM withdrawals; UPDATE copy SET nonce = {nonce_of_one} WHERE id = '{}';
+             DROP TABLE withdrawals; ALTER TABLE copy RENAME TO withdrawals",
+            id(2)
+        ),
+    );
+    let (_, findings) = verified(&path);
+    let expected = "withdrawals, nonce 00000000000000000000000000000001: its nonce was claimed 2 times";
+    assert!(findings.iter().any(|line| line == expected), "{findings:#?}");
+}
+
+#[tokio::test]
+async fn damage_to_the_structure_of_the_file_is_found() {
+    let (path, _folder) = ledger_to_damage().await;
+    let plain = Connection::open(&path).unwrap();
+    let page: u32 = plain
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'withdrawals_spent'", [], |row| row.get(0))
+        .unwrap();
+    drop(plain);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[(page as usize - 1) * 4096..][..200].fill(0xaa);
+    std::fs::write(&path, &bytes).unwrap();
+    let (_, findings) = verified(&path);
+    assert!(findings.iter().any(|line| line.starts_with("file: ")), "{findings:#?}");
+    let reader = LedgerReader::open(&path, 1).unwrap();
+    let error = reader.spent_since(CalendarDay(0)).unwrap_err();
+    assert!(error.to_string().contains("the file is malformed") && error.to_string().contains("restore"), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_history_check_says_is_handed_out() {
+    let (path, _folder) = ledger_to_damage().await;
+    let mut findings = Vec::new();
+    verify(&path, &mut |finding| findings.push(finding), &mut |withdrawal, _| match withdrawal.row.open {
+        true => vec!["no hold".to_owned()],
+        false => vec![],
+    })
+    .unwrap();
+    assert_eq!(findings, [Finding::History { withdrawal: id(3), fault: "no hold".to_owned() }]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_ledger_is_checked_beside_its_writer() {
+    let (ledger, path, _folder) = new_ledger();
+    for n in 0..300 {
+        ledger.append(whole_life(n)).await.unwrap();
+    }
+    let writing = tokio::spawn({
+        let ledger = ledger.clone();
+        async move {
+            for n in 300..1300 {
+                ledger.append(whole_life(n)).await.unwrap();
+                ledger.remark(vec![remark(n, "asked", "x")]);
+            }
+        }
+    });
+    let checked = tokio::task::spawn_blocking(move || verified(&path)).await.unwrap();
+    writing.await.unwrap();
+    let (report, findings) = checked;
+    assert_eq!(findings, Vec::<String>::new());
+    assert!(report.running && report.steps >= 1200 && report.steps == report.last_sequence.0, "{report:?}");
+    ledger.append(vec![StepRecord { body: vec![], ..hold_requested(5000) }]).await.unwrap();
+}
+
+pub(crate) fn remark(n: u64, kind: &'static str, detail: &str) -> Remark {
+    Remark { withdrawal: id(n), at: at(n), kind, detail: detail.to_owned() }
+}
