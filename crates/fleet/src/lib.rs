@@ -8,6 +8,7 @@ pub mod atm;
 pub mod clock;
 pub mod corebank;
 pub mod credentials;
+mod csv;
 pub mod events;
 pub mod phone;
 pub mod rpc_error;

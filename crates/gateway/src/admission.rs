@@ -2,30 +2,47 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cashgate_limits::{AccountKey, Headroom, LimitRefusal, Limits, Reservation};
-use cashgate_policy::{Facts, PolicySet, Verdict};
+use cashgate_policy::{Decision as PolicyDecision, Facts, PolicySet, Verdict};
 use cashgate_withdrawal::ids::{AccountId, AtmId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::lane::{Admission, Admitted, Approval, ConfirmCode};
 use cashgate_withdrawal::money::Money;
+#[cfg(feature = "planted")]
+use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 use cashgate_withdrawal::withdrawal::{Decision, Withdrawal};
 
 use crate::config::Institution;
-use crate::devices::Devices;
+use crate::devices::KnownDevices;
 
 const HOUR_MS: u64 = 3_600_000;
+
+/// What decides on an approval before limits do: the same facts always get the same answer.
+pub trait Policy: std::fmt::Debug + Send + Sync {
+    /// The decision and what stands behind it.
+    fn decide(&self, facts: &Facts) -> PolicyDecision;
+}
+
+impl Policy for PolicySet {
+    fn decide(&self, facts: &Facts) -> PolicyDecision {
+        self.decide(facts)
+    }
+}
 
 /// What every lane asks. Shared by all of them.
 #[derive(Debug)]
 pub struct Desk {
     limits: Arc<Limits>,
-    policy: PolicySet,
-    devices: Arc<Devices>,
+    policy: Box<dyn Policy>,
+    devices: Arc<KnownDevices>,
     institutions: HashMap<InstitutionId, Institution>,
     /// Random bits for confirm codes; nothing when the system has none.
     random: fn() -> Option<u32>,
+    /// Set while the ledger has no room for new withdrawals.
+    ledger_full: AtomicBool,
 }
 
 impl Desk {
@@ -33,13 +50,19 @@ impl Desk {
     #[must_use]
     pub fn new(
         limits: Arc<Limits>,
-        policy: PolicySet,
-        devices: Arc<Devices>,
+        policy: Box<dyn Policy>,
+        devices: Arc<KnownDevices>,
         institutions: &[Institution],
         random: fn() -> Option<u32>,
     ) -> Self {
         let institutions = institutions.iter().map(|one| (one.id.clone(), one.clone())).collect();
-        Self { limits, policy, devices, institutions, random }
+        Self { limits, policy, devices, institutions, random, ledger_full: AtomicBool::new(false) }
+    }
+
+    /// Whether the ledger has room for new withdrawals. While it has none they are refused, and what room is left is for the outcomes of
+    /// those that are open.
+    pub fn ledger_has_room(&self, has_room: bool) {
+        self.ledger_full.store(!has_room, Ordering::Release);
     }
 
     /// The limits.
@@ -132,6 +155,12 @@ impl LaneDesk {
 
     /// Counts what left, or nothing, and ends the reservation.
     pub fn end_reservation(&mut self, withdrawal: WithdrawalId, dispensed: Option<Money>) {
+        #[cfg(feature = "planted")]
+        let dispensed = dispensed.filter(|_| !is(Bug::SpentForgotten));
+        #[cfg(feature = "planted")]
+        if is(Bug::ReservationKept) && dispensed.is_none() {
+            return;
+        }
         let Some(reservation) = self.reservations.remove(&withdrawal) else {
             tracing::error!(%withdrawal, "a withdrawal ended that had no reservation");
             return;
@@ -155,10 +184,15 @@ impl Admission for LaneDesk {
         chosen_at_atm: bool,
         now: Timestamp,
     ) -> Result<Admitted, Refusal> {
+        if self.desk.ledger_full.load(Ordering::Acquire) {
+            return Err(Refusal::LedgerFull);
+        }
         let Judged { policy_version, confirm_code } = self.desk.judge(approval, atm, chosen_at_atm, now)?;
         let institution = self.desk.institution(&approval.institution)?;
         let key = AccountKey::new(approval.institution.clone(), approval.account.clone());
         let (figures, today) = (&institution.limits, calendar_day(institution, now));
+        #[cfg(feature = "planted")]
+        let figures = &crate::lanes::planted::figures(figures);
         let reservation = self
             .desk
             .limits
@@ -171,6 +205,11 @@ impl Admission for LaneDesk {
             day: reservation.day(),
             confirm_code: confirm_code.is_some(),
         };
+        #[cfg(feature = "planted")]
+        if is(Bug::ReservationForgotten) {
+            reservation.release();
+            return Ok(Admitted { decision, confirm_code });
+        }
         self.reservations.insert(approval.fresh, reservation);
         Ok(Admitted { decision, confirm_code })
     }

@@ -1,7 +1,7 @@
 //! The phones that institutions have registered: in memory for every approval, in the ledger for ever.
 
 use std::collections::HashMap;
-use std::sync::RwLock;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use cashgate_ledger::{DeviceRow, Ledger};
 use cashgate_qr::approval::DeviceKey;
@@ -17,17 +17,24 @@ pub struct Device {
     pub key: DeviceKey,
     /// Since when it is bound: the later of what its institution says and when the gateway first saw it.
     pub bound_at: Timestamp,
-    revoked: bool,
+    /// Whether its right has ended.
+    pub revoked: bool,
 }
 
 /// How far an institution's clock may be ahead of ours.
 const CLOCK_SKEW_MAX: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// All known phones.
+/// The phones that are known at this moment, in memory.
+#[derive(Debug, Default)]
+pub struct KnownDevices {
+    devices: RwLock<HashMap<(InstitutionId, DeviceId), Device>>,
+}
+
+/// All phones: known in memory, kept in the ledger.
 #[derive(Debug)]
 pub struct Devices {
     ledger: Ledger,
-    known: RwLock<HashMap<(InstitutionId, DeviceId), Device>>,
+    known: Arc<KnownDevices>,
     /// Registrations and revocations one after the other, so that memory and ledger agree on their order.
     changing: tokio::sync::Mutex<()>,
 }
@@ -37,21 +44,7 @@ pub struct Devices {
 #[error("{0}")]
 pub struct DevicesFailure(String);
 
-impl Devices {
-    /// The phones in the ledger. Blocking.
-    pub fn load(ledger: Ledger) -> Result<Self, DevicesFailure> {
-        let rows = ledger.reader().devices().map_err(|error| DevicesFailure(error.to_string()))?;
-        let mut known = HashMap::new();
-        for row in rows {
-            let key = DeviceKey::from_spki_der(&row.public_key).map_err(|error| {
-                DevicesFailure(format!("the ledger's key of device {} is damaged: {error}", row.device))
-            })?;
-            let device = Device { key, bound_at: row.registered_at, revoked: row.revoked_at.is_some() };
-            known.insert((row.institution, row.device), device);
-        }
-        Ok(Self { ledger, known: RwLock::new(known), changing: tokio::sync::Mutex::default() })
-    }
-
+impl KnownDevices {
     /// A phone that may approve now. Why one may not is for the operator.
     pub fn approving(&self, institution: &InstitutionId, device: &DeviceId) -> Result<Device, Refusal> {
         match self.find(institution, device) {
@@ -59,6 +52,39 @@ impl Devices {
             Some(known) if known.revoked => Err(Refusal::NotAllowed { factor: "device_revoked" }),
             Some(known) => Ok(known),
         }
+    }
+
+    /// Knows a phone from now on, or knows it otherwise.
+    pub fn remember(&self, institution: InstitutionId, device: DeviceId, as_known: Device) {
+        let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
+        devices.insert((institution, device), as_known);
+    }
+
+    fn find(&self, institution: &InstitutionId, device: &DeviceId) -> Option<Device> {
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        devices.get(&(institution.clone(), device.clone())).cloned()
+    }
+}
+
+impl Devices {
+    /// The phones in the ledger. Blocking.
+    pub fn load(ledger: Ledger) -> Result<Self, DevicesFailure> {
+        let rows = ledger.reader().devices().map_err(|error| DevicesFailure(error.to_string()))?;
+        let known = KnownDevices::default();
+        for row in rows {
+            let key = DeviceKey::from_spki_der(&row.public_key).map_err(|error| {
+                DevicesFailure(format!("the ledger's key of device {} is damaged: {error}", row.device))
+            })?;
+            let device = Device { key, bound_at: row.registered_at, revoked: row.revoked_at.is_some() };
+            known.remember(row.institution, row.device, device);
+        }
+        Ok(Self { ledger, known: Arc::new(known), changing: tokio::sync::Mutex::default() })
+    }
+
+    /// Those that are known now.
+    #[must_use]
+    pub const fn known(&self) -> &Arc<KnownDevices> {
+        &self.known
     }
 
     /// Makes a phone known, durably, before it answers. Must be carried to its end once begun, even if the caller goes away: run it
@@ -80,7 +106,7 @@ impl Devices {
             return Ok(Err(Refusal::FieldInvalid { field: "bound_at_unix_ms", detail }));
         }
         let _one_at_a_time = self.changing.lock().await;
-        if let Some(known) = self.find(&institution, &request.device) {
+        if let Some(known) = self.known.find(&institution, &request.device) {
             return Ok(match known {
                 known if known.revoked => Err(Refusal::DeviceRevoked),
                 known if known.key.to_spki_der() == key.to_spki_der() => Ok(()),
@@ -95,7 +121,7 @@ impl Devices {
             revoked_at: None,
         };
         self.ledger.put_device(row).await.map_err(|error| DevicesFailure(error.to_string()))?;
-        self.remember(institution, request.device, Device { key, bound_at: now, revoked: false });
+        self.known.remember(institution, request.device, Device { key, bound_at: now, revoked: false });
         Ok(Ok(()))
     }
 
@@ -107,21 +133,11 @@ impl Devices {
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, DevicesFailure> {
         let _one_at_a_time = self.changing.lock().await;
-        let Some(mut known) = self.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
+        let Some(mut known) = self.known.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
         known.revoked = true;
-        self.remember(institution.clone(), device.clone(), known);
+        self.known.remember(institution.clone(), device.clone(), known);
         let revoked = self.ledger.revoke_device(institution, device, now).await;
         revoked.map_err(|error| DevicesFailure(error.to_string()))?;
         Ok(Ok(()))
-    }
-
-    fn find(&self, institution: &InstitutionId, device: &DeviceId) -> Option<Device> {
-        let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.get(&(institution.clone(), device.clone())).cloned()
-    }
-
-    fn remember(&self, institution: InstitutionId, device: DeviceId, as_known: Device) {
-        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.insert((institution, device), as_known);
     }
 }

@@ -5,6 +5,7 @@
 //! governs every lane's task: append the records, wait until they are durable, only then carry out the actions.
 
 pub mod admission;
+pub mod audit;
 pub mod certificates;
 pub mod clock;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod lanes;
 pub mod listener;
 pub mod metrics;
 pub mod minting;
+pub mod reconcile;
 pub mod serve;
 pub mod services;
 pub mod watchers;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_hsm::{Hsm, HsmConfig};
-use cashgate_ledger::{Ledger, LedgerOptions};
+use cashgate_ledger::{Ledger, LedgerOptions, Room};
 use cashgate_limits::Limits;
 use cashgate_policy::PolicySet;
 use cashgate_wire::proto::atm::v1::atm_service_server::AtmServiceServer;
@@ -35,6 +35,8 @@ use crate::{clock, http, listener};
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// How often accounts that have nothing counting are let go.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
+/// How often a ledger that lives on its reserve looks for space.
+const RESERVE_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a gateway does not start, or stops. One line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,7 @@ async fn serve_with(config: &Config, hsm: Hsm, stop: impl Future<Output = ()>) -
     let tls = listener::server_config(&config.tls_certificate, &config.tls_key, &config.tls_ca);
     let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts.devices, readiness, &shutting)?;
     let forgetting = tokio::spawn(forget_idle_accounts(Arc::clone(&parts.surroundings.desk), config.clone()));
+    let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
     ready.send_replace(true);
     tracing::info!(atm = %config.listen_atm, api = %config.listen_api, http = %config.listen_http, "ready");
 
@@ -82,6 +85,7 @@ async fn serve_with(config: &Config, hsm: Hsm, stop: impl Future<Output = ()>) -
     };
     ready.send_replace(false);
     forgetting.abort();
+    watching.abort();
     if ended.is_ok() {
         tracing::info!("stopping: no new customers; those being served are finished first");
         if tokio::time::timeout(config.drain, lanes.drain()).await.is_err() {
@@ -133,6 +137,9 @@ impl Parts {
         let mint =
             Mint::new(hsm, config.network.clone(), config.qr_lifetime, metrics.clone()).map_err(ServeError::new)?;
         let ledger = Ledger::open(&config.ledger, LedgerOptions::default()).map_err(ServeError::new)?;
+        if let Some(torn) = ledger.torn_tail() {
+            tracing::warn!(%torn, "the ledger's log ended in a torn write, which was cut; nothing in it had been acknowledged");
+        }
         let devices = Arc::new(Devices::load(ledger.clone()).map_err(ServeError::new)?);
         let policy = match &config.policies {
             None => PolicySet::builtin(),
@@ -142,7 +149,9 @@ impl Parts {
         let spent = restore_spent(ledger.reader(), &limits, &config.institutions, clock::now());
         tracing::info!(withdrawals = spent.map_err(ServeError::new)?, "what was spent counts again");
         let policy = policy.map_err(ServeError::new)?;
-        let desk = Desk::new(limits, policy, Arc::clone(&devices), &config.institutions, clock::random_u32);
+        let known = Arc::clone(devices.known());
+        let policy = Box::new(policy);
+        let desk = Desk::new(limits, policy, known, &config.institutions, clock::random_u32);
         let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
         let surroundings = Surroundings {
             mint,
@@ -255,6 +264,27 @@ fn with_reflection(mut server: Server) -> Result<Router, ServeError> {
     // Ports are served only while the gateway is up; finer readiness is /readyz.
     let (_, health) = tonic_health::server::health_reporter();
     Ok(server.add_service(reflection).add_service(health))
+}
+
+/// Has new withdrawals refused while the ledger lives on its reserve, and has the reserve made again when there is space.
+async fn watch_room(ledger: Ledger, desk: Arc<Desk>) {
+    let mut room = ledger.subscribe_room();
+    loop {
+        let now = *room.borrow_and_update();
+        desk.ledger_has_room(now == Room::Ample);
+        match now {
+            Room::Ample => tracing::info!("the ledger has room"),
+            Room::Reserve => tracing::error!("the disk is full: no new withdrawals; outcomes go into the reserve"),
+        }
+        loop {
+            match tokio::time::timeout(RESERVE_EVERY, room.changed()).await {
+                Ok(Ok(())) => break,
+                Ok(Err(_)) => return,
+                Err(_) if now == Room::Reserve => ledger.try_restore_reserve(),
+                Err(_) => {}
+            }
+        }
+    }
 }
 
 async fn forget_idle_accounts(desk: Arc<Desk>, config: Config) {

@@ -1,11 +1,16 @@
 //! The machine's memory of its commands: facts that are durable before anything depends on them, and what they add up to.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
 use super::notes::{Notes, value_of};
 use super::report::{OutcomeWord, Report};
+use crate::csv::write_line;
+
+/// The columns of [`Book::write_csv`], as `docs/reconciliation.md` has them.
+const CSV_HEADER: [&str; 5] = ["atm_id", "withdrawal_id", "currency", "presented_minor_units", "retracted_minor_units"];
 
 /// One fact about a command. Facts are only ever added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +70,8 @@ pub enum Fact {
 pub struct Entry {
     /// What was to be paid out, in minor units; zero if the command never came.
     pub commanded: u64,
+    /// In which currency; empty if the command never came.
+    pub currency: String,
     /// Whether notes began to move.
     pub moving: bool,
     /// What physically left for good, in minor units.
@@ -73,6 +80,19 @@ pub struct Entry {
     pub report: Option<Report>,
     /// Whether the gateway has it on disk.
     pub acknowledged: bool,
+}
+
+impl Entry {
+    /// What the retract bin holds of it, in minor units: counted by the machine, or by the person who opens the bin.
+    fn came_back(&self) -> u64 {
+        let Some(report) = &self.report else { return 0 };
+        let uncounted = || value_of(&report.presented).saturating_sub(self.cash_out);
+        match (report.outcome, &report.retracted) {
+            (OutcomeWord::Retracted, Some(counted)) => value_of(counted),
+            (OutcomeWord::Retracted, None) => uncounted(),
+            _ => 0,
+        }
+    }
 }
 
 /// Everything that the record says.
@@ -94,7 +114,11 @@ impl Book {
     /// Adds a fact.
     pub fn add(&mut self, fact: &Fact) {
         match fact {
-            Fact::Commanded { withdrawal_id, amount, .. } => self.entry(withdrawal_id).commanded = *amount,
+            Fact::Commanded { withdrawal_id, amount, currency, .. } => {
+                let entry = self.entry(withdrawal_id);
+                entry.commanded = *amount;
+                entry.currency.clone_from(currency);
+            }
             Fact::Moving { withdrawal_id, picked } => {
                 self.entry(withdrawal_id).moving = true;
                 self.moved.extend_from_slice(picked);
@@ -153,6 +177,22 @@ impl Book {
         })
     }
 
+    /// Writes what a count of the machine finds of every command, as the CSV that reconciliation reads, header first.
+    /// These are the notes themselves: a machine that lies, or that lost its memory in a power cut, is found out by them.
+    ///
+    /// # Errors
+    /// The writer.
+    pub fn write_csv(&self, atm_id: &str, out: &mut impl Write) -> io::Result<()> {
+        write_line(out, &CSV_HEADER)?;
+        for (withdrawal_id, entry) in self.entries() {
+            let retracted = entry.came_back();
+            let presented = entry.cash_out.saturating_add(retracted);
+            let (presented, retracted) = (presented.to_string(), retracted.to_string());
+            write_line(out, &[atm_id, withdrawal_id, &entry.currency, &presented, &retracted])?;
+        }
+        Ok(())
+    }
+
     fn entry(&mut self, withdrawal_id: &str) -> &mut Entry {
         self.entries.entry(withdrawal_id.to_owned()).or_default()
     }
@@ -178,4 +218,48 @@ pub struct BookLine<'a> {
 /// What notes are worth that stay out: presented, less what came back.
 pub(crate) fn stays_out(presented: &[Notes], came_back: &[Notes]) -> u64 {
     value_of(presented).saturating_sub(value_of(came_back))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Evidence;
+    use super::*;
+
+    const W1: &str = "01981f2e-7c1a-7000-8000-000000000001";
+
+    /// What a count finds after a command for 30,000 of which so much stays out, and this was reported.
+    #[track_caller]
+    fn check(outcome: OutcomeWord, presented: u32, retracted: Option<u32>, cash_out: u64, expected: &str) {
+        let notes = |count| vec![Notes { denomination: 10_000, count }];
+        let report = Report {
+            outcome,
+            presented: notes(presented),
+            retracted: retracted.map(notes),
+            evidence: Evidence::PresentStatus,
+            detail: String::new(),
+            currency: "JPY".to_owned(),
+            observed_at_unix_ms: 0,
+        };
+        let (withdrawal_id, currency) = (W1.to_owned(), "JPY".to_owned());
+        let commanded =
+            Fact::Commanded { withdrawal_id: withdrawal_id.clone(), amount: 30_000, currency, start_before_unix_ms: 0 };
+        let book = Book::of(&[commanded, Fact::Counted { withdrawal_id, cash_out, report }]);
+        let mut csv = Vec::new();
+        book.write_csv("A1", &mut csv).unwrap();
+        let header = "atm_id,withdrawal_id,currency,presented_minor_units,retracted_minor_units\n";
+        assert_eq!(String::from_utf8(csv).unwrap(), format!("{header}A1,{W1},JPY,{expected}\n"), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_count_finds_what_is_there_whatever_was_reported() {
+        check(OutcomeWord::Dispensed, 3, Some(0), 30_000, "30000,0");
+        check(OutcomeWord::PartiallyDispensed, 2, Some(0), 20_000, "20000,0");
+        check(OutcomeWord::Retracted, 3, Some(3), 0, "30000,30000");
+        check(OutcomeWord::Retracted, 3, Some(1), 20_000, "30000,10000");
+        check(OutcomeWord::Retracted, 3, None, 10_000, "30000,20000");
+        // Lies: a note more than there was, and nothing although all is gone.
+        check(OutcomeWord::Dispensed, 4, Some(0), 30_000, "30000,0");
+        check(OutcomeWord::NotDispensed, 0, Some(0), 30_000, "30000,0");
+        check(OutcomeWord::Unknown, 0, None, 20_000, "20000,0");
+    }
 }

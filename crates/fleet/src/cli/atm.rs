@@ -7,7 +7,7 @@ use cashgate_fleet::atm::{self, Book, Command, Ended, Installation, Notes, Plan,
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::terminal::{operator_lines, print_line, print_picture};
+use super::terminal::{operator_lines, print_line, print_picture, print_text};
 use super::{Exit, Failure, GatewayArguments};
 
 #[derive(Args)]
@@ -48,6 +48,12 @@ pub(crate) struct BooksArguments {
     /// The folder of the machine's durable record.
     #[arg(long)]
     state: PathBuf,
+    /// Prints what a count of its notes finds, as the CSV that `cashgate reconcile --atm-counters` reads.
+    #[arg(long, requires = "id")]
+    csv: bool,
+    /// The machine's id, which its record does not name.
+    #[arg(long)]
+    id: Option<String>,
 }
 
 pub(super) async fn run(arguments: AtmArguments) -> Result<Exit, Failure> {
@@ -114,6 +120,12 @@ fn show(event: &ScreenEvent, own_id: &str, draw: bool) -> std::io::Result<()> {
 
 pub(super) fn print_books(arguments: &BooksArguments) -> Result<Exit, Failure> {
     let book = Book::of(&atm::read_facts(&arguments.state)?);
+    if let Some(id) = arguments.id.as_deref().filter(|_| arguments.csv) {
+        let mut csv = Vec::new();
+        book.write_csv(id, &mut csv)?;
+        print_text(&csv)?;
+        return Ok(Exit::Done);
+    }
     for line in book.lines() {
         print_line(&line)?;
     }

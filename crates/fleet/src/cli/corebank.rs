@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use super::terminal::{operator_lines, print_line};
+use super::terminal::{operator_lines, print_line, print_text};
 use super::{Exit, Failure, IdentityArguments};
 
 #[derive(Args)]
@@ -61,6 +61,9 @@ pub(crate) struct BooksArguments {
     /// Prints every hold after the accounts.
     #[arg(long)]
     holds: bool,
+    /// Prints the postings as the CSV that `cashgate reconcile --corebank` reads, and nothing else.
+    #[arg(long, conflicts_with = "holds")]
+    csv: bool,
 }
 
 pub(super) async fn run(arguments: CorebankArguments) -> Result<Exit, Failure> {
@@ -123,6 +126,12 @@ pub(super) fn print_books(arguments: &BooksArguments) -> Result<Exit, Failure> {
         return Err(format!("{} does not exist", arguments.db.display()).into());
     }
     let bank = Bank::open(&arguments.db)?;
+    if arguments.csv {
+        let mut csv = Vec::new();
+        bank.write_csv(&mut csv)?;
+        print_text(&csv)?;
+        return Ok(Exit::Done);
+    }
     for line in bank.account_books()? {
         print_line(&line)?;
     }

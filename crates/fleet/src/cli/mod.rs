@@ -16,13 +16,13 @@ use clap::{Args, Subcommand};
 pub(crate) enum FleetCommand {
     /// Runs an ATM: commands on stdin, one JSON object a line on stdout.
     Atm(atm::AtmArguments),
-    /// Prints an ATM's books, one JSON object a command.
+    /// Prints an ATM's books, one JSON object a command, or as CSV.
     AtmBooks(atm::BooksArguments),
     /// Does one thing that a phone does.
     Phone(phone::PhoneArguments),
     /// Runs a core bank: commands on stdin, one JSON object a line on stdout.
     Corebank(corebank::CorebankArguments),
-    /// Prints a core bank's books, one JSON object an account.
+    /// Prints a core bank's books, one JSON object an account, or its postings as CSV.
     CorebankBooks(corebank::BooksArguments),
     /// Prints the gateway's events, one JSON object each.
     Events(events::EventsArguments),

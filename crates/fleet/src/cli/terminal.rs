@@ -9,8 +9,13 @@ use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 pub(super) fn print_line(object: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(object)?;
     line.push(b'\n');
+    print_text(&line)
+}
+
+/// Writes text as it is.
+pub(super) fn print_text(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(&line).and_then(|()| out.flush()) {
+    match out.write_all(text).and_then(|()| out.flush()) {
         // Whoever reads has seen enough; no reason to make noise.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::answers::{Lookup, PlaceHold, PlaceHoldAnswer, SettlementAnswer, Standing};
-use super::schema::SCHEMA;
+use super::schema::{ADD_POSTED_AT, LACKS_POSTED_AT, SCHEMA};
+use crate::clock::unix_ms;
 
 /// The only currency of the simulated accounts.
 pub(super) const ACCOUNT_CURRENCY: &str = "JPY";
@@ -17,6 +18,9 @@ pub enum BankError {
     /// SQLite.
     #[error("the bank's database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// Whoever the books were written to.
+    #[error("writing the books: {0}")]
+    Write(#[from] std::io::Error),
     /// An amount that no account can have.
     #[error("{0} minor units is more than an account can have")]
     TooLarge(u64),
@@ -57,6 +61,9 @@ impl Bank {
 
     fn on(connection: Connection) -> Result<Self, BankError> {
         connection.execute_batch(SCHEMA)?;
+        if connection.query_row(LACKS_POSTED_AT, [], |row| row.get(0))? {
+            connection.execute_batch(ADD_POSTED_AT)?;
+        }
         Ok(Self { connection: Mutex::new(connection) })
     }
 
@@ -126,8 +133,9 @@ impl Bank {
                 }
                 Standing::Held => {
                     move_balance(books, &hold.account, signed(hold.held - amount))?;
-                    let sql = "UPDATE holds SET standing = 'confirmed', confirmed = ?2 WHERE withdrawal_id = ?1";
-                    books.execute(sql, params![withdrawal_id, signed(amount)])?;
+                    let sql = "UPDATE holds SET standing = 'confirmed', confirmed = ?2, posted_at_ms = ?3
+                               WHERE withdrawal_id = ?1";
+                    books.execute(sql, params![withdrawal_id, signed(amount), unix_ms()])?;
                     Ok(SettlementAnswer::Done)
                 }
             }
@@ -147,8 +155,8 @@ impl Bank {
                 Some(Hold { standing: Standing::Reversed, .. }) => {}
                 Some(hold) => {
                     move_balance(books, &hold.account, signed(hold.held))?;
-                    let sql = "UPDATE holds SET standing = 'reversed' WHERE withdrawal_id = ?1";
-                    books.execute(sql, params![withdrawal_id])?;
+                    let sql = "UPDATE holds SET standing = 'reversed', posted_at_ms = ?2 WHERE withdrawal_id = ?1";
+                    books.execute(sql, params![withdrawal_id, unix_ms()])?;
                 }
                 None => {
                     let (account, currency) = (String::new(), String::new());
@@ -248,11 +256,12 @@ fn insert_hold(
     held: u64,
     code: &str,
 ) -> Result<(), BankError> {
-    let sql = "INSERT INTO holds (withdrawal_id, account, currency, asked, held, confirmed, standing, code)
-               VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)";
+    let sql =
+        "INSERT INTO holds (withdrawal_id, account, currency, asked, held, confirmed, standing, code, posted_at_ms)
+               VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8)";
     let PlaceHold { withdrawal_id, account, amount, currency } = request;
     let (asked, held) = (signed(*amount), signed(held));
-    books.execute(sql, params![withdrawal_id, account, currency, asked, held, standing.as_str(), code])?;
+    books.execute(sql, params![withdrawal_id, account, currency, asked, held, standing.as_str(), code, unix_ms()])?;
     Ok(())
 }
 

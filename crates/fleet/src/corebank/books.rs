@@ -1,10 +1,24 @@
 //! The bank's books for an auditor.
 
+use std::io::Write;
+
 use rusqlite::params;
 use serde::Serialize;
 
 use super::answers::Standing;
 use super::bank::{Bank, BankError, standing_of, unsigned};
+use crate::csv::write_line;
+
+/// The columns of [`Bank::write_csv`], as `docs/reconciliation.md` has them.
+const CSV_HEADER: [&str; 7] = [
+    "withdrawal_id",
+    "account",
+    "currency",
+    "held_minor_units",
+    "confirmed_minor_units",
+    "standing",
+    "posted_at_unix_ms",
+];
 
 /// One account's books, in minor units. `opening = balance + held + confirmed` and `holds = held + confirmed + reversed`, always.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,5 +101,29 @@ impl Bank {
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Writes every hold as the CSV that reconciliation reads, header first, in the order of the withdrawals' ids. A posting from before
+    /// this bank noted times has an empty one.
+    ///
+    /// # Errors
+    /// SQLite, or the writer.
+    pub fn write_csv(&self, out: &mut impl Write) -> Result<(), BankError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare(
+            "SELECT withdrawal_id, account, currency, held, confirmed, standing, posted_at_ms FROM holds
+             ORDER BY withdrawal_id",
+        )?;
+        write_line(out, &CSV_HEADER)?;
+        let mut rows = statement.query(params![])?;
+        while let Some(row) = rows.next()? {
+            let texts: [String; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+            let [withdrawal_id, account, currency] = texts.each_ref().map(String::as_str);
+            let amount = |column| Ok::<_, BankError>(unsigned(row.get(column)?).to_string());
+            let (held, confirmed, standing) = (amount(3)?, amount(4)?, standing_of(row, 5)?.as_str());
+            let posted_at = row.get::<_, Option<i64>>(6)?.map_or_else(String::new, |at| at.to_string());
+            write_line(out, &[withdrawal_id, account, currency, &held, &confirmed, standing, &posted_at])?;
+        }
+        Ok(())
     }
 }

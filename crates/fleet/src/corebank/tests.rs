@@ -164,3 +164,51 @@ proptest! {
         }
     }
 }
+
+fn postings(bank: &Bank) -> String {
+    let mut csv = Vec::new();
+    bank.write_csv(&mut csv).unwrap();
+    String::from_utf8(csv).unwrap()
+}
+
+#[test]
+fn the_postings_are_written_for_reconciliation() {
+    let bank = bank_of_100_000();
+    let header = "withdrawal_id,account,currency,held_minor_units,confirmed_minor_units,standing,posted_at_unix_ms\n";
+    assert_eq!(postings(&bank), header);
+    // All but the time, which must be there.
+    let row = |bank: &Bank| {
+        let text = postings(bank);
+        let (row, posted_at) = text.strip_prefix(header).unwrap().trim_end().rsplit_once(',').unwrap();
+        assert!(posted_at.parse::<u64>().unwrap() > 1_700_000_000_000, "{posted_at}");
+        row.to_owned()
+    };
+    let reference = granted(bank.place_hold(&hold(30_000), None).unwrap());
+    assert_eq!(row(&bank), format!("{W1},acct-1,JPY,30000,0,held"));
+    assert_eq!(bank.confirm_hold(W1, &reference, 20_000, "JPY").unwrap(), SettlementAnswer::Done);
+    assert_eq!(row(&bank), format!("{W1},acct-1,JPY,30000,20000,confirmed"));
+
+    let bank = Bank::in_memory().unwrap();
+    assert_eq!(bank.reverse_hold(W1).unwrap(), SettlementAnswer::Done);
+    assert_eq!(row(&bank), format!("{W1},,,0,0,reversed"), "only a reversal ever came");
+}
+
+#[test]
+fn a_database_of_an_earlier_version_is_opened_and_its_postings_have_no_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bank.db");
+    let earlier = rusqlite::Connection::open(&path).unwrap();
+    earlier
+        .execute_batch(&format!(
+            "CREATE TABLE holds (withdrawal_id TEXT PRIMARY KEY, account TEXT NOT NULL, currency TEXT NOT NULL,
+                asked INTEGER NOT NULL, held INTEGER NOT NULL, confirmed INTEGER NOT NULL, standing TEXT NOT NULL,
+                code TEXT NOT NULL) STRICT;
+             INSERT INTO holds VALUES ('{W1}', 'acct-1', 'JPY', 5, 5, 0, 'held', '')"
+        ))
+        .unwrap();
+    drop(earlier);
+    for _ in 0..2 {
+        let text = postings(&Bank::open(&path).unwrap());
+        assert!(text.ends_with(&format!("{W1},acct-1,JPY,5,0,held,\n")), "{text}");
+    }
+}

@@ -1,102 +1,64 @@
-//! Runs one lane: feeds it, makes its records durable, and only then carries out its actions.
+//! Runs one attendant: feeds it, makes its intents durable, and runs its errands.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_ledger::{AppendError, StepRecord};
-use cashgate_wire::customer::PinBlock;
 use cashgate_wire::{atm as wire_atm, status};
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
-use cashgate_withdrawal::lane::{Action, Answer, Input, Lane, LinkId, Record, RequestId, ToAtm, Turn};
+use cashgate_withdrawal::lane::{Answer, Input, LinkId, Record, RequestId, ToAtm};
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::records::{log_step, step_record};
+use super::attendant::{Attendant, Errand, Intent};
+use super::records::{log_step, remark, step_record};
 use super::{INBOX_LENGTH_MAX, LaneHandle, Order, Outbox, Surroundings};
-use crate::admission::LaneDesk;
 use crate::clock;
 
 /// ATMs that are sent away come back spread over this time.
 const RECONNECT_SPREAD_MS: u64 = 5_000;
 
 pub(super) struct Driver {
-    lane: Lane,
-    desk: LaneDesk,
+    attendant: Attendant,
     surroundings: Arc<Surroundings>,
     inbox: mpsc::Receiver<Order>,
-    /// For the outcomes of actions that run beside the lane.
+    /// For the outcomes of errands that run beside the lane.
     own_inbox: mpsc::Sender<Order>,
     outbox: Option<(LinkId, Outbox)>,
     waiting: HashMap<RequestId, oneshot::Sender<Result<Answer, Refusal>>>,
     next_request: u64,
-    /// The PIN block of the approval that is being applied, until its hold request leaves. It is never kept longer.
-    pin_block: Option<PinBlock>,
     /// The connection whose outbox was dropped during this order; the lane hears of it right after.
     lost: Option<LinkId>,
-    minting: Minting,
-    recalling: Recalling,
+    /// The latest QR session of this ATM.
+    shown: Option<QrSessionId>,
     serving: watch::Sender<usize>,
     was_serving: bool,
     draining: bool,
 }
 
-/// At most one code of an ATM is being made at a time, so that no ATM can fill the HSM's queue.
-#[derive(Default)]
-struct Minting {
-    /// The latest QR session of this ATM.
-    shown: Option<QrSessionId>,
-    busy: bool,
-    /// What is to be made next; a newer wish replaces an older.
-    next: Option<(QrSessionId, Option<Money>)>,
-}
-
-/// At most one withdrawal is being read back at a time; a few more may wait, the rest the ATM will repeat.
-#[derive(Default)]
-struct Recalling {
-    busy: bool,
-    next: VecDeque<(WithdrawalId, OutcomeReport)>,
-}
-
-/// How many read-backs may wait: as many reports as one Hello may bring.
-const RECALLS_WAITING_MAX: usize = 64;
-
 impl Driver {
-    /// Starts a lane without a past.
+    /// Starts a lane; recovery gives it an intent to begin with.
     pub(super) fn start(
-        lane: Lane,
-        desk: LaneDesk,
-        surroundings: Arc<Surroundings>,
-        serving: watch::Sender<usize>,
-    ) -> LaneHandle {
-        Self::start_with(lane, desk, Turn::default(), surroundings, serving)
-    }
-
-    /// Starts a lane with the turn that its recovery asks for.
-    pub(super) fn start_with(
-        lane: Lane,
-        desk: LaneDesk,
-        first: Turn,
+        attendant: Attendant,
+        first: Option<Intent>,
         surroundings: Arc<Surroundings>,
         serving: watch::Sender<usize>,
     ) -> LaneHandle {
         let (own_inbox, inbox) = mpsc::channel(INBOX_LENGTH_MAX);
         let handle = LaneHandle { inbox: own_inbox.clone() };
         let driver = Self {
-            lane,
-            desk,
+            attendant,
             surroundings,
             inbox,
             own_inbox,
             outbox: None,
             waiting: HashMap::new(),
             next_request: 1,
-            pin_block: None,
             lost: None,
-            minting: Minting::default(),
-            recalling: Recalling::default(),
+            shown: None,
             serving,
             was_serving: false,
             draining: false,
@@ -114,11 +76,13 @@ impl Driver {
         handle
     }
 
-    async fn run(mut self, first: Turn) {
-        self.complete(first).await;
+    async fn run(mut self, first: Option<Intent>) {
+        if let Some(first) = first {
+            self.complete(first).await;
+        }
         self.count_serving();
         loop {
-            let order = match self.lane.next_deadline().map(clock::deadline) {
+            let order = match self.attendant.next_deadline().map(clock::deadline) {
                 None => self.inbox.recv().await,
                 Some(deadline) => tokio::select! {
                     order = self.inbox.recv() => order,
@@ -127,7 +91,7 @@ impl Driver {
             };
             let Some(order) = order else { return };
             let counted = self.obey(order).await;
-            if self.draining && !self.lane.is_serving() {
+            if self.draining && !self.attendant.is_serving() {
                 self.send_away();
             }
             if let Some(link) = self.lost.take() {
@@ -154,31 +118,24 @@ impl Driver {
                 self.apply(Input::AtmConnected { link, facts, unresolved }).await;
             }
             Order::Input(input) => {
-                match &input {
-                    Input::AtmDisconnected { link } => self.drop_outbox(*link),
-                    Input::CodeMinted(_) | Input::MintFailed { .. } => self.minted(),
-                    _ => {}
+                if let Input::AtmDisconnected { link } = &input {
+                    self.drop_outbox(*link);
                 }
                 self.apply(input).await;
             }
-            Order::Recalled(input) => {
-                self.recalling.busy = false;
-                if let Some(input) = input {
-                    self.apply(input).await;
-                }
-                if let Some((withdrawal, report)) = self.recalling.next.pop_front() {
-                    self.recall(withdrawal, report);
+            Order::RecallFailed => {
+                if let Some(next) = self.attendant.recall_failed() {
+                    self.run_errand(next);
                 }
             }
             Order::Request { input, pin_block, reply } => {
                 let request = RequestId(self.next_request);
                 self.next_request += 1;
                 self.waiting.insert(request, reply);
-                self.pin_block = pin_block;
-                self.apply(input(request)).await;
-                self.pin_block = None;
+                let intent = self.attendant.take(input(request), pin_block, clock::now());
+                self.complete(intent).await;
             }
-            Order::View(reply) => drop(reply.send(self.lane.view())),
+            Order::View(reply) => drop(reply.send(self.attendant.view())),
             Order::Drain(counted) => {
                 self.draining = true;
                 return Some(counted);
@@ -188,33 +145,36 @@ impl Driver {
     }
 
     async fn apply(&mut self, input: Input) {
-        let turn = self.lane.apply(input, clock::now(), &mut self.desk);
-        self.complete(turn).await;
+        let intent = self.attendant.take(input, None, clock::now());
+        self.complete(intent).await;
     }
 
-    /// The one rule: records durable, then actions.
-    async fn complete(&mut self, turn: Turn) {
-        if !turn.records.is_empty() {
-            if let Err(error) = self.append(&turn.records).await {
+    /// Records durable, then errands: the intent gives its errands to nobody who has not made them so.
+    async fn complete(&mut self, intent: Intent) {
+        if !intent.records().is_empty() {
+            if let Err(error) = self.append(intent.records()).await {
                 // What this lane believes is not what the ledger holds. Nothing may be built on it: the process stops, and the next
                 // one begins from what is on disk.
                 if error == AppendError::Closed {
-                    tracing::info!(atm = %self.lane.atm(), "the gateway has stopped; the lane goes on after the next start");
+                    tracing::info!(atm = %self.attendant.atm(), "the gateway has stopped; the lane goes on after the next start");
                 } else {
-                    tracing::error!(atm = %self.lane.atm(), %error, "a step could not be made durable: the gateway stops");
+                    tracing::error!(atm = %self.attendant.atm(), %error, "a step could not be made durable: the gateway stops");
                     self.surroundings.halted.send_replace(Some(error.to_string()));
                 }
                 std::future::pending::<()>().await;
             }
-            for record in turn.records {
+            for record in intent.records() {
                 let before = self.surroundings.watchers.state_name(record.after.terms.withdrawal);
-                self.surroundings.metrics.stepped(&record, before);
-                log_step(&record);
-                self.surroundings.watchers.changed(record.after);
+                self.surroundings.metrics.stepped(record, before);
+                log_step(record);
+                self.surroundings.watchers.changed(record.after.clone());
             }
         }
-        for action in turn.actions {
-            self.act(action);
+        if !intent.remarks().is_empty() {
+            self.surroundings.ledger.remark(intent.remarks().iter().map(remark).collect());
+        }
+        for errand in self.attendant.carry_out(intent) {
+            self.run_errand(errand);
         }
     }
 
@@ -226,49 +186,42 @@ impl Driver {
         Ok(())
     }
 
-    fn act(&mut self, action: Action) {
+    fn run_errand(&mut self, errand: Errand) {
         let (surroundings, inbox) = (Arc::clone(&self.surroundings), self.own_inbox.clone());
-        match action {
-            Action::Tell(message) => self.tell(message),
-            Action::CloseLink(link) => {
-                tracing::info!(atm = %self.lane.atm(), ?link, "another connection of the ATM took over")
+        match errand {
+            Errand::Tell(message) => self.tell(message),
+            Errand::LinkReplaced(link) => {
+                tracing::info!(atm = %self.attendant.atm(), ?link, "another connection of the ATM took over")
             }
-            Action::Answer { request, answer } => {
+            Errand::Answer { request, answer } => {
                 if let Some(reply) = self.waiting.remove(&request) {
                     // A caller that went away does not matter: what was done is done.
                     let _ = reply.send(answer);
                 }
             }
-            Action::EndReservation { withdrawal, dispensed } => self.desk.end_reservation(withdrawal, dispensed),
-            Action::Mint { qr_session, amount } => self.mint(qr_session, amount),
-            Action::PlaceHold(terms) => {
-                let pin_block = self.pin_block.take();
+            Errand::Mint { qr_session, amount } => self.mint(qr_session, amount),
+            Errand::PlaceHold { terms, pin_block } => {
                 tokio::spawn(async move {
                     let answer = surroundings.core_banks.place_hold(&terms, pin_block).await;
                     let input = Input::HoldAnswered { withdrawal: terms.withdrawal, answer };
                     let _ = inbox.send(Order::Input(input)).await;
                 });
             }
-            Action::Settle { terms, hold, settlement } => {
+            Errand::Settle { terms, hold, settlement } => {
                 tokio::spawn(async move {
                     let answer = surroundings.core_banks.settle(&terms, hold.as_ref(), settlement).await;
                     let input = Input::SettlementAnswered { withdrawal: terms.withdrawal, settlement, answer };
                     let _ = inbox.send(Order::Input(input)).await;
                 });
             }
-            Action::Recall { withdrawal, report } => self.recall(withdrawal, report),
+            Errand::Recall { withdrawal, report } => self.recall(withdrawal, report),
         }
     }
 
     fn mint(&mut self, qr_session: QrSessionId, amount: Option<Money>) {
-        let (atm, surroundings) = (self.lane.atm().clone(), Arc::clone(&self.surroundings));
-        let before = self.minting.shown.replace(qr_session);
+        let (atm, surroundings) = (self.attendant.atm().clone(), Arc::clone(&self.surroundings));
+        let before = self.shown.replace(qr_session);
         surroundings.showing.begins(&atm, qr_session, before);
-        if self.minting.busy {
-            self.minting.next = Some((qr_session, amount));
-            return;
-        }
-        self.minting.busy = true;
         let inbox = self.own_inbox.clone();
         tokio::spawn(async move {
             let input = match surroundings.mint.mint(&atm, qr_session, amount, clock::now()).await {
@@ -282,37 +235,22 @@ impl Driver {
         });
     }
 
-    fn minted(&mut self) {
-        self.minting.busy = false;
-        if let Some((qr_session, amount)) = self.minting.next.take() {
-            self.mint(qr_session, amount);
-        }
-    }
-
     /// Reads back a withdrawal that is not open. One of another ATM is none of this ATM's business.
-    fn recall(&mut self, id: WithdrawalId, report: OutcomeReport) {
-        if self.recalling.busy {
-            if self.recalling.next.len() < RECALLS_WAITING_MAX {
-                self.recalling.next.push_back((id, report));
-            }
-            return;
-        }
-        self.recalling.busy = true;
+    fn recall(&self, id: WithdrawalId, report: OutcomeReport) {
         let (reader, inbox) = (self.surroundings.ledger.reader().clone(), self.own_inbox.clone());
-        let atm = self.lane.atm().clone();
+        let atm = self.attendant.atm().clone();
         tokio::task::spawn_blocking(move || {
-            let input = match super::recovery::read_back(&reader, id) {
+            let order = match super::recovery::read_back(&reader, id) {
                 Ok(found) => {
                     let theirs = found.map(|(withdrawal, _)| withdrawal).filter(|found| found.terms.atm == atm);
-                    Some(Input::Recalled { withdrawal: theirs.map(Box::new), id, report })
+                    Order::Input(Input::Recalled { withdrawal: theirs.map(Box::new), id, report })
                 }
                 Err(error) => {
-                    // The ATM will repeat its report.
                     tracing::error!(%atm, withdrawal = %id, %error, "a withdrawal could not be read back");
-                    None
+                    Order::RecallFailed
                 }
             };
-            let _ = inbox.blocking_send(Order::Recalled(input));
+            let _ = inbox.blocking_send(order);
         });
     }
 
@@ -323,7 +261,7 @@ impl Driver {
         let Some((link, outbox)) = &self.outbox else { return };
         if outbox.try_send(Ok(wire_atm::message_to(message))).is_err() {
             // It does not read, or it is gone. Its connection is dropped; what matters is repeated when it comes back.
-            tracing::warn!(atm = %self.lane.atm(), ?link, "the ATM does not take its messages");
+            tracing::warn!(atm = %self.attendant.atm(), ?link, "the ATM does not take its messages");
             let link = *link;
             self.lose(link);
         }
@@ -352,7 +290,7 @@ impl Driver {
     }
 
     fn count_serving(&mut self) {
-        let serving = self.lane.is_serving();
+        let serving = self.attendant.is_serving();
         if serving != self.was_serving {
             self.serving.send_modify(|count| *count = if serving { *count + 1 } else { count.saturating_sub(1) });
             self.was_serving = serving;

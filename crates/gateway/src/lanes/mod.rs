@@ -1,6 +1,9 @@
 //! The lanes of all ATMs: one task each, found by the ATM's id.
 
+mod attendant;
 mod driver;
+#[cfg(feature = "planted")]
+pub(crate) mod planted;
 mod records;
 mod recovery;
 mod showing;
@@ -14,19 +17,21 @@ use cashgate_wire::customer::PinBlock;
 use cashgate_wire::proto::atm::v1::GatewayMessage;
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
-use cashgate_withdrawal::lane::{Answer, AtmFacts, FromAtm, Input, Lane, LaneSettings, LaneView, LinkId, RequestId};
+use cashgate_withdrawal::lane::{Answer, AtmFacts, FromAtm, Input, LaneSettings, LaneView, LinkId, RequestId};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
 
-use crate::admission::{Desk, LaneDesk};
+use crate::admission::Desk;
 use crate::core_banking::CoreBanks;
 use crate::metrics::Metrics;
 use crate::minting::Mint;
 use crate::watchers::Watchers;
+pub use attendant::{Attendant, Errand, Intent};
 use driver::Driver;
-pub use recovery::RecoveryError;
-pub(crate) use recovery::{read_back, restore_spent};
+pub use records::step_record;
+pub(crate) use recovery::read_back;
+pub use recovery::{History, Recovered, RecoveryError, recover, restore_spent};
 pub use showing::Showing;
 
 /// How many inputs may wait for one lane. An ATM serves one customer; more than this is a flood.
@@ -67,8 +72,8 @@ pub(crate) enum Order {
     Connected { facts: AtmFacts, unresolved: Vec<(WithdrawalId, OutcomeReport)>, link: LinkId, outbox: Outbox },
     /// The ATM said something, or the outcome of an action came in.
     Input(Input),
-    /// What [`Action::Recall`](cashgate_withdrawal::lane::Action::Recall) found; nothing if it could not look.
-    Recalled(Option<Input>),
+    /// What [`Errand::Recall`] was to find could not be read.
+    RecallFailed,
     /// A caller asks and waits.
     Request {
         input: Box<dyn FnOnce(RequestId) -> Input + Send>,
@@ -138,9 +143,9 @@ impl Lanes {
         if let Some(lane) = lanes.get(atm) {
             return Ok(lane.clone());
         }
-        let lane = Lane::new(atm.clone(), Arc::clone(&self.surroundings.settings));
-        let desk = LaneDesk::new(Arc::clone(&self.surroundings.desk), std::collections::HashMap::new());
-        let handle = Driver::start(lane, desk, Arc::clone(&self.surroundings), self.serving.clone());
+        let Surroundings { settings, desk, .. } = self.surroundings.as_ref();
+        let attendant = Attendant::new(atm.clone(), Arc::clone(settings), Arc::clone(desk));
+        let handle = Driver::start(attendant, None, Arc::clone(&self.surroundings), self.serving.clone());
         lanes.insert(atm.clone(), handle.clone());
         Ok(handle)
     }

@@ -2,10 +2,11 @@
 
 use cashgate_ledger::{StepRecord, WithdrawalRow};
 use cashgate_wire::journal;
-use cashgate_withdrawal::lane::Record;
+use cashgate_withdrawal::lane::{Record, Remark};
 
 /// A record as the ledger keeps it.
-pub(super) fn step_record(record: &Record) -> StepRecord {
+#[must_use]
+pub fn step_record(record: &Record) -> StepRecord {
     let (terms, state) = (&record.after.terms, &record.after.state);
     StepRecord {
         withdrawal: terms.withdrawal,
@@ -31,6 +32,12 @@ pub(super) fn step_record(record: &Record) -> StepRecord {
             key_id: terms.decision.key,
         },
     }
+}
+
+/// A remark as the ledger keeps it.
+pub(super) fn remark(remark: &Remark) -> cashgate_ledger::Remark {
+    let Remark { withdrawal, at, kind, detail } = remark;
+    cashgate_ledger::Remark { withdrawal: *withdrawal, at: *at, kind, detail: detail.clone() }
 }
 
 /// A record in the log. No account, device or token stands in it.

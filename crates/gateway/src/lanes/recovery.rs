@@ -4,16 +4,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_ledger::{LedgerReader, ReadError, Spent, StoredStep};
+use cashgate_ledger::{LedgerReader, ReadError, Spent, StoredStep, WithdrawalSummary};
 use cashgate_limits::{AccountKey, Limits, Reservation};
 use cashgate_wire::journal::{self, JournalError};
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
-use cashgate_withdrawal::lane::Lane;
-use cashgate_withdrawal::time::Timestamp;
+use cashgate_withdrawal::lane::LaneSettings;
+use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 use cashgate_withdrawal::withdrawal::Withdrawal;
+#[cfg(feature = "planted")]
+use cashgate_withdrawal::{
+    planted::{Bug, is},
+    withdrawal::State,
+};
 
-use super::{Driver, Lanes};
-use crate::admission::{LaneDesk, earliest_day};
+use super::{Attendant, Driver, Intent, Lanes, Surroundings};
+use crate::admission::{Desk, earliest_day};
 use crate::config::Institution;
 
 /// Why a gateway does not start from its ledger.
@@ -35,10 +40,34 @@ pub enum RecoveryError {
     },
 }
 
+/// What recovery reads: a ledger's reading side, or a model of one.
+pub trait History {
+    /// Every open withdrawal with its steps.
+    fn open_withdrawals(&self) -> Result<Vec<(WithdrawalSummary, Vec<StoredStep>)>, ReadError>;
+    /// What left machines for withdrawals of this calendar day and later.
+    fn spent_since(&self, day: CalendarDay) -> Result<Vec<Spent>, ReadError>;
+    /// Every withdrawal that was approved since and has ended.
+    fn ended_since(&self, moment: Timestamp) -> Result<Vec<Spent>, ReadError>;
+}
+
+impl History for LedgerReader {
+    fn open_withdrawals(&self) -> Result<Vec<(WithdrawalSummary, Vec<StoredStep>)>, ReadError> {
+        self.open_withdrawals()
+    }
+
+    fn spent_since(&self, day: CalendarDay) -> Result<Vec<Spent>, ReadError> {
+        self.spent_since(day)
+    }
+
+    fn ended_since(&self, moment: Timestamp) -> Result<Vec<Spent>, ReadError> {
+        self.ended_since(moment)
+    }
+}
+
 /// Counts again, from the ledger, what ended withdrawals still count for: what left machines on days that are not over, and every attempt
 /// that still slows the next one down. Comes before any reservation is made.
-pub(crate) fn restore_spent(
-    reader: &LedgerReader,
+pub fn restore_spent(
+    history: &impl History,
     limits: &Limits,
     institutions: &[Institution],
     now: Timestamp,
@@ -47,15 +76,19 @@ pub(crate) fn restore_spent(
     let slowed_for = bursts.values().map(|burst| burst.every.saturating_mul(burst.withdrawals.get())).max();
     let slowed_since = now.unix_ms().saturating_sub(milliseconds(slowed_for.unwrap_or_default()));
     let mut counting: BTreeMap<WithdrawalId, Spent> = BTreeMap::new();
-    for one in reader.ended_since(Timestamp::from_unix_ms(slowed_since))? {
+    for one in history.ended_since(Timestamp::from_unix_ms(slowed_since))? {
         counting.insert(one.withdrawal, one);
     }
-    for one in reader.spent_since(earliest_day(institutions, now))? {
+    for one in history.spent_since(earliest_day(institutions, now))? {
         counting.insert(one.withdrawal, one);
     }
     let mut counting: Vec<Spent> = counting.into_values().collect();
     // Limits of pace are exact in the order of admission.
     counting.sort_by_key(|one| one.approved_at);
+    #[cfg(feature = "planted")]
+    if is(Bug::SpentForgottenOnCrash) {
+        return Ok(0);
+    }
     for one in &counting {
         // An institution that is not served any more has no limits to count against.
         if let Some(burst) = bursts.get(&one.institution) {
@@ -80,31 +113,67 @@ fn replay(id: WithdrawalId, steps: &[StoredStep]) -> Result<Withdrawal, JournalE
     journal::replay(id, steps.iter().map(|step| (step.number, step.at, step.body.as_slice())))
 }
 
+/// A lane that was found with open withdrawals.
+#[derive(Debug)]
+pub struct Recovered {
+    /// It, with its reservations.
+    pub attendant: Attendant,
+    /// To be completed before anything else.
+    pub first: Intent,
+    /// What it found open, as the history has it.
+    pub open: Vec<Withdrawal>,
+}
+
+/// Every lane with open withdrawals, by the order of its ATM's id, with reservations made again. [`restore_spent`] comes before.
+pub fn recover(
+    history: &impl History,
+    desk: &Arc<Desk>,
+    settings: &Arc<LaneSettings>,
+    now: Timestamp,
+) -> Result<Vec<Recovered>, RecoveryError> {
+    let mut by_atm: BTreeMap<AtmId, Vec<(Withdrawal, u32)>> = BTreeMap::new();
+    for (summary, steps) in history.open_withdrawals()? {
+        let withdrawal = replay(summary.id, &steps)?;
+        #[cfg(feature = "planted")]
+        if is(Bug::OpenForgottenOnCrash) && matches!(withdrawal.state, State::Confirming { .. }) {
+            continue;
+        }
+        by_atm.entry(withdrawal.terms.atm.clone()).or_default().push((withdrawal, summary.last_step));
+    }
+    let lane = |(atm, found): (AtmId, Vec<(Withdrawal, u32)>)| {
+        let mut reservations: HashMap<WithdrawalId, Reservation> = HashMap::new();
+        for (withdrawal, _) in &found {
+            let id = withdrawal.terms.withdrawal;
+            let reservation = desk.restore(withdrawal);
+            let reservation = reservation.map_err(|why| RecoveryError::Reservation { withdrawal: id, why })?;
+            #[cfg(feature = "planted")]
+            if is(Bug::ReservationForgottenOnCrash) {
+                reservation.release();
+                continue;
+            }
+            reservations.insert(id, reservation);
+        }
+        let open = found.iter().map(|(withdrawal, _)| withdrawal.clone()).collect();
+        let (attendant, first) =
+            Attendant::recovered(atm, Arc::clone(settings), Arc::clone(desk), found, reservations, now);
+        Ok(Recovered { attendant, first, open })
+    };
+    by_atm.into_iter().map(lane).collect()
+}
+
 impl Lanes {
     /// Brings back every lane with open withdrawals, its reservations included. Returns how many withdrawals are open. Blocking.
     pub fn recover(&self, now: Timestamp) -> Result<usize, RecoveryError> {
-        let mut by_atm: BTreeMap<AtmId, Vec<(Withdrawal, u32)>> = BTreeMap::new();
-        let open = self.surroundings.ledger.reader().open_withdrawals()?;
-        let count = open.len();
-        for (summary, steps) in open {
-            let withdrawal = replay(summary.id, &steps)?;
-            by_atm.entry(withdrawal.terms.atm.clone()).or_default().push((withdrawal, summary.last_step));
-        }
-        for (atm, open) in by_atm {
-            let mut reservations: HashMap<WithdrawalId, Reservation> = HashMap::new();
-            for (withdrawal, _) in &open {
-                let id = withdrawal.terms.withdrawal;
-                let reservation = self.surroundings.desk.restore(withdrawal);
-                let reservation = reservation.map_err(|why| RecoveryError::Reservation { withdrawal: id, why })?;
-                reservations.insert(id, reservation);
-                self.surroundings.metrics.recovered(withdrawal.state.name());
-                self.surroundings.watchers.changed(withdrawal.clone());
+        let Surroundings { ledger, desk, settings, metrics, watchers, .. } = self.surroundings.as_ref();
+        let mut count = 0;
+        for Recovered { attendant, first, open } in recover(ledger.reader(), desk, settings, now)? {
+            count += open.len();
+            for withdrawal in open {
+                metrics.recovered(withdrawal.state.name());
+                watchers.changed(withdrawal);
             }
-            let settings = Arc::clone(&self.surroundings.settings);
-            let (lane, first) = Lane::recovered(atm.clone(), settings, open, now);
-            let desk = LaneDesk::new(Arc::clone(&self.surroundings.desk), reservations);
-            let surroundings = Arc::clone(&self.surroundings);
-            let handle = Driver::start_with(lane, desk, first, surroundings, self.serving.clone());
+            let atm = attendant.atm().clone();
+            let handle = Driver::start(attendant, Some(first), Arc::clone(&self.surroundings), self.serving.clone());
             self.lanes().insert(atm, handle);
         }
         Ok(count)

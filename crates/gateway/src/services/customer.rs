@@ -70,7 +70,7 @@ impl CustomerPort {
         let request = wire::scan(request)?;
         let desk = &self.lanes.surroundings().desk;
         desk.institution(&institution)?;
-        self.devices.approving(&institution, &request.device)?;
+        self.devices.known().approving(&institution, &request.device)?;
         let token = self.verified(&request.qr_text)?;
         let lane = self.lane_of(&token)?;
         let (code, of, device) = (code_of(&token), institution.clone(), request.device);
@@ -98,7 +98,7 @@ impl CustomerPort {
     ) -> Result<(WithdrawalId, Option<ConfirmCode>), Refusal> {
         let request = wire::approve(request)?;
         self.lanes.surroundings().desk.institution(&institution)?;
-        let device = self.devices.approving(&institution, &request.device)?;
+        let device = self.devices.known().approving(&institution, &request.device)?;
         let token = self.verified(&request.qr_text)?;
         let statement = ApprovalStatement {
             qr_token: token.digest(),

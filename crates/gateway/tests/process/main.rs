@@ -9,11 +9,14 @@
     reason = "tests stop loudly; clippy.toml allows it in test functions, this in what they call"
 )]
 
+mod auditing;
 mod bad_input;
 mod configuration;
 mod crashes;
+mod disk;
 mod harness;
 mod identity;
+mod reconciling;
 mod secrecy;
 mod starting;
 mod stopping;

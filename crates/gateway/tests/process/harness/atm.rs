@@ -59,6 +59,16 @@ impl Atm {
         self.saying.send(message).await.unwrap();
     }
 
+    /// Says something, unless the gateway is gone.
+    pub(crate) async fn tries_to_say(&self, message: atm_message::Message) -> Option<()> {
+        self.saying.send(AtmMessage { message: Some(message) }).await.ok()
+    }
+
+    /// The next message, unless the gateway is gone.
+    pub(crate) async fn hears_if_anything(&mut self) -> Option<Heard> {
+        self.hears_or_ends().await.ok().flatten()
+    }
+
     /// The next message; a stream that has ended instead is a failure.
     pub(crate) async fn hears(&mut self) -> Heard {
         self.hears_or_ends().await.expect("no error").expect("no end of the stream")

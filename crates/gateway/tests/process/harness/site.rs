@@ -125,9 +125,30 @@ impl Site {
         child.wait_with_output().unwrap()
     }
 
+    /// Starts the gateway as the last words of another program's command line.
+    pub(crate) fn start_through(&mut self, program: &[&str]) {
+        let configuration = self.configuration();
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).args([CASHGATE, "serve", "--config", &configuration]);
+        self.surround(&mut command);
+        self.spawn(command);
+    }
+
+    /// Waits until the gateway is ready, or has ended before it was.
+    pub(crate) async fn is_ready_unless_it_ends(&mut self) -> bool {
+        eventually("the gateway is ready or gives up", async || {
+            if !self.is_running() {
+                return Some(false);
+            }
+            matches!(self.try_page("/readyz").await, Some((200, _))).then_some(true)
+        })
+        .await
+    }
+
     /// Starts the gateway and waits until it says that it is ready.
     pub(crate) async fn serve(&mut self) {
-        self.spawn();
+        let configuration = self.configuration();
+        self.spawn(self.command(&["serve", "--config", &configuration]));
         eventually("the gateway is ready", async || {
             let ended = self.gateway.as_mut().and_then(|gateway| gateway.try_wait().unwrap());
             assert!(ended.is_none(), "the gateway ended with {ended:?}");
@@ -136,19 +157,24 @@ impl Site {
         .await;
     }
 
-    fn spawn(&mut self) {
+    fn spawn(&mut self, mut command: Command) {
         assert!(self.gateway.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let mut command = self.command(&["serve", "--config", &self.configuration()]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.gateway = Some(command.spawn().unwrap());
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(CASHGATE);
-        command.args(arguments).env_remove("CASHGATE_LOG").env_remove("SOFTHSM2_CONF").stdin(Stdio::null());
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        self.surround(&mut command);
+        command.args(arguments);
         command
+    }
+
+    /// Gives a command the environment of this site and no other.
+    fn surround(&self, command: &mut Command) {
+        command.env_remove("CASHGATE_LOG").env_remove("SOFTHSM2_CONF").stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
     }
 
     pub(crate) fn configuration(&self) -> String {

@@ -1,0 +1,131 @@
+//! Fills a ledger with withdrawals that are open, as a core bank's outage or a power cut leaves them behind, so that a restart can be
+//! measured: `fill_ledger LEDGER OPEN ATMS NOW_UNIX_MS`. Every history is legal: it is made by the rules themselves.
+
+#![allow(clippy::print_stdout, reason = "a tool that says what it did")]
+
+use std::path::Path;
+
+use cashgate_gateway::lanes::step_record;
+use cashgate_ledger::{Ledger, LedgerOptions, StepRecord};
+use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, NoteCount, Outcome, OutcomeReport};
+use cashgate_withdrawal::event::{Event, ReversalCause};
+use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::lane::Record;
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::step;
+use cashgate_withdrawal::time::{CalendarDay, Timestamp};
+use cashgate_withdrawal::withdrawal::{Decision, Terms, Withdrawal};
+use tokio::task::JoinSet;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Appends that wait for the same sync.
+const AT_ONCE: usize = 512;
+/// Withdrawals that one append carries.
+const PER_APPEND: u64 = 16;
+/// Accounts that the withdrawals are spread over.
+const ACCOUNTS: u64 = 50_000;
+/// All were approved within this time before now: later than the outcome deadline none would still wait for its ATM.
+const WITHIN_MS: u64 = 300_000;
+const MS_A_DAY: u64 = 24 * 3_600 * 1_000;
+const AMOUNT: i64 = 10_000;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [ledger, open, atms, now] = arguments.as_slice() else {
+        return Err("fill_ledger LEDGER OPEN ATMS NOW_UNIX_MS".into());
+    };
+    let (open, atms, now) = (open.parse::<u64>()?, atms.parse::<u64>()?, now.parse::<u64>()?);
+    let ledger = Ledger::open(Path::new(ledger), LedgerOptions::default())?;
+    let mut appending = JoinSet::new();
+    for first in (0..open).step_by(usize::try_from(PER_APPEND)?) {
+        let mut steps: Vec<StepRecord> = Vec::new();
+        for index in first..open.min(first + PER_APPEND) {
+            steps.extend(history(index, index % atms.max(1), now - WITHIN_MS + WITHIN_MS * index / open)?);
+        }
+        while appending.len() >= AT_ONCE {
+            appending.join_next().await.transpose()?.transpose()?;
+        }
+        let ledger = ledger.clone();
+        appending.spawn(async move { ledger.append(steps).await });
+    }
+    while let Some(appended) = appending.join_next().await {
+        appended??;
+    }
+    for count in ledger.reader().open_counts_by_state()? {
+        println!("{:>8} {}", count.count, count.state);
+    }
+    Ok(ledger.close().await?)
+}
+
+/// One withdrawal's steps up to a state in which it stays open: of ten, five wait for their ATM, three for core banking to confirm, one for
+/// it to reverse, and of one the outcome is unknown.
+fn history(index: u64, atm: u64, approved_at_ms: u64) -> Result<Vec<StepRecord>, Failure> {
+    let at = Timestamp::from_unix_ms(approved_at_ms);
+    let terms = terms(index, atm, at)?;
+    let (id, amount) = (terms.withdrawal, terms.amount);
+    let granted = Event::HoldGranted { hold: format!("hold-{index}").parse()? };
+    let start_before = Timestamp::from_unix_ms(approved_at_ms + 30_000);
+    let command = DispenseCommand { withdrawal: id, amount, start_before };
+    let commanded = Event::DispenseCommanded { command };
+    let events = match index % 10 {
+        0..5 => vec![granted, commanded],
+        5..8 => vec![granted, commanded, Event::OutcomeReported { report: report(Outcome::Dispensed, amount, at)? }],
+        8 => vec![granted, Event::Abandoned { cause: ReversalCause::AtmUnavailable }],
+        _ => vec![granted, commanded, Event::OutcomeReported { report: report(Outcome::Unknown, amount, at)? }],
+    };
+    let mut after = Withdrawal::open(terms).0;
+    let mut records = vec![Record { number: 1, at, event: None, after: after.clone() }];
+    for (event, number) in events.into_iter().zip(2..) {
+        after = step(after, event.clone(), at)?.0;
+        records.push(Record { number, at, event: Some(event), after: after.clone() });
+    }
+    Ok(records.iter().map(step_record).collect())
+}
+
+fn terms(index: u64, atm: u64, at: Timestamp) -> Result<Terms, Failure> {
+    let account = index % ACCOUNTS;
+    Ok(Terms {
+        withdrawal: WithdrawalId::from_bytes(id(index, at)),
+        institution: if account % 2 == 0 { "sakura" } else { "momiji" }.parse()?,
+        account: format!("acct-{account}").parse()?,
+        device: format!("phone-{account}").parse()?,
+        atm: format!("A{atm}").parse()?,
+        qr_session: QrSessionId::from_bytes(id(index, at)),
+        nonce: Nonce(id(index, at)),
+        amount: Money::new(AMOUNT, "JPY".parse()?)?,
+        approved_at: at,
+        decision: Decision {
+            policy_version: "builtin".to_owned(),
+            limit_figures: "10000 of 200000 JPY, 10000 of 500000 JPY today, 1 of 10 today".to_owned(),
+            key: KeyId([0, 1, 2, 3]),
+            day: CalendarDay(i32::try_from(at.unix_ms() / MS_A_DAY)?),
+            confirm_code: false,
+        },
+    })
+}
+
+/// In the order of time, as UUIDs of version 7 are.
+fn id(index: u64, at: Timestamp) -> [u8; 16] {
+    let (ms, index) = (at.unix_ms().to_be_bytes(), index.to_be_bytes());
+    let [_, _, ms @ ..] = ms;
+    let [a, b, c, d, e, f] = ms;
+    let [_, g, h, i, j, k, l, m] = index;
+    [a, b, c, d, e, f, 0x70, 0, 0x80, g, h, i, j, k, l, m]
+}
+
+fn report(outcome: Outcome, amount: Money, at: Timestamp) -> Result<OutcomeReport, Failure> {
+    let presented = if outcome == Outcome::Dispensed { amount } else { Money::zero(amount.currency()) };
+    let notes = NoteCount { denomination: amount, count: 1 };
+    Ok(OutcomeReport {
+        outcome,
+        presented,
+        retracted: None,
+        presented_notes: if presented == amount { vec![notes] } else { vec![] },
+        retracted_notes: vec![],
+        evidence: EvidenceSource::PresentStatus,
+        detail: String::new(),
+        observed_at: at,
+    })
+}

@@ -1,0 +1,23 @@
+//! `cashgate check-config`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use cashgate_gateway::config::Config;
+use clap::Args;
+
+use super::Failure;
+use super::output::say;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The file.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    Config::load(&arguments.config)?;
+    say("the configuration is valid")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,88 @@
+//! The subcommands: one variant and one file each.
+
+mod certificates;
+mod check_config;
+mod environment;
+mod init;
+mod ledger;
+mod output;
+mod reconcile;
+mod serve;
+mod withdrawals;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// What `cashgate` can be asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes a folder with everything for a gateway on this machine: authority, certificates, SoftHSM token and keys, configuration.
+    Init(init::Arguments),
+    /// Issues a certificate from a folder's development authority.
+    IssueCert(certificates::Arguments),
+    /// Checks a configuration and says everything that is wrong with it.
+    CheckConfig(check_config::Arguments),
+    /// Serves until SIGTERM or Ctrl-C.
+    Serve(serve::Arguments),
+    /// Looks at the withdrawals of a running gateway, and decides about suspects.
+    Withdrawals {
+        #[command(subcommand)]
+        look: withdrawals::Look,
+    },
+    /// Looks after a ledger file.
+    Ledger {
+        #[command(subcommand)]
+        task: ledger::Task,
+    },
+    /// Compares the gateway's books with core banking's and the ATMs'. Exit code 0: they agree, 1: they do not, 2: a file or argument is
+    /// bad.
+    Reconcile(reconcile::Arguments),
+}
+
+impl Command {
+    /// Does it. The exit code tells more than "it failed" where a subcommand says so.
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Init(arguments) => init::run(arguments),
+            Self::IssueCert(arguments) => certificates::run(&arguments),
+            Self::CheckConfig(arguments) => check_config::run(&arguments),
+            Self::Serve(arguments) => serve::run(&arguments),
+            Self::Withdrawals { look } => withdrawals::run(&look),
+            Self::Ledger { task } => ledger::run(&task),
+            Self::Reconcile(arguments) => reconcile::run(&arguments),
+        }
+    }
+}
+
+/// Why a subcommand could not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    why: Box<dyn std::error::Error>,
+    code: u8,
+}
+
+impl Failure {
+    /// A failure of a subcommand whose exit code 1 means something else: files or arguments that it cannot work with. Code 2, as for
+    /// arguments that are refused on the command line.
+    pub(crate) fn unusable(why: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self { why: why.into(), code: 2 }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.why)
+    }
+}
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
+    fn from(why: E) -> Self {
+        Self { why: why.into(), code: 1 }
+    }
+}

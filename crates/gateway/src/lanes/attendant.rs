@@ -1,0 +1,249 @@
+//! A lane, its desk and its errands, still without IO: all that decides what leaves the gateway, and when.
+//!
+//! The one rule stands here as types. An input gives an [`Intent`]: records to make durable, and errands that nobody sees before the
+//! intent is handed back to [`Attendant::carry_out`]. The driver does that when the ledger has answered; so does the simulation.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use cashgate_limits::Reservation;
+use cashgate_wire::customer::PinBlock;
+use cashgate_withdrawal::dispense::OutcomeReport;
+use cashgate_withdrawal::event::Settlement;
+use cashgate_withdrawal::ids::{AtmId, HoldReference, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::lane::{
+    Action, Answer, Input, Lane, LaneSettings, LaneView, LinkId, Record, Remark, RequestId, ToAtm, Turn,
+};
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::time::Timestamp;
+use cashgate_withdrawal::withdrawal::{Terms, Withdrawal};
+
+use crate::admission::{Desk, LaneDesk};
+
+/// How many read-backs may wait: as many reports as one Hello may bring.
+const RECALLS_WAITING_MAX: usize = 64;
+
+/// One ATM's lane with what it keeps between inputs.
+#[derive(Debug)]
+pub struct Attendant {
+    lane: Lane,
+    desk: LaneDesk,
+    minting: Minting,
+    recalling: Recalling,
+}
+
+/// What an input led to. Whoever drops it stops the lane for good: its memory is then ahead of the ledger.
+#[derive(Debug)]
+#[must_use = "its records are to be made durable and its errands carried out"]
+pub struct Intent {
+    records: Vec<Record>,
+    remarks: Vec<Remark>,
+    pub(super) actions: Vec<Action>,
+    pin_block: Option<PinBlock>,
+}
+
+impl Intent {
+    /// To be made durable, all of them and in this order, before the intent is carried out.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// To be kept as evidence, at leisure.
+    #[must_use]
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
+}
+
+/// Something that leaves the lane.
+#[derive(Debug)]
+pub enum Errand {
+    /// Tell the connected ATM.
+    Tell(ToAtm),
+    /// A connection was replaced by another.
+    LinkReplaced(LinkId),
+    /// Answer a caller.
+    Answer {
+        /// Which.
+        request: RequestId,
+        /// What.
+        answer: Result<Answer, Refusal>,
+    },
+    /// Have the HSM sign a code, and come back with [`Input::CodeMinted`] or [`Input::MintFailed`]. There is never more than one of
+    /// these under way.
+    Mint {
+        /// For which QR session.
+        qr_session: QrSessionId,
+        /// The amount that was chosen at the ATM.
+        amount: Option<Money>,
+    },
+    /// Ask core banking for a hold, and come back with [`Input::HoldAnswered`].
+    PlaceHold {
+        /// For what.
+        terms: Box<Terms>,
+        /// To be passed on, and forgotten.
+        pin_block: Option<PinBlock>,
+    },
+    /// Tell core banking how a hold ends, and come back with [`Input::SettlementAnswered`].
+    Settle {
+        /// Which withdrawal.
+        terms: Box<Terms>,
+        /// Core banking's reference, if it gave one.
+        hold: Option<HoldReference>,
+        /// How.
+        settlement: Settlement,
+    },
+    /// Read a withdrawal back, and come back with [`Input::Recalled`] or [`Attendant::recall_failed`]. There is never more than one of
+    /// these under way.
+    Recall {
+        /// Which.
+        withdrawal: WithdrawalId,
+        /// The report that is about it.
+        report: OutcomeReport,
+    },
+}
+
+/// At most one code of an ATM is being made at a time, so that no ATM can fill the HSM's queue.
+#[derive(Debug, Default)]
+struct Minting {
+    busy: bool,
+    /// What is to be made next; a newer wish replaces an older.
+    next: Option<(QrSessionId, Option<Money>)>,
+}
+
+/// At most one withdrawal is being read back at a time; a few more may wait, the rest the ATM will repeat.
+#[derive(Debug, Default)]
+struct Recalling {
+    busy: bool,
+    next: VecDeque<(WithdrawalId, OutcomeReport)>,
+}
+
+impl Attendant {
+    /// An attendant whose ATM has no open withdrawals.
+    #[must_use]
+    pub fn new(atm: AtmId, settings: Arc<LaneSettings>, desk: Arc<Desk>) -> Self {
+        Self::over(Lane::new(atm, settings), LaneDesk::new(desk, HashMap::new()))
+    }
+
+    /// An attendant after a restart, with what was found open, and the intent to begin with.
+    pub(super) fn recovered(
+        atm: AtmId,
+        settings: Arc<LaneSettings>,
+        desk: Arc<Desk>,
+        open: Vec<(Withdrawal, u32)>,
+        reservations: HashMap<WithdrawalId, Reservation>,
+        now: Timestamp,
+    ) -> (Self, Intent) {
+        let (lane, turn) = Lane::recovered(atm, settings, open, now);
+        (Self::over(lane, LaneDesk::new(desk, reservations)), intent(turn, None))
+    }
+
+    fn over(lane: Lane, desk: LaneDesk) -> Self {
+        Self { lane, desk, minting: Minting::default(), recalling: Recalling::default() }
+    }
+
+    /// Takes one input. The next is to come only after the intent was carried out. `pin_block` is that of an approval.
+    pub fn take(&mut self, input: Input, pin_block: Option<PinBlock>, now: Timestamp) -> Intent {
+        let minted = matches!(input, Input::CodeMinted(_) | Input::MintFailed { .. });
+        let recalled = matches!(input, Input::Recalled { .. });
+        let mut turn = self.lane.apply(input, now, &mut self.desk);
+        if minted {
+            self.minting.busy = false;
+            let next = self.minting.next.take();
+            turn.actions.extend(next.map(|(qr_session, amount)| Action::Mint { qr_session, amount }));
+        }
+        if recalled {
+            self.recalling.busy = false;
+            let next = self.recalling.next.pop_front();
+            turn.actions.extend(next.map(|(withdrawal, report)| Action::Recall { withdrawal, report }));
+        }
+        intent(turn, pin_block)
+    }
+
+    /// What a planted bug lets leave before the records are durable.
+    #[cfg(feature = "planted")]
+    #[must_use]
+    pub fn too_early(&mut self, intent: &mut Intent) -> Vec<Errand> {
+        let mut pin_block = None;
+        intent.spoilt().into_iter().filter_map(|action| self.errand(action, &mut pin_block)).collect()
+    }
+
+    /// The errands of an intent whose records are durable, to be run in their order.
+    #[must_use]
+    pub fn carry_out(&mut self, durable: Intent) -> Vec<Errand> {
+        let mut pin_block = durable.pin_block;
+        durable.actions.into_iter().filter_map(|action| self.errand(action, &mut pin_block)).collect()
+    }
+
+    /// What [`Errand::Recall`] was to find could not be read. The ATM will repeat its report.
+    #[must_use]
+    pub fn recall_failed(&mut self) -> Option<Errand> {
+        self.recalling.busy = false;
+        let (withdrawal, report) = self.recalling.next.pop_front()?;
+        self.recall(withdrawal, report)
+    }
+
+    /// When [`Input::TimePassed`] is to come at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.lane.next_deadline()
+    }
+
+    /// The ATM.
+    #[must_use]
+    pub const fn atm(&self) -> &AtmId {
+        self.lane.atm()
+    }
+
+    /// Whether a customer stands at the connected ATM.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.lane.is_serving()
+    }
+
+    /// What an operator sees.
+    #[must_use]
+    pub fn view(&self) -> LaneView {
+        self.lane.view()
+    }
+
+    fn errand(&mut self, action: Action, pin_block: &mut Option<PinBlock>) -> Option<Errand> {
+        Some(match action {
+            Action::Tell(message) => Errand::Tell(message),
+            Action::CloseLink(link) => Errand::LinkReplaced(link),
+            Action::Answer { request, answer } => Errand::Answer { request, answer },
+            Action::PlaceHold(terms) => Errand::PlaceHold { terms, pin_block: pin_block.take() },
+            Action::Settle { terms, hold, settlement } => Errand::Settle { terms, hold, settlement },
+            Action::EndReservation { withdrawal, dispensed } => {
+                self.desk.end_reservation(withdrawal, dispensed);
+                return None;
+            }
+            Action::Mint { qr_session, amount } if self.minting.busy => {
+                self.minting.next = Some((qr_session, amount));
+                return None;
+            }
+            Action::Mint { qr_session, amount } => {
+                self.minting.busy = true;
+                Errand::Mint { qr_session, amount }
+            }
+            Action::Recall { withdrawal, report } => return self.recall(withdrawal, report),
+        })
+    }
+
+    fn recall(&mut self, withdrawal: WithdrawalId, report: OutcomeReport) -> Option<Errand> {
+        if self.recalling.busy {
+            if self.recalling.next.len() < RECALLS_WAITING_MAX {
+                self.recalling.next.push_back((withdrawal, report));
+            }
+            return None;
+        }
+        self.recalling.busy = true;
+        Some(Errand::Recall { withdrawal, report })
+    }
+}
+
+fn intent(turn: Turn, pin_block: Option<PinBlock>) -> Intent {
+    Intent { records: turn.records, remarks: turn.remarks, actions: turn.actions, pin_block }
+}
