@@ -25,6 +25,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub(crate) fn unix_ms() -> u64 {
+    nanoseconds() / 1_000_000
+}
+
 /// A number that differs from run to run: seeds the live demo and names its folder.
 #[allow(clippy::disallowed_methods)]
 pub(crate) fn nanoseconds() -> u64 {

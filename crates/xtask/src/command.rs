@@ -39,16 +39,49 @@ pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
     quiet.is_ok_and(|status| status.success())
 }
 
+/// How programs are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// Quickly.
+    Debug,
+    /// For measurements.
+    Release,
+}
+
 /// Builds the two programs that everything here runs, and says where they are.
-pub(crate) fn build_programs() -> Result<Programs, String> {
+pub(crate) fn build_programs(how: Build) -> Result<Programs, String> {
     println!("building cashgate and cashgate-fleet (the first time takes minutes)");
-    run(cargo().args(["build", "--quiet", "-p", "cashgate-gateway", "-p", "cashgate-fleet", "--bins"]))?;
+    run(cargo()
+        .args(["build", "--quiet", "-p", "cashgate-gateway", "-p", "cashgate-fleet", "--bins"])
+        .args(how.flags()))?;
+    let folder = target_folder()?.join(how.folder());
+    Ok(Programs { cashgate: folder.join("cashgate"), fleet: folder.join("cashgate-fleet") })
+}
+
+impl Build {
+    /// What cargo is told.
+    pub(crate) const fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Debug => &[],
+            Self::Release => &["--release"],
+        }
+    }
+
+    /// Where cargo puts it, under [`target_folder`].
+    pub(crate) const fn folder(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Where cargo builds.
+pub(crate) fn target_folder() -> Result<PathBuf, String> {
     let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: serde_json::Value =
         serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata wrote no JSON: {error}"))?;
-    let target = metadata.get("target_directory").and_then(|folder| folder.as_str()).unwrap_or("target");
-    let folder = Path::new(target).join("debug");
-    Ok(Programs { cashgate: folder.join("cashgate"), fleet: folder.join("cashgate-fleet") })
+    Ok(metadata.get("target_directory").and_then(|folder| folder.as_str()).unwrap_or("target").into())
 }
 
 /// The programs under test.

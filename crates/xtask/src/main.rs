@@ -6,14 +6,20 @@
 // It is a program for a terminal, and its tasks stand outside the worlds that are replayed from a seed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod books;
 mod clock;
 mod command;
+mod crashes;
 mod demo;
+mod dice;
+mod figures;
 mod interrupt;
 mod outside_client;
 mod packages;
+mod parties;
 mod process;
 mod python;
+mod recovery;
 mod site;
 mod stages;
 mod tidy;
@@ -42,6 +48,24 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Kills gateway, core banks and ATMs at random moments while customers withdraw; then compares the books of the three sides.
+    Crashes {
+        /// How many processes are killed.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+        kills: u32,
+        /// End after this many minutes, with the kills that there were.
+        #[arg(long)]
+        minutes: Option<u64>,
+        /// Chooses victims and moments; a fresh one if not given.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Measures how long a gateway takes to be ready again when many withdrawals are open.
+    Recovery {
+        /// How many are open.
+        #[arg(long, default_value_t = 100_000)]
+        open: u64,
+    },
     /// Runs every check that a change must pass.
     Test {
         /// Run this stage alone.
@@ -55,6 +79,8 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Demo { once, json } => demo::run(once, json.as_deref()),
+        Task::Crashes { kills, minutes, seed } => crashes::run(crashes::Order { kills, minutes, seed }),
+        Task::Recovery { open } => recovery::run(open),
         Task::Test { only } => stages::run(only.as_deref()),
         Task::Tidy => tidy::run(),
     };

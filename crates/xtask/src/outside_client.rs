@@ -1,5 +1,6 @@
 //! Runs `clients/python`, which knows nothing but the protos, against a fresh gateway.
 
+use crate::command::Build;
 use crate::python::Venv;
 use crate::site::Site;
 use crate::{command, interrupt, packages};
@@ -12,7 +13,7 @@ pub(crate) fn run() -> Result<(), String> {
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
     let folder = command::root().join("clients/python");
     let venv = Venv::from_file("outside-client", &folder.join("requirements.txt"))?;
-    let site = Site::new(command::build_programs()?, "cashgate-outside-client")?;
+    let site = Site::new(command::build_programs(Build::Debug)?, "cashgate-outside-client")?;
     for identity in IDENTITIES {
         site.issue_certificate(identity)?;
     }

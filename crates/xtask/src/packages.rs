@@ -29,6 +29,18 @@ pub(crate) const OPENSC: Package = Package {
     is_there: || Path::new("/usr/bin/pkcs11-tool").exists(),
 };
 
+pub(crate) const STRACE: Package = Package {
+    name: "strace",
+    purpose: "lets a disk fail under the gateway",
+    is_there: || command::succeeds("strace", &["--version"]),
+};
+
+pub(crate) const UTIL_LINUX: Package = Package {
+    name: "util-linux",
+    purpose: "unshare gives a test a small disk of its own to fill",
+    is_there: || command::succeeds("unshare", &["--version"]),
+};
+
 pub(crate) const C_COMPILER: Package = Package {
     name: "build-essential",
     purpose: "SQLite and AWS-LC are compiled from source",

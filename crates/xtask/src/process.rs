@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -21,11 +22,25 @@ const SHOWN_EVENTS: usize = 6;
 /// A running child. Killed when dropped.
 pub(crate) struct Process {
     name: String,
-    child: Child,
+    child: Arc<Mutex<Child>>,
     stdin: Option<ChildStdin>,
     arriving: Receiver<Value>,
     events: Vec<Value>,
     log: PathBuf,
+}
+
+/// Ends a process from another thread than the one that listens to it.
+#[derive(Clone)]
+pub(crate) struct Killer(Arc<Mutex<Child>>);
+
+impl Killer {
+    /// SIGKILL, as a power cut would end it.
+    pub(crate) fn kill(&self) {
+        let mut child = locked(&self.0);
+        // Both fail only if it has ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
 }
 
 impl Process {
@@ -41,6 +56,7 @@ impl Process {
             .map_err(|error| format!("{name}: `{}` cannot be started: {error}", command::words(command)))?;
         let stdin = child.stdin.take();
         let arriving = child.stdout.take().map(read_events).ok_or_else(|| format!("{name}: no standard output"))?;
+        let child = Arc::new(Mutex::new(child));
         Ok(Self { name: name.to_owned(), child, stdin, arriving, events: Vec::new(), log: log.to_owned() })
     }
 
@@ -101,7 +117,8 @@ impl Process {
             interrupt::check()?;
             // Read while waiting: a child that fills its pipe would never end.
             self.events.extend(self.arriving.try_iter());
-            match self.child.try_wait() {
+            let ended = locked(&self.child).try_wait();
+            match ended {
                 Ok(Some(status)) => {
                     self.events.extend(self.arriving.iter());
                     return Ok((status, std::mem::take(&mut self.events)));
@@ -125,19 +142,29 @@ impl Process {
     /// Asks for a graceful stop.
     pub(crate) fn terminate(&self) -> Result<(), String> {
         // By this child's own id; the shell's `kill` needs no package.
-        command::run(Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]))
+        let id = locked(&self.child).id();
+        command::run(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]))
     }
 
     /// SIGKILL, as a power cut would end it.
     pub(crate) fn kill(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.killer().kill();
+    }
+
+    /// What another thread needs to end it.
+    pub(crate) fn killer(&self) -> Killer {
+        Killer(Arc::clone(&self.child))
+    }
+
+    /// Everything that it said since [`Self::forget_events`], after it was killed.
+    pub(crate) fn last_events(&mut self) -> Vec<Value> {
+        self.events.extend(self.arriving.iter());
+        std::mem::take(&mut self.events)
     }
 
     /// Whether it runs.
     pub(crate) fn runs(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        matches!(locked(&self.child).try_wait(), Ok(None))
     }
 
     /// The last lines of its standard error.
@@ -146,7 +173,8 @@ impl Process {
     }
 
     fn how_it_is(&mut self) -> String {
-        match self.child.try_wait() {
+        let ended = locked(&self.child).try_wait();
+        match ended {
             Ok(Some(status)) => format!("ended ({status})"),
             Ok(None) => "closed its standard output".to_owned(),
             Err(error) => format!("cannot be waited for ({error})"),
@@ -175,6 +203,11 @@ pub(crate) fn tail(file: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let all: Vec<&str> = text.trim_end().lines().collect();
     all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+}
+
+fn locked(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    // A thread that panicked has not changed what the child is.
+    child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn append(log: &Path) -> std::io::Result<File> {

@@ -63,11 +63,34 @@ impl Site {
         command::output(Command::new(&self.programs.cashgate).arg("issue-cert").arg(self.dir()).arg(whose)).map(drop)
     }
 
+    /// Changes the configuration for every later start. An edit that changes nothing is a mistake.
+    pub(crate) fn edit_configuration(&self, edit: impl FnOnce(&str) -> String) -> Result<(), String> {
+        let file = self.config();
+        let cannot = |error| format!("cannot edit {}: {error}", file.display());
+        let before = fs::read_to_string(&file).map_err(cannot)?;
+        let after = edit(&before);
+        if after == before {
+            return Err(format!("the edit of {} found nothing to change", file.display()));
+        }
+        fs::write(&file, after).map_err(cannot)
+    }
+
     /// Starts the gateway and waits until it says that it is ready.
     pub(crate) fn start_gateway(&self) -> Result<Process, String> {
+        let mut gateway = self.spawn_gateway()?;
+        self.wait_until_ready(&mut gateway, Duration::from_millis(50))?;
+        Ok(gateway)
+    }
+
+    /// Starts the gateway and does not wait.
+    pub(crate) fn spawn_gateway(&self) -> Result<Process, String> {
         let mut serve = Command::new(&self.programs.cashgate);
         serve.args(["serve", "--config"]).arg(self.config());
-        let mut gateway = Process::start("gateway", &mut serve, &self.log("gateway"))?;
+        Process::start("gateway", &mut serve, &self.log("gateway"))
+    }
+
+    /// Waits until the gateway says that it is ready; asks again after each pause.
+    pub(crate) fn wait_until_ready(&self, gateway: &mut Process, pause: Duration) -> Result<(), String> {
         let deadline = Deadline::after(GATEWAY_READY);
         while !is_ready(self.ports().http) {
             interrupt::check()?;
@@ -77,9 +100,16 @@ impl Site {
             if deadline.has_passed() {
                 return Err(format!("the gateway was not ready after {GATEWAY_READY:?}"));
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(pause);
         }
-        Ok(gateway)
+        Ok(())
+    }
+
+    /// Runs a subcommand of `cashgate` that wants the configuration, and gives what it prints.
+    pub(crate) fn ask_gateway(&self, args: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(&self.programs.cashgate);
+        command.args(args).arg("--config").arg(self.config());
+        command::output(&mut command)
     }
 
     /// A subcommand of `cashgate-fleet`.
@@ -99,9 +129,7 @@ impl Site {
 
     /// Every withdrawal that the gateway knows, as its command line tells it.
     pub(crate) fn withdrawals(&self) -> Result<Vec<Value>, String> {
-        let mut list = Command::new(&self.programs.cashgate);
-        list.args(["withdrawals", "list", "--json", "--config"]).arg(self.config());
-        json_lines(&command::output(&mut list)?)
+        json_lines(&self.ask_gateway(&["withdrawals", "list", "--json"])?)
     }
 
     /// The folder of this site.
@@ -145,16 +173,20 @@ pub(crate) fn json_lines(text: &str) -> Result<Vec<Value>, String> {
         .collect()
 }
 
+/// Ports below those that the system gives to outgoing connections: while a killed gateway is away, nobody else may take its port.
 fn free_ports() -> Result<Ports, String> {
+    const FIRST: u64 = 10_000;
+    const COUNT: u64 = 20_000;
+    let start = clock::nanoseconds() / 1_000 + u64::from(std::process::id()) * 37;
+    let candidates = (0..COUNT).filter_map(|offset| u16::try_from(FIRST + (start + offset) % COUNT).ok());
     // All are held until all are known, so that none is given twice.
-    let held: Result<Vec<TcpListener>, _> = (0..5).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
-    let ports =
-        held.and_then(|held| held.iter().map(|port| Ok(port.local_addr()?.port())).collect::<Result<Vec<_>, _>>());
-    match ports.map_err(|error| format!("no free port on 127.0.0.1: {error}"))?.as_slice() {
+    let held = candidates.filter_map(|port| Some((TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?, port)));
+    let held: Vec<(TcpListener, u16)> = held.take(5).collect();
+    match held.iter().map(|(_, port)| *port).collect::<Vec<_>>().as_slice() {
         [atm, api, http, sakura, momiji] => {
             Ok(Ports { atm: *atm, api: *api, http: *http, corebanks: [*sakura, *momiji] })
         }
-        other => Err(format!("{} free ports instead of 5", other.len())),
+        other => Err(format!("{} free ports on 127.0.0.1 instead of 5", other.len())),
     }
 }
 

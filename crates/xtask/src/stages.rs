@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::python::Venv;
-use crate::{clock, command, demo, outside_client, packages, tidy};
+use crate::{clock, command, crashes, demo, outside_client, packages, tidy};
 
 /// Installed under `target/tools` when there is no other; a debug build takes two minutes and runs fast enough.
 const CARGO_DENY: &str = "0.20.2";
@@ -16,7 +16,7 @@ struct Stage {
     run: fn() -> Result<(), String>,
 }
 
-const STAGES: [Stage; 10] = [
+const STAGES: [Stage; 11] = [
     Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
     Stage { name: "tidy", run: tidy::run },
     Stage { name: "protos", run: protos },
@@ -26,6 +26,7 @@ const STAGES: [Stage; 10] = [
     Stage { name: "vectors", run: vectors },
     Stage { name: "outside-client", run: outside_client::run },
     Stage { name: "demo", run: || demo::run(true, None) },
+    Stage { name: "crashes", run: || crashes::run(crashes::Order { kills: 40, minutes: None, seed: None }) },
     Stage { name: "deny", run: deny },
 ];
 
@@ -65,7 +66,13 @@ fn clippy() -> Result<(), String> {
 }
 
 fn unit() -> Result<(), String> {
-    packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM, packages::OPENSC])?;
+    packages::ensure(&[
+        packages::C_COMPILER,
+        packages::SOFTHSM,
+        packages::OPENSC,
+        packages::STRACE,
+        packages::UTIL_LINUX,
+    ])?;
     command::run(command::cargo().args(["test", "--workspace"]))
 }
 

@@ -6,16 +6,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::phone::{Answer, Phone};
-use super::report::{grouped, yen};
-use super::world::{World, approved_id, ends, is, show_code, text};
+use super::world::World;
+use crate::dice::Dice;
+use crate::figures::{grouped, yen};
+use crate::parties::atm::show_code;
+use crate::parties::phone::{Answer, Phone};
+use crate::parties::{SOON, approved_id, ends, is, text};
 use crate::process::Process;
 use crate::site::{INSTITUTIONS, Site};
 use crate::{clock, interrupt};
 
 const ACCOUNTS: usize = 40;
 const LAST_SHOWN: usize = 12;
-const SOON: Duration = Duration::from_secs(20);
 
 /// The accounts that every institution has for the live demo.
 pub(crate) fn accounts() -> impl Iterator<Item = String> {
@@ -91,7 +93,7 @@ fn withdraw(
 ) -> Result<Visit, String> {
     let doing = |what: String| with(machine.board, |board| drop(board.atms.insert(machine.id, what)));
     let phone = someone(machine, dice, phones)?;
-    let amount = [1_000, 5_000, 10_000, 20_000, 30_000, 40_000, 250_000].get(dice.index(7)).copied().unwrap_or(1_000);
+    let amount = dice.one_of(&[1_000, 5_000, 10_000, 20_000, 30_000, 40_000, 250_000]).copied().unwrap_or(1_000);
     let fault = ["retract", "empty"].get(dice.index(20)); // one customer in ten meets a fault
     if let Some(fault) = fault {
         atm.tell(&format!("fault {fault}"))?;
@@ -130,7 +132,7 @@ fn someone<'p>(
     dice: &mut Dice,
     phones: &'p mut BTreeMap<String, Phone>,
 ) -> Result<&'p Phone, String> {
-    let institution = INSTITUTIONS.get(dice.index(INSTITUTIONS.len())).copied().unwrap_or("sakura");
+    let institution = dice.one_of(&INSTITUTIONS).copied().unwrap_or("sakura");
     let account = accounts().nth(dice.index(ACCOUNTS)).unwrap_or_default();
     let device = format!("{}-{institution}-{account}", machine.id);
     if !phones.contains_key(&device) {
@@ -175,24 +177,4 @@ impl Board {
 fn with<T>(board: &Mutex<Board>, change: impl FnOnce(&mut Board) -> T) -> T {
     // A thread that panicked has left the board as it was after its last whole change.
     change(&mut board.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-}
-
-/// Marsaglia's xorshift64: plenty for choosing customers.
-struct Dice(u64);
-
-impl Dice {
-    fn seeded(seed: u64) -> Self {
-        Self(seed.max(1))
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit.max(1)
-    }
-
-    fn index(&mut self, length: usize) -> usize {
-        usize::try_from(self.below(length as u64)).unwrap_or_default()
-    }
 }

@@ -1,18 +1,17 @@
 //! The main job with real parts: every case once, then the money is counted.
 
-mod books;
 mod cases;
 mod live;
-mod phone;
 mod report;
 mod world;
 
 use std::path::Path;
 
-use books::Books;
 use report::Line;
-use world::World;
+use world::{ATMS, World};
 
+use crate::books::{self, Books, Sides};
+use crate::command::Build;
 use crate::site::Site;
 use crate::{clock, command, interrupt, packages};
 
@@ -20,7 +19,7 @@ use crate::{clock, command, interrupt, packages};
 pub(crate) fn run(once: bool, json: Option<&Path>) -> Result<(), String> {
     interrupt::watch()?;
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
-    let site = Site::new(command::build_programs()?, "cashgate-demo")?;
+    let site = Site::new(command::build_programs(Build::Debug)?, "cashgate-demo")?;
     println!("folder: {}", site.folder().display());
     let done = show(&site, once, json);
     match done {
@@ -41,7 +40,8 @@ fn show(site: &Site, once: bool, json: Option<&Path>) -> Result<(), String> {
     if !once {
         live::run(&mut world)?;
     }
-    let books = Books::when_settled(&world)?;
+    books::wait_until_settled(world.site())?;
+    let books = Books::of(&Sides::read(world.site(), &ATMS.map(|(id, _)| id))?);
     books.print();
     if let Some(file) = json {
         report::write(file, &lines, &books)?;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What a crate of the workspace may depend on inside it, tests aside. A new crate needs a row.
-const DIRECTION: [(&str, &[&str]); 10] = [
+const DIRECTION: [(&str, &[&str]); 11] = [
     ("cashgate-withdrawal", &[]),
     ("cashgate-limits", &["cashgate-withdrawal"]),
     ("cashgate-qr", &["cashgate-withdrawal"]),
@@ -24,6 +24,18 @@ const DIRECTION: [(&str, &[&str]); 10] = [
         ],
     ),
     ("cashgate-fleet", &["cashgate-withdrawal", "cashgate-qr", "cashgate-wire"]),
+    (
+        "cashgate-simulation",
+        &[
+            "cashgate-withdrawal",
+            "cashgate-limits",
+            "cashgate-qr",
+            "cashgate-policy",
+            "cashgate-ledger",
+            "cashgate-wire",
+            "cashgate-gateway",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -1,12 +1,10 @@
 //! Customers who get, or could have got, what they came for.
 
-use std::time::Duration;
-
-use super::super::phone::{Phone, minor_units};
-use super::super::report::{Told, yen};
-use super::super::world::{World, approved_id, ends, is_about, text};
-
-const SOON: Duration = Duration::from_secs(20);
+use super::super::report::Told;
+use super::super::world::World;
+use crate::figures::yen;
+use crate::parties::phone::Phone;
+use crate::parties::{SOON, approved_id, ends, is_about, minor_units, text};
 
 pub(super) fn plain_success(world: &mut World, phone: &Phone) -> Result<Told, String> {
     let code = world.show_code("A1", None)?;

@@ -1,8 +1,9 @@
 //! Machines and banks that do not do as they should.
 
-use super::super::phone::Phone;
-use super::super::report::{Told, yen};
+use super::super::report::Told;
 use super::super::world::World;
+use crate::figures::yen;
+use crate::parties::phone::Phone;
 
 pub(super) fn partial_dispense(world: &mut World, phone: &Phone) -> Result<Told, String> {
     world.atm("A2")?.tell("fault jam 20000")?;

@@ -5,9 +5,9 @@ mod faults;
 mod power;
 mod refusals;
 
-use super::phone::Phone;
 use super::report::Told;
 use super::world::World;
+use crate::parties::phone::Phone;
 use crate::site::Site;
 
 /// One line of the demo. Every case has an account and a phone of its own, so that no limit of one is felt by another.

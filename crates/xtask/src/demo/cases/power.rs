@@ -1,14 +1,13 @@
 //! What is lost when a machine goes dark in the worst moment: nothing.
 
-use std::time::Duration;
-
-use super::super::phone::Phone;
-use super::super::report::{Told, yen};
+use super::super::report::Told;
 use super::super::world::World;
+use crate::figures::yen;
+use crate::parties::SOON;
+use crate::parties::phone::Phone;
 
 /// The exit code of an ATM that lost its power.
 const POWER_CUT: i32 = 3;
-const SOON: Duration = Duration::from_secs(30);
 
 pub(super) fn power_cut(world: &mut World, phone: &Phone) -> Result<Told, String> {
     let id = pay_out_into_the_dark(world, phone)?;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::phone::Phone;
-use super::super::report::{Told, yen};
-use super::super::world::{World, approved_id, text};
+use super::super::report::Told;
+use super::super::world::World;
+use crate::figures::yen;
+use crate::parties::phone::Phone;
+use crate::parties::{approved_id, text};
 
 /// What every further user of a code is told, by how far its first user is.
 const USED: [&str; 2] = ["QR_TOKEN_CLAIMED", "QR_SESSION_ENDED"];

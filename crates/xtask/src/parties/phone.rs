@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::minor_units;
 use crate::process::Process;
 use crate::site::Site;
 
@@ -57,6 +58,10 @@ impl Phone {
         Self::register(&self.site, self.institution, device, &self.account, 100)
     }
 
+    pub(crate) fn account(&self) -> &str {
+        &self.account
+    }
+
     pub(crate) const fn institution(&self) -> &'static str {
         self.institution
     }
@@ -83,6 +88,16 @@ impl Phone {
         let last = last.ok_or_else(|| format!("watching {withdrawal} told nothing"))?;
         let text = |key: &str| last.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         Ok(End { state: text("state"), dispensed: minor_units(last.get("dispensed")), reason: text("reason") })
+    }
+
+    /// Scans, approves and follows a withdrawal to its end, all in one process that runs beside the caller.
+    pub(crate) fn start_withdrawal(&self, code: &str, amount: i64) -> Result<Process, String> {
+        let mut command = self.command("withdraw");
+        command.args(["--code", code, "--account", &self.account, "--amount", &amount.to_string()]);
+        let mut process =
+            Process::start(&format!("{} withdraw", self.device), &mut command, &self.site.log(&self.device))?;
+        process.close_stdin();
+        Ok(process)
     }
 
     fn ask(&self, what: &str, further: &[&str], timeout: Duration) -> Result<Answer, String> {
@@ -158,26 +173,9 @@ impl End {
     }
 }
 
-/// An amount as the fleet and the gateway write it: a number, a number as text, or a whole Money; nothing counts as zero.
-pub(crate) fn minor_units(value: Option<&Value>) -> i64 {
-    let number = |value: &Value| value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
-    value.and_then(|value| value.get("minor_units").map_or_else(|| number(value), number)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn an_amount_is_read_in_each_of_its_forms() {
-        assert_eq!(minor_units(Some(&json!(20_000))), 20_000);
-        assert_eq!(minor_units(Some(&json!({"minor_units": 20_000, "currency": "JPY"}))), 20_000);
-        assert_eq!(minor_units(Some(&json!({"minor_units": "20000"}))), 20_000);
-        assert_eq!(minor_units(Some(&Value::Null)), 0);
-        assert_eq!(minor_units(None), 0);
-    }
 
     #[test]
     fn a_refusal_must_have_the_right_reason() {

@@ -1,38 +1,37 @@
 //! The money, counted from three sides that share no code: core banking, the gateway, and the ATMs' own records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::phone::minor_units;
-use super::report::grouped;
-use super::world::{ATMS, World, text};
 use crate::clock::Deadline;
-use crate::command;
+use crate::figures::grouped;
+use crate::parties::{atm, core_bank, minor_units, text};
 use crate::site::{INSTITUTIONS, Site, json_lines};
+use crate::{command, interrupt};
 
 /// Institution and account.
-type AccountId = (String, String);
+pub(crate) type AccountId = (String, String);
 
 /// A withdrawal as the gateway lists it.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
-    id: String,
-    account: AccountId,
-    amount: i64,
-    state: String,
-    dispensed: i64,
+    pub(crate) id: String,
+    pub(crate) account: AccountId,
+    pub(crate) amount: i64,
+    pub(crate) state: String,
+    pub(crate) dispensed: i64,
 }
 
 /// A hold as core banking knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
-    withdrawal: String,
-    account: AccountId,
-    amount: i64,
-    status: String,
-    confirmed: i64,
+    pub(crate) withdrawal: String,
+    pub(crate) account: AccountId,
+    pub(crate) amount: i64,
+    pub(crate) status: String,
+    pub(crate) confirmed: i64,
 }
 
 /// What core banking says of an account as a whole.
@@ -77,18 +76,6 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// Reads the three sides once nothing is under way any more.
-    pub(crate) fn when_settled(world: &World) -> Result<Self, String> {
-        let deadline = Deadline::after(Duration::from_secs(60));
-        loop {
-            let under_way = world.site().withdrawals()?.iter().filter(|one| is_under_way(&text(one, "state"))).count();
-            if under_way == 0 || deadline.has_passed() {
-                return Ok(Self::of(&Sides::read(world.site())?));
-            }
-            std::thread::sleep(Duration::from_millis(300));
-        }
-    }
-
     pub(crate) fn of(sides: &Sides) -> Self {
         let mut rows: BTreeMap<AccountId, Row> = BTreeMap::new();
         for account in sides.accounts.iter().filter(|account| account.holds > 0) {
@@ -96,15 +83,17 @@ impl Books {
             (row.holds, row.core_confirmed, row.core_held) = (account.holds, account.confirmed, account.held);
         }
         let mut problems = Vec::new();
+        let holds: HashMap<&str, &Hold> = sides.holds.iter().map(|hold| (hold.withdrawal.as_str(), hold)).collect();
+        let known: HashSet<&str> = sides.gateway.iter().map(|listed| listed.id.as_str()).collect();
         for listed in &sides.gateway {
-            let hold = sides.holds.iter().find(|hold| hold.withdrawal == listed.id);
+            let hold = holds.get(listed.id.as_str()).copied();
             let cash = sides.cash.get(&listed.id).copied().unwrap_or_default();
             if let Some(problem) = fault_of(listed, hold, cash) {
                 problems.push(format!("withdrawal {} ({}): {problem}", listed.id, listed.state));
             }
             rows.entry(listed.account.clone()).or_default().count(listed, hold.is_some_and(was_placed), cash);
         }
-        let is_known = |id: &String| sides.gateway.iter().any(|listed| listed.id == *id);
+        let is_known = |id: &String| known.contains(id.as_str());
         for hold in sides.holds.iter().filter(|hold| was_placed(hold) && !is_known(&hold.withdrawal)) {
             problems.push(format!("core banking holds for {}, which the gateway does not know", hold.withdrawal));
         }
@@ -214,7 +203,8 @@ impl Row {
 }
 
 impl Sides {
-    fn read(site: &Site) -> Result<Self, String> {
+    /// Reads the three sides of a site with these ATMs.
+    pub(crate) fn read(site: &Site, atms: &[&str]) -> Result<Self, String> {
         let mut sides = Self::default();
         for one in site.withdrawals()? {
             sides.gateway.push(Listed {
@@ -226,15 +216,14 @@ impl Sides {
             });
         }
         for institution in INSTITUTIONS {
-            let database = site.folder().join(format!("corebank-{institution}.db"));
+            let database = core_bank::database(site, institution);
             let lines = command::output(site.fleet("corebank-books").arg("--db").arg(database).arg("--holds"))?;
             for line in json_lines(&lines)? {
                 sides.add_corebank_line(institution, &line);
             }
         }
-        for (atm, _) in ATMS {
-            let state = site.folder().join(format!("atm-{atm}"));
-            let lines = command::output(site.fleet("atm-books").arg("--state").arg(state))?;
+        for id in atms {
+            let lines = command::output(site.fleet("atm-books").arg("--state").arg(atm::state_folder(site, id)))?;
             for line in json_lines(&lines)? {
                 *sides.cash.entry(text(&line, "withdrawal_id")).or_default() += minor_units(line.get("cash_out"));
             }
@@ -253,6 +242,20 @@ impl Sides {
             let (amount, confirmed, status) = (figure("amount"), figure("confirmed"), text(line, "status"));
             self.holds.push(Hold { withdrawal, account, amount, status, confirmed });
         }
+    }
+}
+
+/// Waits until nothing is under way any more, but not for ever: what the books then say is the judgement. What only a person can
+/// decide is not waited for.
+pub(crate) fn wait_until_settled(site: &Site) -> Result<(), String> {
+    let deadline = Deadline::after(Duration::from_secs(60));
+    loop {
+        interrupt::check()?;
+        let under_way = site.withdrawals()?.iter().filter(|one| is_under_way(&text(one, "state"))).count();
+        if under_way == 0 || deadline.has_passed() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(300));
     }
 }
 

@@ -1,0 +1,126 @@
+//! Rules 5, 6 and 10: what reports prove, and what was acknowledged.
+
+use super::Checker;
+use super::verdict::{Judgement, Rule, broken};
+use crate::boundary::{AtmNo, Report, WithdrawalNo, Word};
+
+/// How much left the machine for good, if the report proves it; 0 if it proves that nothing did.
+///
+/// The bare word of a message proves nothing, whatever it says; nor does a report whose word and whose counted notes contradict each other.
+pub(super) fn amount_proved(report: &Report, commanded: u64) -> Option<u64> {
+    if !report.proven || report.presented > commanded {
+        return None;
+    }
+    match report.word {
+        Word::Dispensed => (report.presented == commanded).then_some(commanded),
+        Word::PartiallyDispensed => (report.presented > 0 && report.presented < commanded).then_some(report.presented),
+        Word::NotDispensed => (report.presented == 0).then_some(0),
+        Word::Retracted if report.presented > 0 => report.presented.checked_sub(report.retracted?),
+        Word::Retracted | Word::Unknown => None,
+    }
+}
+
+/// What reached the gateway from the withdrawal's own machine since the command.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// Any report at all, whoever sent it and whenever.
+    pub(super) heard: bool,
+    /// A report of its own machine since the command.
+    pub(super) reported: bool,
+    /// The amounts that reports proved, each once.
+    pub(super) proved: Vec<u64>,
+    /// What an acknowledged report proved. The gateway knows it for ever.
+    pub(super) settled: Option<u64>,
+    /// The counts below are of this gateway process: what an earlier one did not acknowledge may be lost.
+    life: u32,
+    reports: u32,
+    acknowledgements: u32,
+    first_proof: Option<Proof>,
+}
+
+/// The first report of a gateway process that proves something.
+#[derive(Clone, Copy, Debug)]
+struct Proof {
+    amount: u64,
+    /// Its number among the reports of this process, from 1.
+    place: u32,
+    /// No earlier process had a proof of something else, on which it may have acted already.
+    undisputed: bool,
+}
+
+impl Evidence {
+    /// What was reported before the command says nothing about the command.
+    pub(super) fn begin_with_command(&mut self) {
+        *self = Self { heard: self.heard, ..Self::default() };
+    }
+
+    fn arrived(&mut self, report: &Report, commanded: u64, life: u32) {
+        self.turn_to(life);
+        self.reported = true;
+        self.reports += 1;
+        let Some(amount) = amount_proved(report, commanded) else { return };
+        if self.first_proof.is_none() {
+            let undisputed = self.proved.iter().all(|other| *other == amount);
+            self.first_proof = Some(Proof { amount, place: self.reports, undisputed });
+        }
+        if !self.proved.contains(&amount) {
+            self.proved.push(amount);
+        }
+    }
+
+    /// Reports are dealt with in their order, each is acknowledged at most once: after so many acknowledgements at least so many were dealt with.
+    fn acknowledged(&mut self, life: u32) {
+        self.turn_to(life);
+        self.acknowledgements += 1;
+        match self.first_proof {
+            Some(proof) if self.settled.is_none() && proof.undisputed && proof.place <= self.acknowledgements => {
+                self.settled = Some(proof.amount);
+            }
+            _ => {}
+        }
+    }
+
+    fn turn_to(&mut self, life: u32) {
+        if self.life != life {
+            self.life = life;
+            self.reports = 0;
+            self.acknowledgements = 0;
+            self.first_proof = None;
+        }
+    }
+}
+
+impl Checker {
+    pub(super) fn report_arrived(&mut self, withdrawal: WithdrawalNo, atm: AtmNo, report: &Report) -> Judgement {
+        let trail = self.trails.entry(withdrawal).or_default();
+        trail.evidence.heard = true;
+        if let Some(terms) = trail.terms.filter(|terms| terms.atm == atm) {
+            trail.evidence.arrived(report, terms.amount, self.life);
+        }
+        Ok(())
+    }
+
+    /// Rule 10: only what arrived can be acknowledged.
+    pub(super) fn outcome_acknowledged(&mut self, withdrawal: WithdrawalNo, atm: AtmNo) -> Judgement {
+        let trail = self.trails.entry(withdrawal).or_default();
+        if !trail.evidence.heard {
+            return broken(Rule::Ten, withdrawal, || "an outcome was acknowledged that nobody had reported".to_owned());
+        }
+        trail.outcome_acknowledged = true;
+        if trail.atm() == Some(atm) {
+            trail.evidence.acknowledged(self.life);
+        }
+        Ok(())
+    }
+
+    /// Rule 6: what is not known may be asked again and again, also after an acknowledged "unknown"; what was proved and acknowledged never.
+    pub(super) fn outcome_asked(&mut self, withdrawal: WithdrawalNo) -> Judgement {
+        let trail = self.trails.entry(withdrawal).or_default();
+        match trail.evidence.settled {
+            Some(amount) => broken(Rule::Six, withdrawal, || {
+                format!("the outcome was asked for again after the proof that {amount} yen left had been acknowledged")
+            }),
+            None => Ok(()),
+        }
+    }
+}

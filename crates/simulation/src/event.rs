@@ -1,0 +1,136 @@
+//! What may happen next in a world.
+
+use cashgate_withdrawal::dispense::OutcomeReport;
+use cashgate_withdrawal::event::Settlement;
+use cashgate_withdrawal::ids::{HoldReference, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::lane::{Answer, FromAtm, HoldAnswer, SettlementAnswer, ToAtm};
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::withdrawal::Terms;
+
+use crate::boundary::{AtmNo, PhoneNo};
+use crate::faults::FaultKind;
+
+/// Something that happens. `life` is the gateway process, and `boot` the machine's, that it belongs to: it does nothing in a later one.
+#[derive(Debug)]
+pub(crate) enum Event {
+    // The gateway.
+    GatewayStarts,
+    Wakes { life: u32, atm: AtmNo },
+    Written { life: u32 },
+    Synced { life: u32 },
+    LooksForSpace { life: u32 },
+    Minted { life: u32, atm: AtmNo, qr_session: QrSessionId, signed: bool },
+    ReadBack { life: u32, atm: AtmNo, withdrawal: WithdrawalId, report: OutcomeReport },
+    CallTimesOut { life: u32, call: u64 },
+    // The line between gateway and machine.
+    AtmDials { atm: AtmNo, boot: u32 },
+    AtmWaitsForWelcome { atm: AtmNo, link: u64 },
+    ToAtm { atm: AtmNo, link: u64, message: ToAtm },
+    FromAtm { atm: AtmNo, link: u64, message: AtmSays },
+    GatewayLosesLink { life: u32, atm: AtmNo, link: u64 },
+    AtmLosesLink { atm: AtmNo, link: u64 },
+    // Machines.
+    NotesArrive { atm: AtmNo, boot: u32, withdrawal: WithdrawalId },
+    AtmRepeats { atm: AtmNo, boot: u32 },
+    AtmPowersOn { atm: AtmNo },
+    // Core banking.
+    BankHears { life: u32, call: u64, asked: Asked },
+    BankAnswers { life: u32, call: u64, atm: AtmNo, answer: BankAnswer, late: bool },
+    // Customers.
+    Visit { visit: usize, act: Act },
+    PhoneAsks { phone: PhoneNo, visit: usize, asks: PhoneAsks },
+    PhoneHears { visit: usize, answered: Answered },
+    // Everything else.
+    OperatorLooks,
+    Strikes { kind: FaultKind, place: u16 },
+    SpaceAgain,
+    Heal,
+}
+
+/// A machine's message.
+#[derive(Clone, Debug)]
+pub(crate) enum AtmSays {
+    Hello { unresolved: Vec<(WithdrawalId, OutcomeReport)> },
+    Touched { amount: Option<Money> },
+    Said(FromAtm),
+}
+
+/// A request to core banking.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Hold(Box<Terms>),
+    Settle(Box<Terms>, Settlement),
+}
+
+/// Core banking's answer.
+#[derive(Clone, Debug)]
+pub(crate) enum BankAnswer {
+    Hold { withdrawal: WithdrawalId, answer: HoldAnswer },
+    Settled { withdrawal: WithdrawalId, settlement: Settlement, answer: SettlementAnswer },
+}
+
+/// What a customer does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Arrives,
+    Scans,
+    ScansAgain,
+    Approves,
+    ApprovesAgain,
+    Cancels,
+    Types,
+    Leaves,
+}
+
+/// A phone's request.
+#[derive(Clone, Debug)]
+pub(crate) enum PhoneAsks {
+    Scan { code: Code, second_phone: bool },
+    Approve { code: Code, amount: u64 },
+    CancelQrSession(QrSessionId),
+    CancelWithdrawal(WithdrawalId),
+}
+
+/// A code as a phone sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Code {
+    pub(crate) atm: AtmNo,
+    pub(crate) qr_session: QrSessionId,
+    pub(crate) nonce: u128,
+    pub(crate) expires_at_ms: u64,
+}
+
+/// What a phone is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) asks: PhoneAsks,
+    pub(crate) answer: Result<Answer, Refusal>,
+}
+
+/// Who waits for an answer of a lane.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    Phone { visit: usize, phone: PhoneNo, asks: PhoneAsks },
+    Operator { withdrawal: WithdrawalId, settlement: Settlement },
+}
+
+impl BankAnswer {
+    pub(crate) fn unanswered(asked: &Asked) -> Self {
+        match asked {
+            Asked::Hold(terms) => Self::Hold { withdrawal: terms.withdrawal, answer: HoldAnswer::Unanswered },
+            Asked::Settle(terms, settlement) => Self::Settled {
+                withdrawal: terms.withdrawal,
+                settlement: *settlement,
+                answer: SettlementAnswer::Unanswered,
+            },
+        }
+    }
+}
+
+/// Core banking's reference of a hold; `other` is one that it never gave before.
+pub(crate) fn reference(withdrawal: WithdrawalId, other: bool) -> HoldReference {
+    let name = format!("h-{withdrawal}{}", if other { "-other" } else { "" });
+    #[allow(clippy::expect_used, reason = "a UUID and a few letters are a reference")]
+    name.parse().expect("a reference")
+}

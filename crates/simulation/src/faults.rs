@@ -1,0 +1,218 @@
+//! What can go wrong, which of it goes wrong in a world, and when.
+//!
+//! Every world draws its own mix (swarm testing: Groce and others, ISSTA 2012): a bug that needs two rare things at once is found by worlds
+//! that have just those two, often, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::chance::Chance;
+
+macro_rules! fault_kinds {
+    ($($name:ident: $meaning:literal,)*) => {
+        /// A kind of fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FaultKind {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl FaultKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What happens, in words.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)* }
+            }
+        }
+    };
+}
+
+fault_kinds! {
+    MessageLost: "a message between ATM and gateway is lost",
+    MessageDelayed: "a message between ATM and gateway takes seconds",
+    MessageHeld: "a message between ATM and gateway is held for minutes",
+    MessageReordered: "a message between ATM and gateway overtakes those before it",
+    MessageDuplicated: "a message between ATM and gateway arrives twice",
+    LineCut: "an ATM's connection breaks",
+    DeafAtm: "an ATM hears nothing, but is heard",
+    DeafGateway: "an ATM is not heard, but hears",
+    AtmPartition: "an ATM is cut off",
+    CutWhileHeld: "an ATM is cut off while core banking is asked",
+    BankRequestLost: "a request to core banking is lost",
+    BankRequestDuplicated: "a request reaches core banking twice",
+    BankAnswerLost: "core banking's answer is lost",
+    BankAnswerLate: "core banking's answer comes long after its time",
+    BankAnswerDuplicated: "core banking's answer arrives twice",
+    BankPartition: "core banking is cut off",
+    BankCrash: "core banking is down",
+    BankOutage: "core banking is down for days",
+    BankDeclines: "core banking declines a hold",
+    BankContradicts: "core banking's answer contradicts its books",
+    PhoneAnswerLost: "the gateway's answer to a phone is lost",
+    GatewayCrash: "the gateway is killed between two instructions",
+    GatewayCrashes: "the gateway is killed at a random moment",
+    LostTail: "a crash loses what was written and not synced",
+    TornBlock: "a crash tears the last write",
+    SlowSync: "a sync takes seconds",
+    SyncFails: "a sync fails and drops the pages",
+    DiskFull: "the gateway's disk is full",
+    BitFlip: "a bit of the ledger flips",
+    ReadFails: "a withdrawal cannot be read back",
+    HsmSlow: "the HSM answers too late",
+    HsmLost: "the HSM is gone for minutes",
+    HsmRefuses: "the HSM refuses a signature",
+    AtmPowerCut: "an ATM loses its power",
+    AtmClockWrong: "an ATM's clock is minutes off",
+    Jam: "an ATM cannot pick the notes",
+    PartialDispense: "an ATM pays out fewer notes",
+    RetractCounted: "the notes are taken back and counted",
+    RetractUncounted: "the notes are taken back and not counted",
+    BareWord: "an ATM says that nothing left, without evidence",
+    AtmLies: "an ATM's report is a lie",
+    AtmLiesTwice: "an ATM reports another outcome after the first was recorded",
+    DoubleTap: "a customer approves twice",
+    TwoPhones: "two phones scan one code",
+    OldCode: "a phone scans a code of before",
+    LateScan: "a phone scans after the code has expired",
+    LateApproval: "a customer approves too late",
+    CancelsBeforeApproval: "a customer cancels after the scan",
+    CancelsAfterApproval: "a customer cancels after the approval",
+    WrongCode: "a customer types a wrong code",
+    WalksAway: "a customer walks away",
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// One fault of a world: the `number`-th opportunity of its kind at a place (a machine, say).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FaultId {
+    /// What.
+    pub kind: FaultKind,
+    /// Where.
+    pub place: u16,
+    /// The how many-th opportunity, from 0.
+    pub number: u32,
+}
+
+impl fmt::Display for FaultId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}#{}", self.kind, self.place, self.number)
+    }
+}
+
+/// Which faults may strike at all; shrinking narrows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Allowed {
+    /// All that the world's mix has.
+    #[default]
+    Mix,
+    /// Of those, only these.
+    Only(BTreeSet<FaultId>),
+    /// None.
+    Nothing,
+}
+
+/// How often each kind strikes, in how many of a thousand opportunities, before a world's mix takes most of them out.
+const RATES: [u16; 4] = [8, 30, 120, 400];
+
+/// The faults of one world.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    seed: u64,
+    rates: BTreeMap<FaultKind, u16>,
+    opportunities: BTreeMap<(FaultKind, u16), u32>,
+    allowed: Allowed,
+    healed: bool,
+    struck: Vec<(u64, FaultId)>,
+    /// In a scenario: what strikes, each at its first opportunity.
+    script: Vec<FaultKind>,
+}
+
+impl Faults {
+    /// Exactly these faults, each at its first opportunity.
+    #[must_use]
+    pub fn scripted(script: Vec<FaultKind>) -> Self {
+        let (rates, opportunities) = (BTreeMap::new(), BTreeMap::new());
+        Self { seed: 0, rates, opportunities, allowed: Allowed::Nothing, healed: false, struck: Vec::new(), script }
+    }
+
+    /// The mix of a seed.
+    #[must_use]
+    pub fn of(seed: u64, allowed: Allowed) -> Self {
+        let mut chance = Chance::of(seed, 0xfa01);
+        // From worlds where nothing goes wrong to worlds where most things do.
+        let density = chance.pick(&[0, 60, 150, 150, 300, 500]).unwrap_or(0);
+        let mut rates = BTreeMap::new();
+        for kind in FaultKind::ALL {
+            if chance.per_mille(density) {
+                rates.insert(*kind, chance.pick(&RATES).unwrap_or(0));
+            }
+        }
+        if rates.contains_key(&FaultKind::BankOutage) && !chance.per_mille(20) {
+            rates.remove(&FaultKind::BankOutage);
+        }
+        Self {
+            seed,
+            rates,
+            opportunities: BTreeMap::new(),
+            allowed,
+            healed: false,
+            struck: Vec::new(),
+            script: Vec::new(),
+        }
+    }
+
+    /// Whether this kind is in the mix.
+    #[must_use]
+    pub fn has(&self, kind: FaultKind) -> bool {
+        self.rates.contains_key(&kind) || self.script.contains(&kind)
+    }
+
+    /// Nothing strikes any more.
+    pub fn heal(&mut self) {
+        self.healed = true;
+    }
+
+    /// Whether a fault strikes at this opportunity; if so, with the draws that shape it.
+    pub fn strikes(&mut self, kind: FaultKind, place: u16, now_ms: u64) -> Option<Chance> {
+        if self.healed {
+            return None;
+        }
+        if let Some(at) = self.script.iter().position(|wanted| *wanted == kind) {
+            self.script.remove(at);
+            self.struck.push((now_ms, FaultId { kind, place, number: 0 }));
+            return Some(Chance::of(0x5c21, kind as u64));
+        }
+        let rate = *self.rates.get(&kind)?;
+        let count = self.opportunities.entry((kind, place)).or_default();
+        let id = FaultId { kind, place, number: *count };
+        *count += 1;
+        let name = (kind as u64) << 48 | u64::from(place) << 32 | u64::from(id.number);
+        let mut chance = Chance::of(self.seed ^ 0x5eed_fa17, name);
+        let strikes = chance.per_mille(u64::from(rate)) && self.allows(&id);
+        if strikes {
+            self.struck.push((now_ms, id));
+        }
+        strikes.then_some(chance)
+    }
+
+    /// What has struck, in order.
+    #[must_use]
+    pub fn struck(&self) -> &[(u64, FaultId)] {
+        &self.struck
+    }
+
+    fn allows(&self, id: &FaultId) -> bool {
+        match &self.allowed {
+            Allowed::Mix => true,
+            Allowed::Only(these) => these.contains(id),
+            Allowed::Nothing => false,
+        }
+    }
+}

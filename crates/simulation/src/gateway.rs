@@ -1,0 +1,333 @@
+//! The gateway process: production's attendants, desk, limits and recovery, around a model of its disk.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use cashgate_gateway::admission::{Desk, Policy};
+use cashgate_gateway::config::{CoreBanking, Institution};
+use cashgate_gateway::devices::{Device, KnownDevices};
+use cashgate_gateway::lanes::{Attendant, Intent, Recovered, recover, restore_spent};
+use cashgate_ledger::StepRecord;
+use cashgate_limits::{AccountKey, Burst, LimitFigures, Limits};
+use cashgate_policy::{Decision, Facts, Verdict};
+use cashgate_qr::approval::DeviceKey;
+use cashgate_wire::customer::PinBlock;
+use cashgate_withdrawal::ids::WithdrawalId;
+use cashgate_withdrawal::lane::{Input, LaneSettings, RequestId};
+use cashgate_withdrawal::money::{Currency, Money};
+use cashgate_withdrawal::time::Timestamp;
+
+use crate::boundary::{AtmNo, What};
+use crate::chance::Chance;
+use crate::crash_plan::Tail;
+use crate::event::{Asked, Caller, Event};
+use crate::faults::FaultKind;
+use crate::journal::NotAppended;
+use crate::names::{self, yen};
+use crate::plan::Plan;
+use crate::world::World;
+
+/// Small worlds need few shards.
+const SHARDS: usize = 2;
+
+/// The process, or what will be one.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) up: bool,
+    /// How many processes there have been.
+    pub(crate) life: u32,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) desk: Arc<Desk>,
+    settings: Arc<LaneSettings>,
+    institutions: Arc<[Institution]>,
+    slots: BTreeMap<AtmNo, Slot>,
+    /// Appends that wait for the next group.
+    pub(crate) queued: Vec<(AtmNo, Vec<StepRecord>)>,
+    /// Whose appends are in the group that is being committed.
+    pub(crate) committing: Vec<AtmNo>,
+    pub(crate) callers: BTreeMap<(AtmNo, RequestId), Caller>,
+    next_request: u64,
+    next_number: u64,
+    pub(crate) calls: BTreeMap<u64, (AtmNo, Asked)>,
+    next_call: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) attendant: Attendant,
+    inbox: VecDeque<(Input, Option<PinBlock>)>,
+    /// The intent whose records are being made durable.
+    pub(crate) waiting: Option<Intent>,
+    pub(crate) link: Option<u64>,
+    wakes_at: Option<u64>,
+    /// The states that the records so far have led to.
+    pub(crate) states: HashMap<WithdrawalId, &'static str>,
+}
+
+/// Asks for a code where the phone is one of those that the world is wary of.
+#[derive(Debug)]
+struct Wary {
+    seed: u64,
+    per_mille: u64,
+}
+
+impl Policy for Wary {
+    fn decide(&self, facts: &Facts) -> Decision {
+        let phone = facts.device.as_str().bytes().fold(0_u64, |sum, byte| sum * 31 + u64::from(byte));
+        let wary = Chance::of(self.seed, phone).per_mille(self.per_mille);
+        let verdict = if wary { Verdict::StepUp } else { Verdict::Permit };
+        Decision { verdict, reasons: Vec::new(), rules: Vec::new(), policy_version: "world-1".to_owned() }
+    }
+}
+
+#[allow(clippy::expect_used, reason = "a constant key")]
+static PHONE_KEY: LazyLock<DeviceKey> =
+    LazyLock::new(|| DeviceKey::from_spki_der(include_bytes!("phone-key.der")).expect("a public key"));
+
+#[allow(clippy::expect_used, reason = "constant figures in one currency")]
+fn institution(plan: &Plan) -> Institution {
+    let setup = plan.setup();
+    let burst = Burst { withdrawals: NonZeroU32::new(3).expect("not zero"), every: Duration::from_secs(30) };
+    let limits = LimitFigures::new(yen(setup.per_withdrawal), yen(setup.per_day), setup.withdrawals_per_day, burst);
+    Institution {
+        id: names::institution(),
+        currency: Currency::JPY,
+        time_zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(9)),
+        limits: limits.expect("one currency"),
+        core_banking: CoreBanking {
+            endpoint: String::new(),
+            server_name: String::new(),
+            call_timeout: Duration::from_millis(plan.call_timeout_ms),
+        },
+    }
+}
+
+impl Gateway {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let institutions: Arc<[Institution]> = Arc::new([institution(plan)]);
+        let limits = Arc::new(Limits::with_shards(SHARDS));
+        Self {
+            up: false,
+            life: 0,
+            desk: desk(plan, &limits, &institutions),
+            limits,
+            settings: Arc::new(LaneSettings::default()),
+            institutions,
+            slots: BTreeMap::new(),
+            queued: Vec::new(),
+            committing: Vec::new(),
+            callers: BTreeMap::new(),
+            next_request: 0,
+            next_number: 0,
+            calls: BTreeMap::new(),
+            next_call: 0,
+        }
+    }
+
+    pub(crate) fn link(&self, atm: AtmNo) -> Option<u64> {
+        self.slots.get(&atm).and_then(|slot| slot.link)
+    }
+
+    pub(crate) fn slot(&mut self, atm: AtmNo) -> Option<&mut Slot> {
+        self.slots.get_mut(&atm)
+    }
+
+    /// Whether nothing is on its way to the disk or from core banking.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.committing.is_empty() && self.queued.is_empty() && self.calls.is_empty()
+    }
+
+    pub(crate) fn request(&mut self, atm: AtmNo, caller: Caller) -> RequestId {
+        self.next_request += 1;
+        let request = RequestId(self.next_request);
+        self.callers.insert((atm, request), caller);
+        request
+    }
+
+    pub(crate) fn call(&mut self, atm: AtmNo, asked: Asked) -> u64 {
+        self.next_call += 1;
+        self.calls.insert(self.next_call, (atm, asked));
+        self.next_call
+    }
+
+    /// 16 bytes that come after all before them, as UUIDs of version 7 do.
+    pub(crate) fn fresh(&mut self, now: u64) -> u128 {
+        self.next_number += 1;
+        u128::from(now) << 80 | 0x7 << 76 | u128::from(self.next_number)
+    }
+
+    /// The slot of a machine that connects.
+    pub(crate) fn connecting(&mut self, atm: AtmNo, link: u64) {
+        let (settings, desk) = (Arc::clone(&self.settings), Arc::clone(&self.desk));
+        let slot = self.slots.entry(atm);
+        slot.or_insert_with(|| Slot::over(Attendant::new(names::atm(atm), settings, desk))).link = Some(link);
+    }
+}
+
+fn desk(plan: &Plan, limits: &Arc<Limits>, institutions: &[Institution]) -> Arc<Desk> {
+    let known = KnownDevices::default();
+    for phone in 0..plan.phones {
+        let device = Device { key: PHONE_KEY.clone(), bound_at: Timestamp::from_unix_ms(0), revoked: false };
+        known.remember(names::institution(), names::phone(phone), device);
+    }
+    let policy = Box::new(Wary { seed: plan.seed, per_mille: plan.step_up_per_mille });
+    Arc::new(Desk::new(Arc::clone(limits), policy, Arc::new(known), institutions, || Some(4_711)))
+}
+
+impl Slot {
+    fn over(attendant: Attendant) -> Self {
+        let (inbox, states) = (VecDeque::new(), HashMap::new());
+        Self { attendant, inbox, waiting: None, link: None, wakes_at: None, states }
+    }
+}
+
+impl World {
+    /// A process starts from what is on the disk, or says that the disk is damaged, and a person restores it.
+    pub(crate) fn gateway_starts(&mut self) {
+        if self.gateway.up {
+            return;
+        }
+        let Gateway { institutions, settings, .. } = &self.gateway;
+        let (institutions, settings) = (Arc::clone(institutions), Arc::clone(settings));
+        let now = Timestamp::from_unix_ms(self.now);
+        let limits = Arc::new(Limits::with_shards(SHARDS));
+        let desk = desk(&self.plan, &limits, &institutions);
+        let spent = restore_spent(&self.journal, &limits, &institutions, now).map_err(|error| error.to_string());
+        let recovered =
+            spent.and_then(|_| recover(&self.journal, &desk, &settings, now).map_err(|error| error.to_string()));
+        match recovered {
+            Err(why) if self.journal.is_damaged() => {
+                self.note(|| format!("the gateway does not start: {why}; a person restores the ledger"));
+                self.coverage.damage_found += 1;
+                self.journal.restore();
+                self.after(60_000, Event::GatewayStarts);
+            }
+            Err(why) => self.broken(format!("the gateway does not start from a ledger without damage: {why}")),
+            Ok(recovered) => self.gateway_is_up(limits, desk, recovered),
+        }
+    }
+
+    fn gateway_is_up(&mut self, limits: Arc<Limits>, desk: Arc<Desk>, recovered: Vec<Recovered>) {
+        desk.ledger_has_room(!self.journal.full);
+        let gateway = &mut self.gateway;
+        (gateway.up, gateway.limits, gateway.desk) = (true, limits, desk);
+        gateway.life += 1;
+        let life = gateway.life;
+        self.crosses(What::GatewayStarted);
+        if self.journal.full {
+            self.after(10_000, Event::LooksForSpace { life });
+        }
+        for Recovered { attendant, first, open } in recovered {
+            let atm = names::atm_number(attendant.atm());
+            let mut slot = Slot::over(attendant);
+            slot.states = open.iter().map(|w| (w.terms.withdrawal, w.state.name())).collect();
+            self.gateway.slots.insert(atm, slot);
+            self.complete(atm, first);
+            self.work(atm);
+        }
+    }
+
+    /// The process is gone, and with it all that it had in memory.
+    pub(crate) fn gateway_dies(&mut self, why: &str, back_after_ms: u64) {
+        if !self.gateway.up {
+            return;
+        }
+        self.note(|| format!("the gateway is gone: {why}"));
+        if self.journal.has_unsynced() {
+            self.lose_tail();
+        }
+        for atm in 0..self.plan.atms {
+            self.break_link(atm, 1_000);
+        }
+        let gateway = &mut self.gateway;
+        gateway.up = false;
+        gateway.slots.clear();
+        gateway.queued.clear();
+        gateway.committing.clear();
+        gateway.callers.clear();
+        gateway.calls.clear();
+        // Reservations of a process that is gone must not reach into the next one's limits; those are made anew at its start.
+        self.crosses(What::GatewayStopped);
+        self.after(back_after_ms, Event::GatewayStarts);
+    }
+
+    fn lose_tail(&mut self) {
+        let tail = self.crash_plan.tail.unwrap_or_else(|| {
+            if self.strikes(FaultKind::TornBlock, 0).is_some() {
+                Tail::Torn
+            } else if self.strikes(FaultKind::LostTail, 0).is_some() {
+                Tail::Lost
+            } else {
+                Tail::Kept
+            }
+        });
+        match tail {
+            // A torn group's checksum does not fit, so it is cut: nothing of it counts.
+            Tail::Lost | Tail::Torn => drop(self.journal.drop_unsynced()),
+            Tail::Kept => {
+                if let Err(NotAppended::Refused(why)) = self.journal.sync() {
+                    self.broken(why);
+                }
+            }
+        }
+    }
+
+    /// An input for a lane, with the PIN block of an approval.
+    pub(crate) fn put(&mut self, atm: AtmNo, input: Input, pin_block: Option<PinBlock>) {
+        let Some(slot) = self.gateway.slot(atm) else { return };
+        slot.inbox.push_back((input, pin_block));
+        self.work(atm);
+    }
+
+    /// Takes inputs one after the other, as long as nothing has to be waited for.
+    pub(crate) fn work(&mut self, atm: AtmNo) {
+        let now = Timestamp::from_unix_ms(self.now);
+        while self.gateway.up {
+            let Some(slot) = self.gateway.slot(atm) else { return };
+            if slot.waiting.is_some() {
+                return;
+            }
+            let Some((input, pin_block)) = slot.inbox.pop_front() else { break };
+            let intent = slot.attendant.take(input, pin_block, now);
+            self.complete(atm, intent);
+        }
+        self.set_alarm(atm);
+    }
+
+    fn set_alarm(&mut self, atm: AtmNo) {
+        let (life, now) = (self.gateway.life, self.now);
+        let Some(slot) = self.gateway.slot(atm).filter(|slot| slot.waiting.is_none()) else { return };
+        let Some(at) = slot.attendant.next_deadline().map(Timestamp::unix_ms) else { return };
+        if slot.wakes_at.is_none_or(|known| at < known) {
+            let at = at.max(now);
+            slot.wakes_at = Some(at);
+            self.schedule(at, Event::Wakes { life, atm });
+        }
+    }
+
+    pub(crate) fn wakes(&mut self, life: u32, atm: AtmNo) {
+        if !self.gateway.up || life != self.gateway.life {
+            return;
+        }
+        let now = self.now;
+        // An alarm that was set anew does not ring at its old time.
+        let Some(slot) = self.gateway.slot(atm).filter(|slot| slot.wakes_at == Some(now)) else { return };
+        slot.wakes_at = None;
+        let due = slot.attendant.next_deadline().is_some_and(|at| at.unix_ms() <= self.now);
+        if due && slot.inbox.is_empty() {
+            slot.inbox.push_back((Input::TimePassed, None));
+        }
+        self.work(atm);
+    }
+
+    /// What limits hold in reserve, by account.
+    pub(crate) fn reserved(&self) -> Vec<(u16, u64)> {
+        let reserved = self.gateway.limits.reserved();
+        let plain = |(key, _, amount): (AccountKey, WithdrawalId, Money)| {
+            (names::account_number(key.account()), amount.minor_units())
+        };
+        reserved.into_iter().map(plain).collect()
+    }
+}

@@ -1,0 +1,278 @@
+//! The gateway's disk, with the ledger on it.
+//!
+//! A model of what `ledger` promises over SQLite: steps go in by groups, a group is durable once it is synced, a torn group is no group. The
+//! bytes of a step, its seal and its row's check are production's own, and so is the check that finds damage.
+
+use std::collections::BTreeMap;
+
+use cashgate_gateway::lanes::History;
+use cashgate_ledger::{
+    Damage, Fault, ReadError, RowCheck, Seal, Sequence, Spent, StepRecord, StoredStep, WithdrawalRow,
+    WithdrawalSummary, check_chain,
+};
+use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::time::{CalendarDay, Timestamp};
+
+use crate::chance::Chance;
+
+/// How many groups the reserve takes once the disk is full.
+const RESERVE_GROUPS: u32 = 400;
+
+/// The disk.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    entries: BTreeMap<WithdrawalId, Entry>,
+    nonces: BTreeMap<[u8; 16], WithdrawalId>,
+    last: u64,
+    unsynced: Option<Vec<StepRecord>>,
+    pub(crate) full: bool,
+    used_of_reserve: u32,
+    /// The backup's copy of what damage has changed on the disk.
+    backup: Option<(WithdrawalId, Entry)>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    summary: WithdrawalSummary,
+    check: RowCheck,
+    steps: Vec<StoredStep>,
+}
+
+/// Why a group did not become durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotAppended {
+    /// The row that a step follows on is damaged.
+    Damaged(String),
+    /// The step breaks the ledger's own rules; that must never happen.
+    Refused(String),
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Into the file.
+    Ample,
+    /// Into the reserve.
+    Reserve,
+    /// Nowhere: the reserve is used up too.
+    NoRoom,
+}
+
+impl Journal {
+    /// Writes a group. It is not durable before [`Journal::sync`].
+    pub(crate) fn write(&mut self, group: Vec<StepRecord>) -> Written {
+        if self.full {
+            if self.used_of_reserve >= RESERVE_GROUPS {
+                return Written::NoRoom;
+            }
+            self.used_of_reserve += 1;
+        }
+        self.unsynced = Some(group);
+        if self.full { Written::Reserve } else { Written::Ample }
+    }
+
+    /// Makes what was written durable.
+    pub(crate) fn sync(&mut self) -> Result<(), NotAppended> {
+        let Some(group) = self.unsynced.take() else { return Ok(()) };
+        for step in group {
+            self.insert(step)?;
+        }
+        Ok(())
+    }
+
+    /// What was written is gone.
+    pub(crate) fn drop_unsynced(&mut self) -> bool {
+        self.unsynced.take().is_some()
+    }
+
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.unsynced.is_some()
+    }
+
+    /// There is space again, and the reserve is made again.
+    pub(crate) fn has_space(&mut self) {
+        self.full = false;
+        self.used_of_reserve = 0;
+    }
+
+    /// Flips a bit of something that is on the disk. Says what, or that there is nothing yet.
+    pub(crate) fn flip_a_bit(&mut self, chance: &mut Chance) -> Option<String> {
+        if self.backup.is_some() {
+            return None;
+        }
+        let ids: Vec<WithdrawalId> = self.entries.keys().copied().collect();
+        let id = chance.pick(&ids)?;
+        let entry = self.entries.get_mut(&id)?;
+        let whole = entry.clone();
+        let at = usize::try_from(chance.below(entry.steps.len() as u64)).unwrap_or(0);
+        let (step, bit) = (entry.steps.get_mut(at)?, chance.bits());
+        let what = match chance.below(4) {
+            0 => {
+                let byte = usize::try_from(bit % step.body.len().max(1) as u64).unwrap_or(0);
+                *step.body.get_mut(byte)? ^= 1 << (bit >> 32 & 7);
+                format!("step {} of {id}: a bit of its body", step.number)
+            }
+            1 => {
+                step.at = Timestamp::from_unix_ms(step.at.unix_ms() ^ 1 << (bit & 31));
+                format!("step {} of {id}: a bit of its time", step.number)
+            }
+            2 => {
+                let units = entry.summary.row.amount.minor_units() ^ 1 << (bit & 15);
+                entry.summary.row.amount = Money::from_minor_units(units, entry.summary.row.amount.currency()).ok()?;
+                format!("row of {id}: a bit of its amount")
+            }
+            _ => {
+                entry.summary.row.open = !entry.summary.row.open;
+                format!("row of {id}: whether it is open")
+            }
+        };
+        self.backup = Some((id, whole));
+        Some(what)
+    }
+
+    /// Whether damage lies on the disk.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.backup.is_some()
+    }
+
+    /// Restores what was damaged from the backup.
+    pub(crate) fn restore(&mut self) {
+        if let Some((id, whole)) = self.backup.take() {
+            self.entries.insert(id, whole);
+        }
+    }
+
+    /// Looks at everything, as `cashgate ledger verify` does.
+    pub(crate) fn verify(&self) -> Result<(), ReadError> {
+        self.entries.values().try_for_each(Entry::verified)
+    }
+
+    /// A withdrawal with its steps, checked.
+    pub(crate) fn withdrawal(&self, id: WithdrawalId) -> Result<Option<&[StoredStep]>, ReadError> {
+        let Some(entry) = self.entries.get(&id) else { return Ok(None) };
+        entry.verified()?;
+        Ok(Some(&entry.steps))
+    }
+
+    /// The withdrawal that has claimed a nonce.
+    pub(crate) fn of_nonce(&self, nonce: [u8; 16]) -> Option<(WithdrawalId, &WithdrawalRow)> {
+        let entry = self.entries.get(self.nonces.get(&nonce)?)?;
+        Some((entry.summary.id, &entry.summary.row))
+    }
+
+    /// Every withdrawal with its steps, unchecked.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (WithdrawalId, &[StoredStep])> {
+        self.entries.iter().map(|(id, entry)| (*id, entry.steps.as_slice()))
+    }
+
+    /// Withdrawals that need a person, with their machines.
+    pub(crate) fn suspects(&self) -> Vec<(WithdrawalId, AtmId)> {
+        let suspects = self.entries.values().filter(|entry| entry.summary.row.state == "suspect");
+        suspects.map(|entry| (entry.summary.id, entry.summary.row.atm.clone())).collect()
+    }
+
+    /// Whether all that is on the disk has ended.
+    pub(crate) fn has_nothing_open(&self) -> bool {
+        self.unsynced.is_none() && self.entries.values().all(|entry| !entry.summary.row.open)
+    }
+
+    fn insert(&mut self, step: StepRecord) -> Result<(), NotAppended> {
+        let id = step.withdrawal;
+        let known = self.entries.get(&id);
+        if let Some(Err(damage)) = known.map(Entry::row_verified) {
+            return Err(NotAppended::Damaged(damage.to_string()));
+        }
+        let refused = |why: String| Err(NotAppended::Refused(why));
+        let expected = known.map_or(1, |entry| entry.summary.last_step + 1);
+        if step.number != expected {
+            return refused(format!("step {} of {id} came where {expected} should be", step.number));
+        }
+        if known.is_some_and(|entry| !entry.summary.row.open) {
+            return refused(format!("{id} has ended and was to change"));
+        }
+        if step.number == 1 && self.nonces.insert(step.row.nonce.0, id).is_some() {
+            return refused(format!("{id} claims a nonce that was claimed before"));
+        }
+        self.last += 1;
+        let seal = Seal::of_step(known.map(|entry| &entry.summary.last_seal), Sequence(self.last), &step);
+        let stored = StoredStep {
+            sequence: Sequence(self.last),
+            withdrawal: id,
+            institution: step.row.institution.clone(),
+            number: step.number,
+            at: step.at,
+            kind: step.kind.to_owned(),
+            body: step.body,
+            seal,
+        };
+        let (number, at) = (step.number, step.at);
+        let summary = WithdrawalSummary { id, row: step.row, last_step: number, changed_at: at, last_seal: seal };
+        let check = RowCheck::of(&summary);
+        if let Some((_, whole)) = self.backup.as_mut().filter(|(damaged, _)| *damaged == id) {
+            // The backup is of the stream of writes, so it has this one too.
+            whole.steps.push(stored.clone());
+            (whole.summary, whole.check) = (summary.clone(), RowCheck::of(&summary));
+        }
+        let mut steps = self.entries.remove(&id).map(|entry| entry.steps).unwrap_or_default();
+        steps.push(stored);
+        self.entries.insert(id, Entry { summary, check, steps });
+        Ok(())
+    }
+
+    fn spent(&self, counts: impl Fn(&WithdrawalSummary) -> bool) -> Result<Vec<Spent>, ReadError> {
+        let ended = self.entries.values().filter(|entry| !entry.summary.row.open && counts(&entry.summary));
+        ended
+            .map(|entry| {
+                entry.row_verified()?;
+                let row = &entry.summary.row;
+                Ok(Spent {
+                    withdrawal: entry.summary.id,
+                    institution: row.institution.clone(),
+                    account: row.account.clone(),
+                    device: row.device.clone(),
+                    atm: row.atm.clone(),
+                    dispensed: row.dispensed.unwrap_or_else(|| Money::zero(row.amount.currency())),
+                    day: row.day,
+                    approved_at: row.approved_at,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Entry {
+    fn verified(&self) -> Result<(), ReadError> {
+        self.row_verified()?;
+        check_chain(&self.summary, &self.steps).map_err(ReadError::Damaged)
+    }
+
+    fn row_verified(&self) -> Result<(), ReadError> {
+        if RowCheck::of(&self.summary) == self.check {
+            return Ok(());
+        }
+        Err(ReadError::Damaged(Damage {
+            table: "withdrawals",
+            record: format!("withdrawal {}", self.summary.id),
+            fault: Fault::RowCheck,
+        }))
+    }
+}
+
+impl History for Journal {
+    fn open_withdrawals(&self) -> Result<Vec<(WithdrawalSummary, Vec<StoredStep>)>, ReadError> {
+        // A row whose `open` was flipped is found here too: every row is looked at.
+        self.entries.values().try_for_each(Entry::row_verified)?;
+        let open = self.entries.values().filter(|entry| entry.summary.row.open);
+        open.map(|entry| entry.verified().map(|()| (entry.summary.clone(), entry.steps.clone()))).collect()
+    }
+
+    fn spent_since(&self, day: CalendarDay) -> Result<Vec<Spent>, ReadError> {
+        let left = |row: &WithdrawalSummary| row.row.dispensed.is_some_and(|dispensed| !dispensed.is_zero());
+        self.spent(|row| row.row.day >= day && left(row))
+    }
+
+    fn ended_since(&self, moment: Timestamp) -> Result<Vec<Spent>, ReadError> {
+        self.spent(|row| row.row.approved_at >= moment)
+    }
+}
