@@ -88,7 +88,7 @@ fn terms(index: u64, atm: u64, at: Timestamp) -> Result<Terms, Failure> {
     let account = index % ACCOUNTS;
     Ok(Terms {
         withdrawal: WithdrawalId::from_bytes(id(index, at)),
-        institution: if account % 2 == 0 { "sakura" } else { "momiji" }.parse()?,
+        institution: if account.is_multiple_of(2) { "sakura" } else { "momiji" }.parse()?,
         account: format!("acct-{account}").parse()?,
         device: format!("phone-{account}").parse()?,
         atm: format!("A{atm}").parse()?,

@@ -11,6 +11,7 @@ use cashgate_wire::proto::withdrawal::v1::{Money, WithdrawalState};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::config::Config;
+use crate::evidence;
 
 /// Why a question got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,13 @@ impl Operator {
         Ok("the decision is recorded, and core banking is being told".to_owned())
     }
 
+    /// All that is known of one withdrawal, as a JSON document.
+    pub async fn evidence(&mut self, id: &str) -> Result<String, InspectError> {
+        let request = GetWithdrawalRequest { withdrawal_id: id.to_owned() };
+        let found = self.client.get_withdrawal(request).await.map_err(refused)?.into_inner();
+        Ok(format!("{:#}\n", evidence::bundle(&found)))
+    }
+
     /// One withdrawal with its history.
     pub async fn show(&mut self, id: &str, json: bool) -> Result<String, InspectError> {
         let request = GetWithdrawalRequest { withdrawal_id: id.to_owned() };
@@ -126,6 +134,10 @@ impl Operator {
                 "{:>3}  {at:<24}  {:<24} -> {:<20} {}\n",
                 step.number, step.event, step.state, step.detail
             ));
+        }
+        for remark in &found.remarks {
+            let at = jiff::Timestamp::from_millisecond(remark.at_unix_ms).map(|at| at.to_string()).unwrap_or_default();
+            text.push_str(&format!("  -  {at:<24}  {:<48} {}\n", remark.kind, remark.detail));
         }
         Ok(text)
     }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod core_banking;
 pub mod devices;
+pub mod evidence;
 mod http;
 pub mod identity;
 pub mod init;

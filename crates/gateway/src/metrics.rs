@@ -20,6 +20,7 @@ pub struct Metrics {
     open: UpDownCounter<i64>,
     connected_atms: UpDownCounter<i64>,
     core_banking_calls: Counter<u64>,
+    remarks: Counter<u64>,
 }
 
 /// The exporter could not be set up.
@@ -50,6 +51,10 @@ impl Metrics {
             steps: counter("cashgate_withdrawal_steps", "Durable steps of withdrawals by event and the state after it"),
             open: gauge("cashgate_withdrawals_open", "Open withdrawals by state"),
             connected_atms: gauge("cashgate_atms_connected", "ATMs connected now"),
+            remarks: counter(
+                "cashgate_remarks",
+                "Repeated, late and contradictory messages about withdrawals, which changed nothing, by kind",
+            ),
             core_banking_calls: counter("cashgate_core_banking_calls", "Calls to core banking by call and answer"),
             registry,
             provider,
@@ -91,6 +96,11 @@ impl Metrics {
     /// An ATM connected (+1) or went (-1).
     pub fn connected_atms(&self, change: i64) {
         self.connected_atms.add(change, &[]);
+    }
+
+    /// A message about a withdrawal changed nothing.
+    pub fn remarked(&self, kind: &'static str) {
+        self.remarks.add(1, &[KeyValue::new("kind", kind)]);
     }
 
     /// Core banking answered, or did not.

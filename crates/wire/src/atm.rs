@@ -7,7 +7,7 @@ use cashgate_withdrawal::lane::{AtmFacts, ConfirmCode, FromAtm, QrSessionEnd, To
 use cashgate_withdrawal::money::Currency;
 use cashgate_withdrawal::refusal::Refusal;
 
-use crate::fields::{invalid, money_to, positive_money, unix_ms, uuid, words};
+use crate::fields::{id, invalid, money_to, positive_money, unix_ms, words};
 use crate::outcome::report_from;
 use crate::proto::atm::v1::{self as pb, atm_message, gateway_message};
 use crate::proto::withdrawal::v1::OutcomeReport as OutcomeMessage;
@@ -71,10 +71,10 @@ pub fn message_from(
             FromAtm::StartQrSession { amount, fresh }
         }
         Some(atm_message::Message::EndQrSession(end)) => {
-            FromAtm::EndQrSession { qr_session: uuid("end_qr_session.qr_session_id", &end.qr_session_id)? }
+            FromAtm::EndQrSession { qr_session: id("end_qr_session.qr_session_id", &end.qr_session_id)? }
         }
         Some(atm_message::Message::EnterConfirmCode(enter)) => FromAtm::EnterConfirmCode {
-            withdrawal: uuid("enter_confirm_code.withdrawal_id", &enter.withdrawal_id)?,
+            withdrawal: id("enter_confirm_code.withdrawal_id", &enter.withdrawal_id)?,
             code: ConfirmCode::from_text(&enter.code)
                 .ok_or_else(|| invalid("enter_confirm_code.code", "must be four digits"))?,
         },

@@ -7,7 +7,7 @@ use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 
-use crate::fields::{id, invalid, moment, money_to, positive_money, unix_ms, uuid};
+use crate::fields::{id, invalid, moment, money_to, positive_money, unix_ms};
 use crate::proto::customer::v1 as pb;
 
 /// The longest scanned text, in bytes.
@@ -133,10 +133,8 @@ pub fn cancel(request: &pb::CancelRequest) -> Result<(DeviceId, CancelSubject), 
     let device = id("device_id", &request.device_id)?;
     let subject = match &request.subject {
         None => return Err(invalid("subject", "is missing")),
-        Some(pb::cancel_request::Subject::QrSessionId(text)) => CancelSubject::QrSession(uuid("qr_session_id", text)?),
-        Some(pb::cancel_request::Subject::WithdrawalId(text)) => {
-            CancelSubject::Withdrawal(uuid("withdrawal_id", text)?)
-        }
+        Some(pb::cancel_request::Subject::QrSessionId(text)) => CancelSubject::QrSession(id("qr_session_id", text)?),
+        Some(pb::cancel_request::Subject::WithdrawalId(text)) => CancelSubject::Withdrawal(id("withdrawal_id", text)?),
     };
     Ok((device, subject))
 }
@@ -177,7 +175,7 @@ pub fn watch_response(withdrawal: &Withdrawal) -> pb::WatchResponse {
 
 /// Reads a withdrawal id.
 pub fn withdrawal_id(text: &str) -> Result<WithdrawalId, Refusal> {
-    uuid("withdrawal_id", text)
+    id("withdrawal_id", text)
 }
 
 fn qr_text(text: String) -> Result<String, Refusal> {

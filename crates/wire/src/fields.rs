@@ -20,14 +20,6 @@ where
     text.parse().map_err(|error: T::Err| invalid(field, error))
 }
 
-/// A UUID id.
-pub fn uuid<T: FromStr>(field: &'static str, text: &str) -> Result<T, Refusal>
-where
-    T::Err: ToString,
-{
-    id(field, text)
-}
-
 /// An amount that must be there, in whatever size [`Money`] allows.
 pub fn money_from(field: &'static str, money: Option<pb::Money>) -> Result<Money, Refusal> {
     optional_money(field, money)?.ok_or_else(|| invalid(field, "is missing"))
@@ -61,7 +53,8 @@ pub(crate) fn moment(field: &'static str, unix_ms: i64) -> Result<Timestamp, Ref
 }
 
 /// A moment as a message carries it.
-pub(crate) fn unix_ms(at: Timestamp) -> i64 {
+#[must_use]
+pub fn unix_ms(at: Timestamp) -> i64 {
     i64::try_from(at.unix_ms()).unwrap_or(i64::MAX)
 }
 

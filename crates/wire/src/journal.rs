@@ -54,6 +54,17 @@ pub fn replay<'a>(
     withdrawal: WithdrawalId,
     steps: impl IntoIterator<Item = (u32, Timestamp, &'a [u8])>,
 ) -> Result<Withdrawal, JournalError> {
+    let mut last = None;
+    replay_each(withdrawal, steps, |_, after| last = Some(after.clone()))?;
+    last.ok_or_else(|| JournalError::Illegal { withdrawal, number: 0, detail: "it has no steps".to_owned() })
+}
+
+/// Replays steps, oldest first, and hands over each step's number with the withdrawal after it.
+pub fn replay_each<'a>(
+    withdrawal: WithdrawalId,
+    steps: impl IntoIterator<Item = (u32, Timestamp, &'a [u8])>,
+    mut after_step: impl FnMut(u32, &Withdrawal),
+) -> Result<(), JournalError> {
     let mut now: Option<Withdrawal> = None;
     for (expected, (number, at, body)) in (1_u32..).zip(steps) {
         let illegal = |detail: String| JournalError::Illegal { withdrawal, number, detail };
@@ -65,16 +76,18 @@ pub fn replay<'a>(
             number,
             detail: error.to_string(),
         })?;
-        now = Some(match (now, read) {
+        let after = match (now, read) {
             (None, Read::Approved(terms)) if terms.withdrawal == withdrawal => Withdrawal::open(*terms).0,
             (Some(before), Read::Event(event)) => {
                 step(before, *event, at).map_err(|error| illegal(error.to_string()))?.0
             }
             (None, Read::Approved(_)) => return Err(illegal("it is another withdrawal's approval".to_owned())),
             _ => return Err(illegal("the approval must come first, and only once".to_owned())),
-        });
+        };
+        after_step(number, &after);
+        now = Some(after);
     }
-    now.ok_or_else(|| JournalError::Illegal { withdrawal, number: 0, detail: "it has no steps".to_owned() })
+    Ok(())
 }
 
 /// A step's content for a human reader.

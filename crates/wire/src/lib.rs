@@ -18,7 +18,7 @@ pub mod operations;
 pub mod outcome;
 pub mod status;
 
-pub use fields::{id, money_from, money_to, optional_money, uuid};
+pub use fields::{id, money_from, money_to, optional_money, unix_ms};
 pub use generated::cashgate as proto;
 
 /// The descriptors of every interface, for server reflection.

@@ -5,7 +5,7 @@ use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::refusal::Refusal;
 
-use crate::fields::{invalid, moment, money_to, positive_money, text, unix_ms, uuid};
+use crate::fields::{id, invalid, moment, money_to, positive_money, text, unix_ms};
 use crate::proto::withdrawal::v1 as pb;
 
 /// The most denominations in one list of notes.
@@ -13,7 +13,7 @@ const NOTES_MAX: usize = 16;
 
 /// A report and the withdrawal that it is about.
 pub fn report_from(report: pb::OutcomeReport) -> Result<(WithdrawalId, OutcomeReport), Refusal> {
-    let withdrawal = uuid("outcome.withdrawal_id", &report.withdrawal_id)?;
+    let withdrawal = id("outcome.withdrawal_id", &report.withdrawal_id)?;
     let outcome = match report.outcome() {
         pb::Outcome::Unspecified => return Err(invalid("outcome.outcome", "is missing or unknown")),
         pb::Outcome::Dispensed => Outcome::Dispensed,

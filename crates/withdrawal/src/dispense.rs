@@ -182,13 +182,19 @@ impl OutcomeReport {
 
 impl fmt::Display for OutcomeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: presented {}, taken back ", self.outcome, self.presented)?;
+        write!(f, "{:?}: presented {}", self.outcome, self.presented)?;
+        write_notes(f, &self.presented_notes)?;
         match self.retracted {
-            Some(amount) => write!(f, "{amount}")?,
-            None => f.write_str("not counted")?,
+            Some(amount) => write!(f, ", taken back {amount}")?,
+            None => f.write_str(", taken back not counted")?,
         }
+        write_notes(f, &self.retracted_notes)?;
         write!(f, ", {:?}, {}", self.evidence, self.detail)
     }
+}
+
+fn write_notes(f: &mut fmt::Formatter<'_>, notes: &[NoteCount]) -> fmt::Result {
+    notes.iter().try_for_each(|notes| write!(f, " ({} x {})", notes.count, notes.denomination))
 }
 
 #[cfg(test)]
@@ -273,8 +279,14 @@ mod tests {
         taken_back.detail = "shutter jam".into();
         let line = "Retracted: presented 30000 JPY, taken back 10000 JPY, PresentStatus, shutter jam";
         assert_eq!(taken_back.to_string(), line);
+        let notes = |value, count| NoteCount { denomination: yen(value), count };
+        taken_back.presented_notes = vec![notes(10_000, 2), notes(5_000, 2)];
+        taken_back.retracted_notes = vec![notes(5_000, 2)];
+        let line = "Retracted: presented 30000 JPY (2 x 10000 JPY) (2 x 5000 JPY), taken back 10000 JPY (2 x 5000 JPY), \
+                    PresentStatus, shutter jam";
+        assert_eq!(taken_back.to_string(), line);
         taken_back.retracted = None;
-        assert!(taken_back.to_string().contains("taken back not counted, "), "{taken_back}");
+        assert!(taken_back.to_string().contains(", taken back not counted"), "{taken_back}");
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! `cashgate withdrawals`.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,6 +23,16 @@ pub(crate) enum Look {
     Show {
         /// Its id.
         id: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// All that is known of one, as a JSON document: every message with its time, what stood behind the decision, seals.
+    Evidence {
+        /// Its id.
+        id: String,
+        /// Write it to this file, which must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
         #[command(flatten)]
         how: How,
     },
@@ -71,7 +82,11 @@ pub(super) fn run(look: &Look) -> Result<ExitCode, Failure> {
 }
 
 async fn look_at(look: &Look) -> Result<String, Failure> {
-    let (Look::List { how } | Look::Show { how, .. } | Look::Suspects { how } | Look::Resolve { how, .. }) = look;
+    let (Look::List { how }
+    | Look::Show { how, .. }
+    | Look::Evidence { how, .. }
+    | Look::Suspects { how }
+    | Look::Resolve { how, .. }) = look;
     let beside = how.config.parent().unwrap_or(Path::new(".")).join("certs");
     let certificate = how.certificate.clone().unwrap_or_else(|| beside.join("operator-dev.pem"));
     let key = how.key.clone().unwrap_or_else(|| beside.join("operator-dev-key.pem"));
@@ -81,5 +96,21 @@ async fn look_at(look: &Look) -> Result<String, Failure> {
         Look::Suspects { how } => operator.list(Some(WithdrawalState::Suspect), how.json).await?,
         Look::Resolve { id, confirm, reason, .. } => operator.resolve(id, *confirm, reason).await?,
         Look::Show { id, how } => operator.show(id, how.json).await?,
+        Look::Evidence { id, out, .. } => {
+            let document = operator.evidence(id).await?;
+            match out {
+                None => document,
+                Some(file) => written(file, &document)?,
+            }
+        }
     })
+}
+
+/// Evidence is not written over other evidence.
+fn written(file: &Path, document: &str) -> Result<String, Failure> {
+    let mut open = std::fs::OpenOptions::new();
+    let mut created =
+        open.write(true).create_new(true).open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    created.write_all(document.as_bytes()).and_then(|()| created.sync_all())?;
+    Ok(format!("written to {}", file.display()))
 }

@@ -170,6 +170,10 @@ impl Driver {
                 self.surroundings.watchers.changed(record.after.clone());
             }
         }
+        for one in intent.remarks() {
+            tracing::info!(withdrawal = %one.withdrawal, kind = one.kind, detail = one.detail, "changed nothing");
+            self.surroundings.metrics.remarked(one.kind);
+        }
         if !intent.remarks().is_empty() {
             self.surroundings.ledger.remark(intent.remarks().iter().map(remark).collect());
         }

@@ -1,12 +1,13 @@
 //! `EventService`: the durable feed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use cashgate_ledger::{Sequence, StoredStep};
 use cashgate_wire::proto::events::v1::event_service_server::EventService;
-use cashgate_wire::proto::events::v1::{SubscribeRequest, SubscribeResponse};
-use cashgate_wire::{journal, operations as wire};
+use cashgate_wire::proto::events::v1::{SubscribeRequest, SubscribeResponse, WithdrawalEvent};
+use cashgate_wire::{journal, operations as wire, unix_ms};
 use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::mpsc;
@@ -92,22 +93,31 @@ async fn feed(
 
 /// The events of some steps: each with the state that its withdrawal had come to.
 fn events_of(reader: &cashgate_ledger::LedgerReader, steps: &[StoredStep]) -> Result<Vec<SubscribeResponse>, String> {
-    let mut histories: HashMap<WithdrawalId, Vec<StoredStep>> = HashMap::new();
+    let mut histories: HashMap<WithdrawalId, Vec<WithdrawalEvent>> = HashMap::new();
     let mut events = Vec::with_capacity(steps.len());
     for step in steps {
         let history = match histories.entry(step.withdrawal) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(unknown) => {
-                let found = reader.withdrawal(step.withdrawal).map_err(|error| error.to_string())?;
-                unknown.insert(found.map(|(_, steps)| steps).unwrap_or_default())
-            }
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(history(reader, step.withdrawal)?),
         };
-        let so_far = history.iter().filter(|earlier| earlier.number <= step.number);
-        let so_far = so_far.map(|earlier| (earlier.number, earlier.at, earlier.body.as_slice()));
-        let after = journal::replay(step.withdrawal, so_far).map_err(|error| error.to_string())?;
-        let mut event = wire::event_to(&after, step.number, &step.kind);
-        event.at_unix_ms = i64::try_from(step.at.unix_ms()).unwrap_or(i64::MAX);
-        events.push(SubscribeResponse { sequence: step.sequence.0, event: Some(event) });
+        // Steps are numbered from 1 without a gap.
+        let event = usize::try_from(step.number).ok().and_then(|number| history.get(number.checked_sub(1)?)).cloned();
+        events.push(SubscribeResponse { sequence: step.sequence.0, event });
     }
+    Ok(events)
+}
+
+/// Every step of a withdrawal as an event.
+fn history(reader: &cashgate_ledger::LedgerReader, id: WithdrawalId) -> Result<Vec<WithdrawalEvent>, String> {
+    let Some((_, steps)) = reader.withdrawal(id).map_err(|error| error.to_string())? else { return Ok(Vec::new()) };
+    let mut events = Vec::with_capacity(steps.len());
+    let replayed = steps.iter().map(|step| (step.number, step.at, step.body.as_slice()));
+    let mut kinds = steps.iter();
+    journal::replay_each(id, replayed, |number, after| {
+        let Some(step) = kinds.next() else { return };
+        let event = wire::event_to(after, number, &step.kind);
+        events.push(WithdrawalEvent { at_unix_ms: unix_ms(step.at), ..event });
+    })
+    .map_err(|error| error.to_string())?;
     Ok(events)
 }

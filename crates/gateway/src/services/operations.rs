@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use cashgate_ledger::{WithdrawalFilter, WithdrawalPage};
+use cashgate_ledger::{ReadError, StoredRemark, StoredStep, WithdrawalFilter, WithdrawalPage};
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsService;
 use cashgate_wire::proto::operations::v1::{
     GetWithdrawalRequest, GetWithdrawalResponse, ListAtmsRequest, ListAtmsResponse, ListWithdrawalsRequest,
-    ListWithdrawalsResponse, ResolveSuspectRequest, ResolveSuspectResponse, Step,
+    ListWithdrawalsResponse, Remark, ResolveSuspectRequest, ResolveSuspectResponse, Step,
 };
-use cashgate_wire::{id, journal, operations as wire, status, uuid};
+use cashgate_wire::{id, journal, operations as wire, status, unix_ms};
 use cashgate_withdrawal::ids::{InstitutionId, OperatorName, WithdrawalId};
 use cashgate_withdrawal::lane::{Input, Resolution};
 use cashgate_withdrawal::refusal::Refusal;
@@ -90,7 +90,7 @@ fn list_request(
         state: wire::state_name(request.state)?,
         open_only: false,
     };
-    let before = given(&request.page_token, |text| uuid("page_token", text))?;
+    let before = given(&request.page_token, |text| id("page_token", text))?;
     let size = if request.page_size == 0 { PAGE_SIZE_USUAL } else { request.page_size.min(1_000) };
     Ok((filter, before, size))
 }
@@ -103,29 +103,43 @@ impl OperationsService for OperationsPort {
     ) -> Result<Response<GetWithdrawalResponse>, Status> {
         let of = may_see(&self.lanes, "GetWithdrawal", &request)?;
         let refuse = |refusal| self.refuse("GetWithdrawal", &refusal);
-        let id: WithdrawalId = uuid("withdrawal_id", &request.into_inner().withdrawal_id).map_err(refuse)?;
-        let found = read(&self.lanes, move |reader| reader.withdrawal(id)).await?;
-        let theirs = found.filter(|(summary, _)| of.is_none_or(|of| of == summary.row.institution));
-        let (_, steps) = theirs.ok_or_else(|| refuse(Refusal::WithdrawalUnknown))?;
-        let mut shown = Vec::with_capacity(steps.len());
+        let id: WithdrawalId = id("withdrawal_id", &request.into_inner().withdrawal_id).map_err(refuse)?;
+        let found = read(&self.lanes, move |reader| {
+            let Some((summary, steps)) = reader.withdrawal(id)? else { return Ok(None) };
+            Ok::<_, ReadError>(Some((summary, steps, reader.remarks(id)?)))
+        })
+        .await?;
+        let theirs = found.filter(|(summary, ..)| of.is_none_or(|of| of == summary.row.institution));
+        let (_, steps, remarks) = theirs.ok_or_else(|| refuse(Refusal::WithdrawalUnknown))?;
+        let mut states = Vec::with_capacity(steps.len());
         let mut latest = None;
-        for (index, step) in steps.iter().enumerate() {
-            let so_far = steps.iter().take(index + 1).map(|step| (step.number, step.at, step.body.as_slice()));
-            let after = journal::replay(id, so_far).map_err(|error| {
-                tracing::error!(%error, "the ledger is damaged");
-                status::internal()
-            })?;
-            shown.push(Step {
-                number: step.number,
-                at_unix_ms: i64::try_from(step.at.unix_ms()).unwrap_or(i64::MAX),
-                event: step.kind.clone(),
-                state: after.state.name().to_owned(),
-                detail: journal::describe(id, &step.body),
-            });
-            latest = Some(after);
-        }
-        let withdrawal = latest.as_ref().map(wire::withdrawal_to);
-        Ok(Response::new(GetWithdrawalResponse { withdrawal, steps: shown }))
+        let replayed = steps.iter().map(|step| (step.number, step.at, step.body.as_slice()));
+        journal::replay_each(id, replayed, |_, after| {
+            states.push(after.state.name());
+            latest = Some(wire::withdrawal_to(after));
+        })
+        .map_err(|error| {
+            tracing::error!(%error, "the ledger is damaged");
+            status::internal()
+        })?;
+        let step = |(step, state): (&StoredStep, &str)| Step {
+            number: step.number,
+            at_unix_ms: unix_ms(step.at),
+            event: step.kind.clone(),
+            state: state.to_owned(),
+            detail: journal::describe(id, &step.body),
+            seal: step.seal.to_string(),
+        };
+        let remark = |remark: StoredRemark| {
+            let StoredRemark { at, kind, detail, .. } = remark;
+            Remark { at_unix_ms: unix_ms(at), kind, detail }
+        };
+        Ok(Response::new(GetWithdrawalResponse {
+            withdrawal: latest,
+            steps: steps.iter().zip(states).map(step).collect(),
+            remarks: remarks.kept.into_iter().map(remark).collect(),
+            remarks_left_out: remarks.left_out,
+        }))
     }
 
     async fn list_withdrawals(
@@ -154,7 +168,7 @@ impl OperationsService for OperationsPort {
         let operator = self.operator("ResolveSuspect", &request)?;
         let refuse = |refusal| self.refuse("ResolveSuspect", &refusal);
         let request = request.into_inner();
-        let withdrawal: WithdrawalId = uuid("withdrawal_id", &request.withdrawal_id).map_err(refuse)?;
+        let withdrawal: WithdrawalId = id("withdrawal_id", &request.withdrawal_id).map_err(refuse)?;
         let (settlement, reason) = wire::resolution(request).map_err(refuse)?;
         let followed = self.lanes.surroundings().watchers.follow(withdrawal);
         let atm = followed.map(|followed| followed.borrow().terms.atm.clone());

@@ -45,6 +45,17 @@ async fn a_person_finds_it_and_confirms_what_the_cassettes_lack() {
 
     let (_, shown) = withdrawals(&site, &["show", &id]);
     assert!(shown.contains("dev confirms 20000 JPY: two notes were missing"), "{shown}");
+    let (_, evidence) = withdrawals(&site, &["evidence", &id]);
+    for needed in [
+        "cashgate-evidence/1",
+        "Unknown: presented 0 JPY",
+        "outcome_deadline_passed",
+        "dev confirms 20000 JPY: two notes were missing",
+        "policy_version",
+        "\"from\": \"core_banking\"",
+    ] {
+        assert!(evidence.contains(needed), "{needed} is not in {evidence}");
+    }
     let (_, listed) = withdrawals(&site, &["suspects"]);
     assert!(!listed.contains(&id), "{listed}");
     let (done, said) = withdrawals(&site, &["resolve", &id, "--reverse", "--reason", "once more"]);

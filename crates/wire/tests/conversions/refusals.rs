@@ -79,7 +79,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 #[test]
 fn every_refusal_has_its_code_and_its_reason() {
     let refusals = every_refusal();
-    assert_eq!(refusals.len(), 26);
+    assert_eq!(refusals.len(), 27);
     for refusal in refusals {
         let (status, (code, reason)) = (status(&refusal), promised(&refusal));
         let info = status.get_details_error_info().unwrap();

@@ -38,6 +38,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn without_a_pause_to_spread_there_is_none() {
+        let settings = LaneSettings { retry_first: Duration::ZERO, ..LaneSettings::default() };
+        assert_eq!(pause_after(7, WithdrawalId::from_bytes([1; 16]), &settings), Duration::ZERO);
+    }
+
     /// A world replays exactly, on any machine and with any compiler. The figures come from another program.
     #[test]
     fn the_spread_is_fnv_1a_over_id_and_attempt() {

@@ -119,6 +119,7 @@ fn a_second_report_that_contradicts_the_first_makes_a_suspect() {
     assert_eq!((world.state(), world.reason().as_deref()), ("suspect", Some("two_outcomes")));
     world.bank_settles().expect(["hold_confirmed"], []);
     assert_eq!(world.state(), "suspect", "that the bank had confirmed already is evidence, not the end");
+    world.atm_connects().expect([], ["close link 1", "welcome"]);
     world.operator_decides(Settlement::Confirm(yen(30_000))).bank_settles();
     world.expect(["hold_confirmed"], ["count 30000 JPY"]);
 }
@@ -129,6 +130,7 @@ fn a_refused_settlement_makes_a_suspect() {
     world.atm_reports(dispensed(30_000));
     world.bank_refuses_settlement().expect(["settlement_refused"], []);
     assert_eq!((world.state(), world.reason().as_deref()), ("suspect", Some("core_banking")));
+    world.atm_connects().expect([], ["close link 1", "welcome"]);
     world.operator_decides(Settlement::Reverse).expect(["suspect_resolved"], ["reverse H1", "answer: done"]);
     world.bank_settles().expect(["hold_reversed"], ["release"]);
 
