@@ -110,8 +110,15 @@ impl Atm {
     /// The power is gone while notes were under way: it will not know what became of them, at first.
     pub(crate) fn loses_track(&mut self, withdrawal: WithdrawalId, truth: Option<OutcomeReport>) {
         self.writes_down(withdrawal, report(Outcome::Unknown, 0, None, EvidenceSource::LastCommandRecord));
+        if let Some(truth) = truth {
+            self.learns(withdrawal, truth);
+        }
+    }
+
+    /// What it will say when it is asked again.
+    pub(crate) fn learns(&mut self, withdrawal: WithdrawalId, truth: OutcomeReport) {
         if let Some(paper) = self.papers.get_mut(&withdrawal) {
-            paper.truth = truth;
+            paper.truth = Some(truth);
         }
     }
 

@@ -28,6 +28,8 @@ impl World {
         self.gateway.queued.push((atm, steps));
         if self.gateway.committing.is_empty() {
             self.write_group();
+        } else {
+            self.note(|| format!("A{atm}: records wait for the group that is being synced"));
         }
     }
 

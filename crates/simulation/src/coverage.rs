@@ -17,8 +17,8 @@ pub struct Coverage {
     pub damage_found: u64,
     /// Groups that went into the reserve of a full disk.
     pub reserve_used: u64,
-    struck: BTreeMap<FaultKind, u64>,
-    transitions: BTreeMap<Transition, u64>,
+    pub(crate) struck: BTreeMap<FaultKind, u64>,
+    pub(crate) transitions: BTreeMap<Transition, u64>,
 }
 
 /// A state's name, an event's, and the name of the state after it.

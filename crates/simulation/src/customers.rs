@@ -1,7 +1,7 @@
 //! Customers with their phones: those who do as they should, and those who do not.
 
+use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::ids::{KeyId, Nonce};
-use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{
     Answer, Approval, CancelSubject, Cancellation, ConfirmCode, FromAtm, Input, Scan, VerifiedCode,
 };
@@ -282,7 +282,7 @@ impl World {
         self.note(|| format!("phone of visit {number}: {}", said(&answer)));
         match (&asks, answer) {
             (PhoneAsks::Scan { second_phone: true, .. }, _) => {}
-            (PhoneAsks::Scan { .. }, Ok(Answer::Scanned { qr_session, .. })) => self.chooses(number, qr_session),
+            (PhoneAsks::Scan { .. }, Ok(Answer::Scanned { .. })) => self.chooses(number),
             (PhoneAsks::Scan { .. }, Err(_)) => self.leaves(number),
             (PhoneAsks::Approve { .. }, Ok(Answer::Approved { withdrawal, confirm_code })) => {
                 self.stage(number, Stage::Paying);
@@ -292,16 +292,16 @@ impl World {
                     self.after(2_000, Event::Visit { visit: number, act: Act::Types });
                 }
             }
-            (PhoneAsks::Approve { .. }, Err(_)) => {
-                if self.visits.get(number).is_some_and(|visit| visit.stage == Stage::Approving) {
-                    self.leaves(number);
-                }
+            (PhoneAsks::Approve { .. }, Err(_))
+                if self.visits.get(number).is_some_and(|visit| visit.stage == Stage::Approving) =>
+            {
+                self.leaves(number);
             }
             _ => {}
         }
     }
 
-    fn chooses(&mut self, number: usize, _session: QrSessionId) {
+    fn chooses(&mut self, number: usize) {
         let Some(visit) = self.visits.get(number).filter(|visit| visit.stage == Stage::Scanning).cloned() else {
             return;
         };

@@ -29,25 +29,30 @@ impl World {
     pub(crate) fn carry_out(&mut self, atm: AtmNo, intent: Intent) {
         let Some(slot) = self.gateway.slot(atm) else { return };
         for errand in slot.attendant.carry_out(intent) {
-            let words = || in_words(&errand);
-            let dies = self.crash_plan.passes(Point::BeforeErrand, words)
-                || self.strikes(FaultKind::GatewayCrash, 3).is_some();
-            if dies {
-                return self.gateway_dies("before an errand", 3_000);
-            }
-            let doubled = self.crash_plan.doubles().then(|| doubled(&errand)).flatten();
-            self.run_errand(atm, errand);
-            if let Some(again) = doubled {
-                self.run_errand(atm, again);
-            }
+            self.send_out(atm, errand);
             if !self.gateway.up {
                 return;
             }
-            let dies = self.crash_plan.passes(Point::AfterErrand, String::new)
-                || self.strikes(FaultKind::GatewayCrash, 4).is_some();
-            if dies {
-                return self.gateway_dies("after an errand", 3_000);
-            }
+        }
+    }
+
+    /// Runs one errand; a plan of crashes may have it run twice.
+    fn send_out(&mut self, atm: AtmNo, errand: Errand) {
+        let dies = self.crash_plan.passes(Point::BeforeErrand, || in_words(&errand))
+            || self.strikes(FaultKind::GatewayCrash, 3).is_some();
+        if dies {
+            return self.gateway_dies("before an errand", 3_000);
+        }
+        let again = self.crash_plan.doubles().then(|| doubled(&errand));
+        self.run_errand(atm, errand);
+        if let Some(again) = again {
+            self.run_errand(atm, again);
+        }
+        let dies = self.gateway.up
+            && (self.crash_plan.passes(Point::AfterErrand, String::new)
+                || self.strikes(FaultKind::GatewayCrash, 4).is_some());
+        if dies {
+            self.gateway_dies("after an errand", 3_000);
         }
     }
 
@@ -193,7 +198,7 @@ impl World {
             // Damage, or a disk that does not answer: the machine will come again.
             _ => {
                 let next = self.gateway.slot(atm).and_then(|slot| slot.attendant.recall_failed());
-                return next.into_iter().for_each(|errand| self.run_errand(atm, errand));
+                return next.into_iter().for_each(|errand| self.send_out(atm, errand));
             }
         };
         let theirs = match found {
@@ -245,16 +250,19 @@ pub(crate) fn digest(code: &Code) -> QrTokenDigest {
     QrTokenDigest(bytes)
 }
 
-/// The same errand once more; a caller's answer and a read-back are not repeated by anybody.
-fn doubled(errand: &Errand) -> Option<Errand> {
+/// The same errand once more, but for the PIN block, which leaves once.
+fn doubled(errand: &Errand) -> Errand {
     let again = |terms: &Terms| Box::new(terms.clone());
     match errand {
-        Errand::Tell(message) => Some(Errand::Tell(message.clone())),
-        Errand::PlaceHold { terms, .. } => Some(Errand::PlaceHold { terms: again(terms), pin_block: None }),
+        Errand::Tell(message) => Errand::Tell(message.clone()),
+        Errand::LinkReplaced(link) => Errand::LinkReplaced(*link),
+        Errand::Answer { request, answer } => Errand::Answer { request: *request, answer: answer.clone() },
+        Errand::Mint { qr_session, amount } => Errand::Mint { qr_session: *qr_session, amount: *amount },
+        Errand::PlaceHold { terms, .. } => Errand::PlaceHold { terms: again(terms), pin_block: None },
         Errand::Settle { terms, hold, settlement } => {
-            Some(Errand::Settle { terms: again(terms), hold: hold.clone(), settlement: *settlement })
+            Errand::Settle { terms: again(terms), hold: hold.clone(), settlement: *settlement }
         }
-        Errand::Mint { .. } | Errand::Answer { .. } | Errand::LinkReplaced(_) | Errand::Recall { .. } => None,
+        Errand::Recall { withdrawal, report } => Errand::Recall { withdrawal: *withdrawal, report: report.clone() },
     }
 }
 

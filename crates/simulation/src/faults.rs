@@ -121,6 +121,14 @@ pub enum Allowed {
 /// How often each kind strikes, in how many of a thousand opportunities, before a world's mix takes most of them out.
 const RATES: [u16; 4] = [8, 30, 120, 400];
 
+/// Faults that need another one to make a difference, and which.
+const COMPANIONS: &[(FaultKind, FaultKind)] = &[
+    (FaultKind::BareWord, FaultKind::Jam),
+    (FaultKind::AtmLies, FaultKind::AtmLiesTwice),
+    (FaultKind::AtmLiesTwice, FaultKind::Jam),
+    (FaultKind::CutWhileHeld, FaultKind::CancelsAfterApproval),
+];
+
 /// The faults of one world.
 #[derive(Clone, Debug)]
 pub struct Faults {
@@ -135,11 +143,11 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Exactly these faults, each at its first opportunity.
+    /// Exactly these faults, each at its first opportunity. The seed gives them their shape.
     #[must_use]
-    pub fn scripted(script: Vec<FaultKind>) -> Self {
+    pub fn scripted(seed: u64, script: Vec<FaultKind>) -> Self {
         let (rates, opportunities) = (BTreeMap::new(), BTreeMap::new());
-        Self { seed: 0, rates, opportunities, allowed: Allowed::Nothing, healed: false, struck: Vec::new(), script }
+        Self { seed, rates, opportunities, allowed: Allowed::Nothing, healed: false, struck: Vec::new(), script }
     }
 
     /// The mix of a seed.
@@ -152,6 +160,12 @@ impl Faults {
         for kind in FaultKind::ALL {
             if chance.per_mille(density) {
                 rates.insert(*kind, chance.pick(&RATES).unwrap_or(0));
+            }
+        }
+        // What shows only together with something else comes together with it more often.
+        for (kind, with) in COMPANIONS {
+            if rates.contains_key(kind) && chance.per_mille(500) {
+                rates.insert(*with, 400);
             }
         }
         if rates.contains_key(&FaultKind::BankOutage) && !chance.per_mille(20) {
@@ -187,7 +201,7 @@ impl Faults {
         if let Some(at) = self.script.iter().position(|wanted| *wanted == kind) {
             self.script.remove(at);
             self.struck.push((now_ms, FaultId { kind, place, number: 0 }));
-            return Some(Chance::of(0x5c21, kind as u64));
+            return Some(Chance::of(self.seed ^ 0x5c21, kind as u64));
         }
         let rate = *self.rates.get(&kind)?;
         let count = self.opportunities.entry((kind, place)).or_default();

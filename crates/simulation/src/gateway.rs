@@ -226,6 +226,9 @@ impl World {
             self.gateway.slots.insert(atm, slot);
             self.complete(atm, first);
             self.work(atm);
+            if !self.gateway.up {
+                return;
+            }
         }
     }
 
@@ -254,15 +257,14 @@ impl World {
     }
 
     fn lose_tail(&mut self) {
-        let tail = self.crash_plan.tail.unwrap_or_else(|| {
-            if self.strikes(FaultKind::TornBlock, 0).is_some() {
-                Tail::Torn
-            } else if self.strikes(FaultKind::LostTail, 0).is_some() {
-                Tail::Lost
-            } else {
-                Tail::Kept
-            }
-        });
+        // What a disk makes of a write that was not synced is nobody's choice, so no mix leaves it out.
+        let drawn = self.network.pick(&[Tail::Lost, Tail::Torn, Tail::Kept]).unwrap_or(Tail::Lost);
+        let tail = self.crash_plan.tail.unwrap_or(drawn);
+        match tail {
+            Tail::Lost => self.coverage.struck(FaultKind::LostTail),
+            Tail::Torn => self.coverage.struck(FaultKind::TornBlock),
+            Tail::Kept => {}
+        }
         match tail {
             // A torn group's checksum does not fit, so it is cut: nothing of it counts.
             Tail::Lost | Tail::Torn => drop(self.journal.drop_unsynced()),

@@ -24,7 +24,7 @@ impl World {
     }
 
     /// A machine's message reaches the gateway.
-    pub(crate) fn from_atm(&mut self, atm: AtmNo, link: u64, message: AtmSays) {
+    pub(crate) fn gateway_hears(&mut self, atm: AtmNo, link: u64, message: AtmSays) {
         if !self.gateway.up {
             return;
         }
@@ -78,7 +78,7 @@ impl World {
     }
 
     /// A message reaches a machine.
-    pub(crate) fn to_atm(&mut self, atm: AtmNo, link: u64, message: ToAtm) {
+    pub(crate) fn atm_hears(&mut self, atm: AtmNo, link: u64, message: ToAtm) {
         let Some(machine) = self.atm(atm).filter(|machine| machine.powered && machine.link == Some(link)) else {
             return;
         };
@@ -135,6 +135,10 @@ impl World {
         let said = self.perhaps_lies(atm, &honest, amount);
         if let Some(machine) = self.atm(atm) {
             machine.writes_down(id, said.clone());
+            if said.outcome == Outcome::Unknown {
+                let status = EvidenceSource::PresentStatus;
+                machine.learns(id, report(Outcome::Dispensed, amount + 10_000, None, status));
+            }
         }
         self.says_outcome(atm, id, said);
     }
@@ -217,8 +221,10 @@ impl World {
         }
         let Some(mut chance) = self.strikes(FaultKind::AtmLies, atm) else { return honest.clone() };
         let status = EvidenceSource::PresentStatus;
-        match chance.below(6) {
-            0 => report(Outcome::NotDispensed, 0, None, status),
+        match chance.below(9) {
+            0 | 6 => report(Outcome::NotDispensed, 0, None, status),
+            // And what a second look tells is a lie too.
+            7 | 8 => report(Outcome::Unknown, 0, None, status),
             1 => report(Outcome::Dispensed, amount + 10_000, None, status),
             2 => report(Outcome::Dispensed, amount.saturating_sub(10_000), None, status),
             3 => report(Outcome::PartiallyDispensed, 10_000.min(amount), None, status),
@@ -233,7 +239,12 @@ impl World {
         if atm != 0 || amount == 0 || self.strikes(FaultKind::AtmLiesTwice, atm).is_none() {
             return;
         }
-        let said = if self.network.per_mille(500) {
+        let said_nothing_left = self
+            .atm(atm)
+            .and_then(|machine| machine.paper(id))
+            .and_then(|paper| paper.report.as_ref())
+            .is_some_and(|said| said.outcome == Outcome::NotDispensed);
+        let said = if !said_nothing_left && self.network.per_mille(500) {
             report(Outcome::NotDispensed, 0, None, EvidenceSource::PresentStatus)
         } else {
             report(Outcome::PartiallyDispensed, 10_000.min(amount), None, EvidenceSource::PresentStatus)

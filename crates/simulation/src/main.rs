@@ -7,13 +7,15 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use cashgate_simulation::crash_table::{self, Detail};
 use cashgate_simulation::faults::{Allowed, FaultId};
 use cashgate_simulation::plan::Plan;
 use cashgate_simulation::run::{self, Failure, Found, Order, Progress};
+use cashgate_simulation::scenarios;
 use cashgate_simulation::shrink;
 use cashgate_simulation::summary;
 use cashgate_simulation::timeline::{Reader, grouped};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 const WORLDS: u64 = 20_000;
 /// More failures than these are only counted.
@@ -24,8 +26,10 @@ const BAR_WIDTH: u64 = 30;
 
 /// Lives through many seeded worlds with faults, and judges the rules of the design in each.
 #[derive(Parser)]
-#[command(name = "cashgate-simulation")]
+#[command(name = "cashgate-simulation", args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// How many worlds [default: 20000, or as many as --minutes allows].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     worlds: Option<u64>,
@@ -46,9 +50,28 @@ struct Cli {
     keep_going: bool,
 }
 
+/// What to do instead of drawing worlds.
+#[derive(Subcommand)]
+enum Instead {
+    /// Crashes the gateway at every point of every scenario, and prints the table.
+    Crashes {
+        /// Also writes a line for every run.
+        #[arg(long)]
+        every_run: bool,
+    },
+}
+
 fn main() -> ExitCode {
-    run::keep_panics_quiet();
-    match simulate(&Cli::parse(), &mut io::stdout().lock()) {
+    let cli = Cli::parse();
+    let out = &mut io::stdout().lock();
+    let done = match cli.instead {
+        Some(Instead::Crashes { every_run }) => {
+            let detail = if every_run { Detail::EveryRun } else { Detail::Table };
+            crash_table::run(&scenarios::all().collect::<Vec<_>>(), detail, out)
+        }
+        None => simulate(&cli, out),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         // Whoever reads has had enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
@@ -62,6 +85,7 @@ fn main() -> ExitCode {
 
 /// Says whether all went well.
 fn simulate(cli: &Cli, out: &mut dyn Write) -> io::Result<bool> {
+    run::keep_panics_quiet();
     let order = Order {
         seed: cli.seed.unwrap_or_else(clock::fresh_seed),
         worlds: cli.worlds.or(if cli.minutes.is_none() { Some(WORLDS) } else { None }),

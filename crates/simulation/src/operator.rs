@@ -78,8 +78,8 @@ impl World {
             Event::CallTimesOut { life, call } => self.call_times_out(life, call),
             Event::AtmDials { atm, boot } => self.atm_dials(atm, boot),
             Event::AtmWaitsForWelcome { atm, link } => self.atm_waits_for_welcome(atm, link),
-            Event::ToAtm { atm, link, message } => self.to_atm(atm, link, message),
-            Event::FromAtm { atm, link, message } => self.from_atm(atm, link, message),
+            Event::ToAtm { atm, link, message } => self.atm_hears(atm, link, message),
+            Event::FromAtm { atm, link, message } => self.gateway_hears(atm, link, message),
             Event::GatewayLosesLink { life, atm, link } => self.gateway_loses_link(life, atm, link),
             Event::AtmLosesLink { atm, link } => self.atm_loses_link(atm, link),
             Event::NotesArrive { atm, boot, withdrawal } => self.notes_arrive(atm, boot, withdrawal),
@@ -186,6 +186,10 @@ impl World {
             return;
         }
         for (id, atm) in self.journal.suspects() {
+            // It may die under the decision before this one.
+            if !self.gateway.up {
+                return;
+            }
             let atm = names::atm_number(&atm);
             let still_moving = self.atm(atm).is_some_and(|machine| machine.presenting == Some(id));
             if !still_moving {

@@ -40,7 +40,7 @@ pub struct Plan {
 pub struct Script {
     /// Its name.
     pub name: &'static str,
-    /// The amounts that customers want, one after the other at the same machine.
+    /// The amounts that customers want, one after the other; with several machines, at each in turn and at the same time.
     pub amounts: Vec<u64>,
     /// Whether they choose it at the machine.
     pub at_the_machine: bool,
@@ -114,8 +114,10 @@ impl Plan {
     pub(crate) fn visits(&self) -> Vec<Visit> {
         if let Some(script) = &self.script {
             let visit = |(number, amount): (usize, &u64)| {
-                let begins_at = self.begins_at_ms + 1_000 + 240_000 * number as u64;
-                Visit::new(begins_at, 0, 0, 0, *amount, script.at_the_machine)
+                let machines = usize::from(self.atms.max(1));
+                let (turn, atm) = (number.div_euclid(machines), number.rem_euclid(machines));
+                let begins_at = self.begins_at_ms + 1_000 + 240_000 * turn as u64;
+                Visit::new(begins_at, AtmNo::try_from(atm).unwrap_or(0), 0, 0, *amount, script.at_the_machine)
             };
             return script.amounts.iter().enumerate().map(visit).collect();
         }

@@ -106,10 +106,12 @@ impl Reader {
     }
 
     fn tell_repeated(&mut self, last: &Last) {
-        if last.repeated > 0 {
-            let text = format!("({} times more, now for the last time) {}", last.repeated, last.text);
-            self.lines.push((last.at.clone(), text));
-        }
+        let text = match last.repeated {
+            0 => return,
+            1 => last.text.clone(),
+            more => format!("({more} times more, now for the last time) {}", last.text),
+        };
+        self.lines.push((last.at.clone(), text));
     }
 
     fn moment(&self, word: &str) -> Option<String> {
@@ -160,6 +162,13 @@ fn crossing(text: &str) -> Option<String> {
     if !is_name {
         return None;
     }
+    let words = spaced(name);
+    let said: Vec<String> = fields_of(fields.strip_suffix(" }").unwrap_or(fields)).collect();
+    Some(if said.is_empty() { words } else { format!("{words}: {}", said.join(", ")) })
+}
+
+/// `HoldAsked` as `hold asked`.
+fn spaced(name: &str) -> String {
     let mut words = String::new();
     for letter in name.chars() {
         if letter.is_ascii_uppercase() && !words.is_empty() {
@@ -167,8 +176,7 @@ fn crossing(text: &str) -> Option<String> {
         }
         words.push(letter.to_ascii_lowercase());
     }
-    let said: Vec<String> = fields_of(fields.strip_suffix(" }").unwrap_or(fields)).collect();
-    Some(if said.is_empty() { words } else { format!("{words}: {}", said.join(", ")) })
+    words
 }
 
 fn fields_of(text: &str) -> impl Iterator<Item = String> {
@@ -200,7 +208,10 @@ fn said(name: &str, value: &str) -> String {
         ("atm", number) => format!("A{number}"),
         ("phone" | "account", number) => format!("{name} {number}"),
         ("amount", amount) => yen(amount),
-        ("word", word) => word.to_lowercase(),
+        ("word", word) => spaced(word),
+        ("confirm", "None") => "reverse".to_owned(),
+        ("confirm", "true") => "of a confirmation".to_owned(),
+        ("confirm", "false") => "of a reversal".to_owned(),
         (_, "true") => words,
         (_, "false") => format!("not {words}"),
         (_, nested) if nested.ends_with('}') => {
@@ -277,6 +288,8 @@ mod tests {
         let lines = read(&[
             "      1.000 s  ReportArrived { atm: 1, withdrawal: 2137907361243998261072350711467999235, report: Report { word: Dispensed, presented: 30000, retracted: None, proven: true } }",
             "      2.000 s  PersonDecides { withdrawal: 2137907361243998261072350711467999235, confirm: Some(30000) }",
+            "      2.500 s  SettlementAnswerArrived { withdrawal: 2137907361243998261072350711467999235, confirm: false, done: false }",
+            "      2.700 s  PersonDecides { withdrawal: 2137907361243998261072350711467999235, confirm: None }",
             "      3.000 s  GatewayStopped",
         ]);
         assert_eq!(
@@ -284,6 +297,8 @@ mod tests {
             [
                 "      1.000 s  report arrived: A1, W1, dispensed, presented 30,000 yen, retracted nothing, proven",
                 "      2.000 s  person decides: W1, confirm 30,000 yen",
+                "      2.500 s  settlement answer arrived: W1, of a reversal, not done",
+                "      2.700 s  person decides: W1, reverse",
                 "      3.000 s  gateway stopped",
             ]
         );

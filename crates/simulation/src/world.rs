@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use cashgate_withdrawal::ids::WithdrawalId;
 
 use crate::atm::Atm;
-use crate::boundary::{Crossing, Setup, What};
+use crate::boundary::{Book, Crossing, Setup, What, WithdrawalNo};
 use crate::chance::Chance;
 use crate::checker::{Checker, Violation};
 use crate::core_bank::CoreBank;
@@ -66,8 +66,12 @@ pub struct Ended {
     pub coverage: Coverage,
     /// What happened, if it was to be written down.
     pub timeline: Vec<String>,
-    /// How many points the gateway could have crashed at.
-    pub crash_points: Vec<crate::crash_plan::Passed>,
+    /// The points that the gateway could have crashed at, and whether it did where it was meant to.
+    pub crash_plan: CrashPlan,
+    /// The gateway's books.
+    pub books: Vec<Book>,
+    /// What customers really have, by withdrawal.
+    pub cash: BTreeMap<WithdrawalNo, u64>,
 }
 
 struct Scheduled {
@@ -81,7 +85,7 @@ impl World {
     #[must_use]
     pub fn new(plan: Plan, allowed: Allowed, timeline: bool) -> Self {
         let faults = match &plan.script {
-            Some(script) => Faults::scripted(script.faults.clone()),
+            Some(script) => Faults::scripted(plan.seed, script.faults.clone()),
             None => Faults::of(plan.seed, allowed),
         };
         let setup = Setup {
@@ -204,7 +208,9 @@ impl World {
             struck: self.faults.struck().to_vec(),
             coverage: self.coverage,
             timeline: self.timeline.unwrap_or_default(),
-            crash_points: self.crash_plan.passed,
+            crash_plan: self.crash_plan,
+            books: closing.books,
+            cash: self.cash.iter().map(|(id, amount)| (crate::books::number(*id), *amount)).collect(),
         }
     }
 }

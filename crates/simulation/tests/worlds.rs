@@ -15,7 +15,9 @@ const WORLDS: u64 = 4_000;
 /// A seed means the same world only until the world changes; what it found is worth a test of its own as well.
 const SEEDS: &[(u64, &str)] = &[
     (3, "nothing yet: a world without faults"),
-    (7, "nothing yet: lines and HSM fail one after the other"),
+    (7, "nothing yet: lines and disk fail one after the other"),
+    (106_404, "as the next; the world has changed since"),
+    (1_795_380_758_441_376, "a gateway that died under an operator's first decision was asked for the second"),
 ];
 
 #[test]

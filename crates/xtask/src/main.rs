@@ -20,6 +20,7 @@ mod parties;
 mod process;
 mod python;
 mod recovery;
+mod simulate;
 mod site;
 mod stages;
 mod tidy;
@@ -66,6 +67,27 @@ enum Task {
         #[arg(long, default_value_t = 100_000)]
         open: u64,
     },
+    /// Lives through seeded worlds with faults, and judges the rules of the design in each.
+    Simulate {
+        /// How many worlds [default: 20000, or as many as --minutes allows].
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        worlds: Option<u64>,
+        /// The first world's seed; the others follow. A fresh one if not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// End after this many minutes.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: Option<u64>,
+        /// How many threads [default: one a core].
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        threads: Option<u64>,
+        /// Instead of worlds: every scenario with a crash at every point of it and every effect done twice, as a table.
+        #[arg(long, conflicts_with_all = ["worlds", "seed", "minutes", "threads"])]
+        crashes: bool,
+        /// Also list every run of the table.
+        #[arg(long, requires = "crashes")]
+        every_run: bool,
+    },
     /// Runs every check that a change must pass.
     Test {
         /// Run this stage alone.
@@ -81,6 +103,9 @@ fn main() -> ExitCode {
         Task::Demo { once, json } => demo::run(once, json.as_deref()),
         Task::Crashes { kills, minutes, seed } => crashes::run(crashes::Order { kills, minutes, seed }),
         Task::Recovery { open } => recovery::run(open),
+        Task::Simulate { worlds, seed, minutes, threads, crashes, every_run } => {
+            simulate::run(simulate::Order { worlds, seed, minutes, threads, crashes, every_run })
+        }
         Task::Test { only } => stages::run(only.as_deref()),
         Task::Tidy => tidy::run(),
     };

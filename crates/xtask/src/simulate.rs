@@ -1,5 +1,7 @@
 //! Builds the simulation and runs worlds in it.
 
+use std::process::Command;
+
 use crate::command::{self, Build};
 use crate::packages;
 
@@ -14,6 +16,10 @@ pub(crate) struct Order {
     pub(crate) minutes: Option<u64>,
     /// How many threads.
     pub(crate) threads: Option<u64>,
+    /// The table of enumerated crashes instead.
+    pub(crate) crashes: bool,
+    /// With every run of it.
+    pub(crate) every_run: bool,
 }
 
 /// An error if a rule was broken, or if a long run left something uncovered.
@@ -23,9 +29,7 @@ pub(crate) fn run(order: Order) -> Result<(), String> {
     // The worlds' crates are optimised in development builds too: a release build takes longer than it saves.
     let how = Build::Debug;
     command::run(command::cargo().args(["build", "--quiet", "-p", "cashgate-simulation", "--bins"]).args(how.flags()))?;
-    let mut simulation = std::process::Command::new(
-        command::target_folder()?.join(how.folder()).join("cashgate-simulation"),
-    );
+    let mut simulation = Command::new(command::target_folder()?.join(how.folder()).join("cashgate-simulation"));
     let numbers = [
         ("--worlds", order.worlds),
         ("--seed", order.seed),
@@ -35,6 +39,11 @@ pub(crate) fn run(order: Order) -> Result<(), String> {
     for (name, number) in numbers {
         if let Some(number) = number {
             simulation.args([name, &number.to_string()]);
+        }
+    }
+    for (name, wanted) in [("crashes", order.crashes), ("--every-run", order.every_run)] {
+        if wanted {
+            simulation.arg(name);
         }
     }
     command::run(&mut simulation)

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::python::Venv;
-use crate::{clock, command, crashes, demo, outside_client, packages, tidy};
+use crate::{clock, command, crashes, demo, outside_client, packages, simulate, tidy};
 
 /// Installed under `target/tools` when there is no other; a debug build takes two minutes and runs fast enough.
 const CARGO_DENY: &str = "0.20.2";
 const BUF: &str = "buf-bin==1.75.0\n";
+
+/// Fresh worlds; so many that the rarest transition is taken many times over.
+const SIMULATED: u64 = 60_000;
 
 /// One check.
 struct Stage {
@@ -16,13 +19,18 @@ struct Stage {
     run: fn() -> Result<(), String>,
 }
 
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 13] = [
     Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
     Stage { name: "tidy", run: tidy::run },
     Stage { name: "protos", run: protos },
     Stage { name: "clippy", run: clippy },
     Stage { name: "unit", run: unit },
     Stage { name: "doc", run: doc },
+    Stage {
+        name: "simulate",
+        run: || simulate::run(simulate::Order { worlds: Some(SIMULATED), ..Default::default() }),
+    },
+    Stage { name: "mutants", run: mutants },
     Stage { name: "vectors", run: vectors },
     Stage { name: "outside-client", run: outside_client::run },
     Stage { name: "demo", run: || demo::run(true, None) },
@@ -74,6 +82,13 @@ fn unit() -> Result<(), String> {
         packages::UTIL_LINUX,
     ])?;
     command::run(command::cargo().args(["test", "--workspace"]))
+}
+
+/// Bugs that are planted one at a time must all be found; prints after how many worlds.
+fn mutants() -> Result<(), String> {
+    packages::ensure(&[packages::C_COMPILER])?;
+    let test = ["test", "-p", "cashgate-simulation", "--features", "planted", "--test", "mutants", "--", "--nocapture"];
+    command::run(command::cargo().args(test))
 }
 
 fn doc() -> Result<(), String> {

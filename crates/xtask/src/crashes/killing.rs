@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::facts::Settlement;
 use super::load::Machine;
+use super::token::Token;
 use crate::clock;
 use crate::dice::Dice;
 use crate::parties::core_bank;
@@ -46,11 +47,14 @@ pub(super) struct Killing<'a> {
     machines: &'a [Machine],
     gateway: Process,
     core_banks: BTreeMap<&'static str, Process>,
+    token: Token,
     dice: Dice,
     /// How often who was killed.
     pub(super) kills: BTreeMap<&'static str, u32>,
     /// How often two at once.
     pub(super) pairs: u32,
+    /// How often the HSM's token had to be mended.
+    pub(super) mended: u32,
     /// From the start of each gateway that was let live to its readiness.
     pub(super) starts: Vec<Duration>,
     /// What core banks that were killed had been asked.
@@ -64,9 +68,10 @@ impl<'a> Killing<'a> {
         gateway: Process,
         core_banks: BTreeMap<&'static str, Process>,
         dice: Dice,
-    ) -> Self {
+    ) -> Result<Self, String> {
+        let token = Token::of(site)?;
         let (kills, starts, settlements) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { site, machines, gateway, core_banks, dice, kills, pairs: 0, starts, settlements }
+        Ok(Self { site, machines, gateway, core_banks, token, dice, kills, pairs: 0, mended: 0, starts, settlements })
     }
 
     pub(super) fn killed(&self) -> u32 {
@@ -134,7 +139,7 @@ impl<'a> Killing<'a> {
             }
             Victim::Gateway => self.restart_gateway(),
             Victim::GatewayTwice => {
-                self.gateway = self.site.spawn_gateway()?;
+                self.start_gateway()?;
                 std::thread::sleep(self.dice.time(INTO_START.0, INTO_START.1));
                 self.gateway.kill();
                 self.count("gateway while it starts");
@@ -145,9 +150,15 @@ impl<'a> Killing<'a> {
 
     fn restart_gateway(&mut self) -> Result<(), String> {
         let began = clock::now();
-        self.gateway = self.site.spawn_gateway()?;
+        self.start_gateway()?;
         self.site.wait_until_ready(&mut self.gateway, READY_PAUSE)?;
         self.starts.push(began.elapsed());
+        Ok(())
+    }
+
+    fn start_gateway(&mut self) -> Result<(), String> {
+        self.mended += u32::from(self.token.mend()?);
+        self.gateway = self.site.spawn_gateway()?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 mod facts;
 mod killing;
 mod load;
+mod token;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -69,7 +70,7 @@ fn strike_and_compare(site: &Site, order: Order, seed: u64) -> Result<(), String
     let Opened { gateway, core_banks, machines } = Opened::at(site)?;
     let phones = machines.iter().enumerate().map(|(index, machine)| phones(site, index, &machine.id));
     let phones = phones.collect::<Result<Vec<_>, _>>()?;
-    let mut killing = Killing::new(site, &machines, gateway, core_banks, Dice::seeded(dice.below(u64::MAX)));
+    let mut killing = Killing::new(site, &machines, gateway, core_banks, Dice::seeded(dice.below(u64::MAX)))?;
     let (seen, closing) = (Mutex::new(Seen::default()), AtomicBool::new(false));
     println!("gateway, {} core banks, {ATMS} ATMs and their customers run", INSTITUTIONS.len());
 
@@ -87,11 +88,12 @@ fn strike_and_compare(site: &Site, order: Order, seed: u64) -> Result<(), String
     let by_hand = heal(site, &machines)?;
     let sides = Sides::read(site, &ids(&machines))?;
     let (kills, pairs, starts) = (killing.kills.clone(), killing.pairs, killing.starts.clone());
+    let mended = killing.mended;
     let facts = gather(site, &machines, killing, seen.into_inner().unwrap_or_default())?;
 
     let books = Books::of(&sides);
     let problems: Vec<String> = books.problems.iter().cloned().chain(facts.facts.problems(&sides)).collect();
-    Report { kills: &kills, pairs, starts, seen: &facts, sides: &sides, by_hand }.print();
+    Report { kills: &kills, pairs, mended, starts, seen: &facts, sides: &sides, by_hand }.print();
     println!("{} problems, {:.0} s", problems.len(), began.elapsed().as_secs_f32());
     if !problems.is_empty() {
         return Err(problems.join("\n"));
@@ -234,6 +236,7 @@ fn proves_something(kills: &BTreeMap<&'static str, u32>, sides: &Sides) -> Resul
 struct Report<'a> {
     kills: &'a BTreeMap<&'static str, u32>,
     pairs: u32,
+    mended: u32,
     starts: Vec<Duration>,
     seen: &'a Seen,
     sides: &'a Sides,
@@ -248,6 +251,9 @@ impl Report<'_> {
         let middle = self.starts.get(self.starts.len() / 2).copied().unwrap_or_default();
         let last = self.starts.last().copied().unwrap_or_default();
         println!("the gateway was ready again after {middle:.2?} (median), {last:.2?} (longest)");
+        if self.mended > 0 {
+            println!("{} times SoftHSM's token file was cut off by a kill, and put back", self.mended);
+        }
         let mut states: BTreeMap<&str, u32> = BTreeMap::new();
         for listed in &self.sides.gateway {
             *states.entry(&listed.state).or_default() += 1;
