@@ -89,7 +89,7 @@ pub(crate) fn standing(row: &Row<'_>) -> Result<Standing, ReadError> {
     })
 }
 
-/// Reads a row of `steps`. Whether its seal fits is for the caller to see, who knows the step before it.
+/// Reads a row of `SELECT steps.*`. Whether its seal fits is for the caller to see, who knows the step before it.
 pub(crate) fn step(row: &Row<'_>) -> Result<StoredStep, ReadError> {
     let columns = Columns { row, table: Table::Steps };
     Ok(StoredStep {
@@ -158,6 +158,44 @@ enum Table {
     RemarksLeftOut,
 }
 
+impl Table {
+    /// Its columns in their order. Asking SQLite for a name's place costs as much as reading the value.
+    const fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Withdrawals => &[
+                "id",
+                "state",
+                "open",
+                "institution",
+                "account",
+                "device",
+                "atm",
+                "qr_session",
+                "nonce",
+                "currency",
+                "amount",
+                "dispensed",
+                "hold",
+                "day",
+                "approved_at_ms",
+                "policy_version",
+                "key_id",
+                "last_step",
+                "changed_at_ms",
+                "last_seal",
+                "row_check",
+            ],
+            // The last is not the table's: the event feed's query adds it.
+            Self::Steps => {
+                &["sequence", "withdrawal", "number", "at_ms", "kind", "institution", "body", "seal", "previous_seal"]
+            }
+            Self::Devices => &["institution", "device", "public_key", "registered_at_ms", "revoked_at_ms", "row_check"],
+            Self::Remarks => &["withdrawal", "number", "at_ms", "kind", "detail", "row_check"],
+            Self::RemarksLeftOut => &["withdrawal", "count", "row_check"],
+        }
+    }
+}
+
 /// A row of one table, read by column name.
 struct Columns<'row, 'statement> {
     row: &'row Row<'statement>,
@@ -186,9 +224,14 @@ impl<'row, 'statement> Columns<'row, 'statement> {
         }
     }
 
+    /// Where a column stands; beyond the row if the table has none of that name, which SQLite then refuses.
+    fn place(&self, column: &str) -> usize {
+        self.table.columns().iter().position(|name| *name == column).unwrap_or(usize::MAX)
+    }
+
     /// A value as SQLite has it.
     fn value<T: FromSql>(&self, column: &'static str) -> Result<T, ReadError> {
-        self.row.get(column).map_err(|error| match error {
+        self.row.get(self.place(column)).map_err(|error| match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::InvalidColumnType(..)
@@ -199,7 +242,7 @@ impl<'row, 'statement> Columns<'row, 'statement> {
 
     /// A value that is kept as text.
     fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, ReadError> {
-        let value = self.row.get_ref(column).map_err(|error| ReadError::storage(&error))?;
+        let value = self.row.get_ref(self.place(column)).map_err(|error| ReadError::storage(&error))?;
         value.as_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| self.damaged(Fault::Column(column)))
     }
 
@@ -221,7 +264,10 @@ impl<'row, 'statement> Columns<'row, 'statement> {
     }
 
     fn is_null(&self, column: &'static str) -> Result<bool, ReadError> {
-        self.row.get_ref(column).map(|value| value == ValueRef::Null).map_err(|error| ReadError::storage(&error))
+        self.row
+            .get_ref(self.place(column))
+            .map(|value| value == ValueRef::Null)
+            .map_err(|error| ReadError::storage(&error))
     }
 
     fn damaged(&self, fault: Fault) -> ReadError {
@@ -243,10 +289,34 @@ impl<'row, 'statement> Columns<'row, 'statement> {
 
     /// A column of a row that may be damaged, to find it by.
     fn shown(&self, column: &'static str) -> String {
-        match self.row.get_ref(column) {
+        match self.row.get_ref(self.place(column)) {
             Ok(ValueRef::Integer(value)) => value.to_string(),
             Ok(ValueRef::Text(value)) => String::from_utf8_lossy(value).escape_debug().to_string(),
             _ => "(unreadable)".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn columns_are_read_from_where_the_schema_has_them() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        crate::schema::migrate(&connection, Path::new("test"), crate::schema::MIGRATIONS).unwrap();
+        for (table, name) in [
+            (Table::Withdrawals, "withdrawals"),
+            (Table::Steps, "steps"),
+            (Table::Devices, "devices"),
+            (Table::Remarks, "remarks"),
+            (Table::RemarksLeftOut, "remarks_left_out"),
+        ] {
+            let statement = connection.prepare(&format!("SELECT * FROM {name}")).unwrap();
+            let columns: Vec<&str> =
+                table.columns().iter().copied().filter(|column| *column != "previous_seal").collect();
+            assert_eq!(statement.column_names(), columns, "{name}");
         }
     }
 }

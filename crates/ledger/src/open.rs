@@ -165,6 +165,7 @@ fn settings(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU32>> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "cache_size", -32 * 1024)?; // KiB: the inner pages of the nonce index above all
+    keep_plans(connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     let log_pages = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&log_pages);
@@ -173,6 +174,11 @@ fn settings(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU32>> {
         Ok(())
     }))?;
     Ok(log_pages)
+}
+
+/// Without this SQLite plans a kept statement anew for each set of values: a fifth of the time of a restart with many open withdrawals.
+pub(crate) fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// A process killed between its write and its sync leaves commits that can be read but may not survive a power cut. Nothing may be

@@ -21,6 +21,8 @@ pub const PAGE_SIZE_MAX: u32 = 1000;
 pub const STEPS_LOOKED_AT_MAX: u64 = 10_000;
 
 const OPEN_WITHDRAWALS: &str = "SELECT * FROM withdrawals WHERE open = 1 ORDER BY id";
+const STEPS_OF_OPEN: &str = "SELECT steps.* FROM withdrawals CROSS JOIN steps ON steps.withdrawal = withdrawals.id
+    WHERE withdrawals.open = 1 ORDER BY withdrawals.id, steps.number";
 const SPENT_SINCE: &str = "SELECT * FROM withdrawals WHERE open = 0 AND dispensed > 0 AND day >= ?1";
 /// Ids of version 7 begin with their moment, so the primary key finds recent ones.
 const ENDED_SINCE: &str = "SELECT * FROM withdrawals WHERE id >= ?1 AND open = 0 AND approved_at_ms >= ?2";
@@ -46,11 +48,15 @@ impl LedgerReader {
     /// [`ReadError`], as for every query here.
     pub fn open_withdrawals(&self) -> Result<Vec<(WithdrawalSummary, Vec<StoredStep>)>, ReadError> {
         self.read(|connection| {
-            rows(connection, OPEN_WITHDRAWALS, [], columns::withdrawal)?
-                .into_iter()
+            let open = rows(connection, OPEN_WITHDRAWALS, [], columns::withdrawal)?;
+            // One walk over both, in the same order: a question for each withdrawal costs twice the time.
+            let mut steps = rows(connection, STEPS_OF_OPEN, [], columns::step)?.into_iter().peekable();
+            open.into_iter()
                 .map(|withdrawal| {
-                    let steps = history(connection, &withdrawal)?;
-                    Ok((withdrawal, steps))
+                    let its_own = std::iter::from_fn(|| steps.next_if(|step| step.withdrawal == withdrawal.id));
+                    let its_own: Vec<StoredStep> = its_own.collect();
+                    check_chain(&withdrawal, &its_own).map_err(ReadError::Damaged)?;
+                    Ok((withdrawal, its_own))
                 })
                 .collect()
         })
@@ -278,6 +284,11 @@ mod tests {
     #[test]
     fn recovery_reads_what_is_open_and_no_more() {
         check_plan(OPEN_WITHDRAWALS, &[], "SCAN withdrawals USING INDEX withdrawals_open");
+        check_plan(
+            STEPS_OF_OPEN,
+            &[],
+            "SCAN withdrawals USING COVERING INDEX withdrawals_open; SEARCH steps USING INDEX sqlite_autoindex_steps_1 (withdrawal=?)",
+        );
         check_plan(STEPS_OF, &[&"x"], "SEARCH steps USING INDEX sqlite_autoindex_steps_1 (withdrawal=?)");
         check_plan(SPENT_SINCE, &[&1], "SEARCH withdrawals USING INDEX withdrawals_spent (day>?)");
     }

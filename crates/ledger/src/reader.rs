@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{LedgerOpenError, ReadError, StorageError};
-use crate::open::STATEMENTS_KEPT;
+use crate::open::{STATEMENTS_KEPT, keep_plans};
 use crate::schema;
 
 /// Reads wait only for moments in which the log is being recovered or started over.
@@ -78,6 +78,7 @@ fn reading_connection(path: &Path) -> Result<Connection, LedgerOpenError> {
     let connection = Connection::open_with_flags(path, flags).map_err(fault("opening the file for reading"))?;
     connection.busy_timeout(READ_LOCK_WAIT).map_err(fault("setting the wait"))?;
     schema::check_readable(&connection, path)?;
+    keep_plans(&connection).map_err(fault("keeping its plans"))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
 }

@@ -96,14 +96,15 @@ impl Cassettes {
     /// amount counts as one that cannot be made.
     #[must_use]
     pub fn notes_for(&self, amount: Money) -> Option<Vec<NoteCount>> {
-        if amount.is_zero() || amount.currency() != self.currency || amount.exceeds(self.dispensable_max()).ok()? {
+        // Another currency cannot be compared, and gives nothing here.
+        if amount.is_zero() || amount.exceeds(self.dispensable_max()).ok()? {
             return None;
         }
         let divisor = self
             .notes
             .iter()
             .fold(0, |divisor, note| greatest_common_divisor(note.denomination.minor_units(), divisor));
-        if divisor == 0 || !amount.minor_units().is_multiple_of(divisor) {
+        if !amount.minor_units().is_multiple_of(divisor) {
             return None;
         }
         let mut taken = Vec::new();

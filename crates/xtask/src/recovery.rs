@@ -8,7 +8,7 @@ use crate::site::Site;
 use crate::{clock, command, interrupt, packages};
 
 const ROUNDS: usize = 5;
-/// What issue 3 promises for 100,000 open withdrawals.
+/// The promise for 100,000 open withdrawals.
 const PROMISED: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 const OPEN_PER_ATM: u64 = 10;

@@ -109,9 +109,12 @@ fn judge_absent(withdrawal: WithdrawalNo, trail: &Trail) -> Judgement {
 fn judge_acknowledged(trail: &Trail, book: &Book, end: Settlement) -> Judgement {
     let acknowledged = trail.decision.or(trail.evidence.settled.map(Settlement::for_amount_left));
     match acknowledged {
-        Some(acknowledged) if acknowledged != end => broken(Rule::Ten, book.withdrawal, || {
-            format!("what was acknowledged was {acknowledged}, it ended as {:?}", book.standing)
-        }),
+        // A person's decision counts from when it reached the gateway, also if its answer was lost.
+        Some(acknowledged) if acknowledged != end && !trail.wanted.contains(&end) => {
+            broken(Rule::Ten, book.withdrawal, || {
+                format!("what was acknowledged was {acknowledged}, it ended as {:?}", book.standing)
+            })
+        }
         _ => Ok(()),
     }
 }

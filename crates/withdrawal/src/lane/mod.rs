@@ -204,7 +204,6 @@ impl Lane {
             }
             Input::TimePassed => {}
         }
-        self.run_qr_timers(now, &mut turn);
         self.run_timers(now, &mut turn, |_| true);
         #[cfg(feature = "planted")]
         self.spoil_turn(connects, &mut turn, now);
