@@ -17,6 +17,8 @@ const SEEDS: &[(u64, &str)] = &[
     (3, "nothing yet: a world without faults"),
     (7, "nothing yet: lines and disk fail one after the other"),
     (106_404, "as the next; the world has changed since"),
+    (211_563, "the checker forgot a person whose answer was lost in a crash"),
+    (410_144, "a suspect's \"not known\" hid the outcome that had been recorded before, and it was asked for again"),
     (1_795_380_758_441_376, "a gateway that died under an operator's first decision was asked for the second"),
 ];
 

@@ -148,7 +148,10 @@ fn outcome_reported(terms: &Terms, state: State, report: OutcomeReport) -> Next 
         }
         State::Suspect { hold, command: Some(command), cause, report: known, reports, asked, answered } => {
             // Kept as evidence if it says something new; it decides nothing any more.
-            let is_new = known.as_ref().is_none_or(|known| !known.agrees_with(&report, terms.amount));
+            // "Not known" adds nothing to any report, and must not hide one that says more.
+            let is_new = known
+                .as_ref()
+                .is_none_or(|known| verdict != Verdict::NotKnown && !known.agrees_with(&report, terms.amount));
             let (report, reports) = match is_new {
                 false => (known, reports),
                 true if reports < SUSPECT_REPORTS_MAX => (Some(report), reports + 1),

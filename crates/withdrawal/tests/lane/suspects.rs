@@ -164,3 +164,12 @@ fn a_late_answer_about_another_amount_is_not_taken_for_the_present_one() {
     let claims_20_000_was_confirmed = *answered && *asked == Some(Settlement::Confirm(yen(20_000)));
     assert!(!claims_20_000_was_confirmed, "the bank confirmed 30,000, the record says that it confirmed 20,000");
 }
+
+#[test]
+fn not_knowing_does_not_hide_what_was_known_before() {
+    let mut world = overdue();
+    world.atm_connects().expect([], ["welcome", "query outcome"]);
+    world.atm_reports(dispensed(30_000)).expect(["outcome_reported"], ["outcome recorded"]);
+    world.atm_reports(outcome_unknown()).expect([], ["outcome recorded"]);
+    world.atm_disconnects().atm_connects().expect([], ["welcome"]);
+}
