@@ -81,7 +81,7 @@ fn party(event: &str) -> &'static str {
         | "hold_reversed"
         | "settlement_refused"
         | "settlement_answered" => "core_banking",
-        "outcome_reported" | "code_matched" | "code_mismatched" => "atm",
+        "outcome_reported" | "outcome_contradicts_end" | "code_matched" | "code_mismatched" => "atm",
         "suspect_resolved" => "operator",
         _ => "gateway",
     }

@@ -2,6 +2,9 @@
 
 mod cli;
 
+#[cfg(feature = "planted")]
+compile_error!("the feature `planted` puts bugs into the gateway: it is for the simulation's own test");
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -73,6 +73,7 @@ async fn serve_with(config: &Config, hsm: Hsm, stop: impl Future<Output = ()>) -
     let tls = listener::server_config(&config.tls_certificate, &config.tls_key, &config.tls_ca);
     let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts.devices, readiness, &shutting)?;
     let forgetting = tokio::spawn(forget_idle_accounts(Arc::clone(&parts.surroundings.desk), config.clone()));
+    parts.surroundings.desk.ledger_has_room(parts.surroundings.ledger.room() == Room::Ample);
     let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
     ready.send_replace(true);
     tracing::info!(atm = %config.listen_atm, api = %config.listen_api, http = %config.listen_http, "ready");
@@ -85,12 +86,12 @@ async fn serve_with(config: &Config, hsm: Hsm, stop: impl Future<Output = ()>) -
     };
     ready.send_replace(false);
     forgetting.abort();
-    watching.abort();
     if ended.is_ok() {
         tracing::info!("stopping: no new customers; those being served are finished first");
         if tokio::time::timeout(config.drain, lanes.drain()).await.is_err() {
             tracing::warn!("some customers were still being served; their withdrawals go on after the next start");
         }
+        watching.abort();
         shut.send_replace(true);
         if tokio::time::timeout(Duration::from_secs(5), serving).await.is_err() {
             tracing::warn!("some connections were cut");
@@ -138,7 +139,7 @@ impl Parts {
             Mint::new(hsm, config.network.clone(), config.qr_lifetime, metrics.clone()).map_err(ServeError::new)?;
         let ledger = Ledger::open(&config.ledger, LedgerOptions::default()).map_err(ServeError::new)?;
         if let Some(torn) = ledger.torn_tail() {
-            tracing::warn!(%torn, "the ledger's log ended in a torn write, which was cut; nothing in it had been acknowledged");
+            tracing::warn!(%torn, "the ledger's log ended in a torn write, which was cut");
         }
         let devices = Arc::new(Devices::load(ledger.clone()).map_err(ServeError::new)?);
         let policy = match &config.policies {

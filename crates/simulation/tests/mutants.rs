@@ -15,6 +15,9 @@ use cashgate_simulation::world::World;
 /// A bug that survives so many worlds is not found.
 const WORLDS_MAX: u64 = 60_000;
 
+/// A bug's number, the bug, and the first world that finds it with what it finds.
+type Row = (usize, Bug, Option<(u64, String)>);
+
 /// The first world in which a rule is broken, and what broke.
 fn first_failure(bug: Option<Bug>, worlds: u64) -> Option<(u64, String)> {
     plant(bug);
@@ -39,7 +42,7 @@ fn every_planted_bug_is_found() {
             found.push((at, *bug, first_failure(Some(*bug), WORLDS_MAX)));
         }
     };
-    let mut rows: Vec<(usize, Bug, Option<(u64, String)>)> = std::thread::scope(|scope| {
+    let mut rows: Vec<Row> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..2).map(|_| scope.spawn(hunt)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });

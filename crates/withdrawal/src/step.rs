@@ -165,8 +165,13 @@ fn outcome_reported(terms: &Terms, state: State, report: OutcomeReport) -> Next 
         {
             acknowledged(state)
         }
-        // A person has decided; the ATM may stop repeating what that person had seen or did not need.
-        State::Reversed { cause: ReversalCause::Resolved, .. } => acknowledged(state),
+        // A person decided that nothing left; what agrees, or proves nothing, the ATM may stop repeating. That notes left after all is refused and
+        // remarked on: somebody has to see it.
+        State::Reversed { cause: ReversalCause::Resolved, .. }
+            if matches!(verdict, Verdict::NothingLeft | Verdict::NotKnown) =>
+        {
+            acknowledged(state)
+        }
         // Nothing was ever commanded, so there is nothing to report.
         _ => None,
     }

@@ -70,7 +70,10 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
 
 fn clippy() -> Result<(), String> {
     packages::ensure(&[packages::C_COMPILER])?;
-    command::run(command::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    command::run(command::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let planted =
+        ["clippy", "-p", "cashgate-simulation", "--features", "planted", "--all-targets", "--", "-D", "warnings"];
+    command::run(command::cargo().args(planted))
 }
 
 fn unit() -> Result<(), String> {

@@ -55,7 +55,8 @@ pub(crate) struct Arguments {
     /// institution's time zone. Open withdrawals are looked at whenever they began.
     #[arg(long, value_name = "MOMENT")]
     since: Option<String>,
-    /// Only withdrawals begun before this moment. Of those that ended later only what can never be right is a finding.
+    /// Only withdrawals begun before this moment; if left out, when the oldest of the files was last written. Of those that ended later only
+    /// what can never be right is a finding.
     #[arg(long, value_name = "MOMENT")]
     until: Option<String>,
     /// A suspect approved longer ago is a finding.
@@ -88,7 +89,11 @@ fn compare(arguments: &Arguments) -> Result<Reconciliation, Box<dyn std::error::
     let moment = |option: &str, text: &Option<String>| {
         text.as_deref().map(|text| moment(option, text, zone.as_ref())).transpose()
     };
-    let window = Window { since: moment("--since", &arguments.since)?, until: moment("--until", &arguments.until)? };
+    let until = match moment("--until", &arguments.until)? {
+        Some(until) => until,
+        None => oldest_export(arguments)?,
+    };
+    let window = Window { since: moment("--since", &arguments.since)?, until: Some(until) };
     let ledger = arguments.ledger.as_ref().or(config.as_ref().map(|config| &config.ledger));
     let ledger = ledger.ok_or("name the ledger with --ledger, or the configuration with --config")?;
     let plan = Plan {
@@ -100,6 +105,21 @@ fn compare(arguments: &Arguments) -> Result<Reconciliation, Box<dyn std::error::
     };
     let reader = LedgerReader::open(ledger, 1)?;
     Ok(reconcile(&reader, &plan, &arguments.corebank, &arguments.atm_counters)?)
+}
+
+/// When the oldest of the files was last written: the other books have moved on since, the ledger's too.
+fn oldest_export(arguments: &Arguments) -> Result<Timestamp, String> {
+    let written = |file: &PathBuf| {
+        let written = std::fs::metadata(file).and_then(|about| about.modified());
+        let written = written.map_err(|error| format!("{}: {error}", file.display()))?;
+        let ms = written.duration_since(std::time::UNIX_EPOCH).map(|since| since.as_millis()).unwrap_or_default();
+        Ok(Timestamp::from_unix_ms(u64::try_from(ms).unwrap_or(u64::MAX)))
+    };
+    let files = arguments.atm_counters.iter().chain([&arguments.corebank]);
+    files
+        .map(written)
+        .min_by_key(|written| written.as_ref().map_or(Timestamp::from_unix_ms(0), |at| *at))
+        .unwrap_or_else(|| Ok(clock::now()))
 }
 
 /// The zone in which dates begin: the institution's, or the one that all institutions share.

@@ -8,7 +8,7 @@ use cashgate_ledger::{AppendError, StepRecord};
 use cashgate_wire::{atm as wire_atm, status};
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
-use cashgate_withdrawal::lane::{Answer, Input, LinkId, Record, RequestId, ToAtm};
+use cashgate_withdrawal::lane::{Answer, Input, LinkId, OUTCOME_CONTRADICTS_END, Record, RequestId, ToAtm};
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -171,7 +171,11 @@ impl Driver {
             }
         }
         for one in intent.remarks() {
-            tracing::info!(withdrawal = %one.withdrawal, kind = one.kind, detail = one.detail, "changed nothing");
+            if one.kind == OUTCOME_CONTRADICTS_END {
+                tracing::error!(withdrawal = %one.withdrawal, detail = one.detail, "the machine contradicts how it ended: reconcile it");
+            } else {
+                tracing::debug!(withdrawal = %one.withdrawal, kind = one.kind, detail = one.detail, "changed nothing");
+            }
             self.surroundings.metrics.remarked(one.kind);
         }
         if !intent.remarks().is_empty() {

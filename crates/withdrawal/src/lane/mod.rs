@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use input::*;
 use qr_session::QrSession;
-pub use remark::Remark;
+pub use remark::{OUTCOME_CONTRADICTS_END, Remark};
 use serving::Open;
 pub use turn::*;
 
@@ -114,7 +114,9 @@ impl Lane {
     ) -> (Self, Turn) {
         let mut lane = Self::new(atm, settings);
         let mut turn = Turn::default();
-        lane.open = open.into_iter().map(|(w, steps)| (w.terms.withdrawal, Open::recovered(w, steps, now))).collect();
+        let recovered =
+            |(w, steps): (Withdrawal, u32)| (w.terms.withdrawal, Open::recovered(w, steps, &lane.settings, now));
+        lane.open = open.into_iter().map(recovered).collect();
         let stranded: Vec<WithdrawalId> = lane
             .open
             .iter()

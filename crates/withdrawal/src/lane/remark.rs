@@ -20,19 +20,33 @@ pub struct Remark {
     pub detail: String,
 }
 
+/// The kind of the gravest remark: a withdrawal has ended, and its machine says that something else became of the notes.
+pub const OUTCOME_CONTRADICTS_END: &str = "outcome_contradicts_end";
+
 impl Turn {
     pub(super) fn remark(&mut self, withdrawal: WithdrawalId, at: Timestamp, kind: &'static str, detail: String) {
         self.remarks.push(Remark { withdrawal, at, kind, detail });
     }
 
     pub(super) fn remark_event(&mut self, id: WithdrawalId, at: Timestamp, event: &Event, why: &str) {
+        self.remark_event_as(event.name(), id, at, event, why);
+    }
+
+    pub(super) fn remark_event_as(
+        &mut self,
+        kind: &'static str,
+        id: WithdrawalId,
+        at: Timestamp,
+        event: &Event,
+        why: &str,
+    ) {
         let said = match event {
             Event::HoldGranted { hold } => format!("{hold}: "),
             Event::HoldDeclined { code } | Event::SettlementRefused { code } => format!("{code}: "),
             Event::OutcomeReported { report } => format!("{report}: "),
             _ => String::new(),
         };
-        self.remark(id, at, event.name(), format!("{said}{why}"));
+        self.remark(id, at, kind, format!("{said}{why}"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The part of a lane that carries its open withdrawals to their end.
 
-use super::remark::is_remarkable;
+use super::remark::{OUTCOME_CONTRADICTS_END, is_remarkable};
 use super::retry::pause_after;
 use super::{
     Action, Answer, ConfirmCode, Lane, LaneSettings, QrSessionEnd, Record, Resolution, SettlementAnswer, ToAtm, Turn,
@@ -13,6 +13,10 @@ use crate::refusal::Refusal;
 use crate::step;
 use crate::time::Timestamp;
 use crate::withdrawal::{State, Withdrawal};
+
+/// After a restart requests to core banking are spread like those after so many failures: some seconds, so that a bank that is just back is
+/// not met by all of them at once.
+const RECOVERED_ATTEMPT: u32 = 4;
 
 /// An open withdrawal and what is being done about it.
 #[derive(Clone, Debug)]
@@ -35,9 +39,11 @@ impl Open {
         Self { withdrawal, steps: 1, attempts: 0, repeat_at: None, confirm_code, listening_since }
     }
 
-    pub(super) fn recovered(withdrawal: Withdrawal, steps: u32, now: Timestamp) -> Self {
+    /// An open withdrawal after a restart. What core banking is to be told goes out again soon, but not all in one moment.
+    pub(super) fn recovered(withdrawal: Withdrawal, steps: u32, settings: &LaneSettings, now: Timestamp) -> Self {
         let settling = settlement_of(&withdrawal.state).is_some();
-        let repeat_at = settling.then_some(now);
+        let pause = pause_after(RECOVERED_ATTEMPT, withdrawal.terms.withdrawal, settings);
+        let repeat_at = settling.then(|| now.after(pause));
         Self { withdrawal, steps, attempts: 0, repeat_at, confirm_code: None, listening_since: now }
     }
 
@@ -285,7 +291,7 @@ impl Lane {
                 match step(*withdrawal, event.clone(), now) {
                     Ok(_) => return tell(turn, ToAtm::OutcomeRecorded(id)),
                     Err(illegal) => {
-                        turn.remark_event(id, now, &event, &illegal.to_string());
+                        turn.remark_event_as(OUTCOME_CONTRADICTS_END, id, now, &event, &illegal.to_string());
                         Refusal::OutcomeContradicts { state }
                     }
                 }

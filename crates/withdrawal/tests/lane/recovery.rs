@@ -126,12 +126,12 @@ fn a_gateway_that_was_away_for_a_day_gives_the_atm_its_time_to_report() {
 fn a_settlement_that_was_under_way_is_asked_for_again() {
     let story = told_to_the_end(false, dispensed(30_000));
     let mut world = crashed_after(5, &story, seconds(5));
-    world.time_passes(Duration::ZERO).expect([], ["confirm 30000 JPY"]);
+    world.time_passes(seconds(4)).expect([], ["confirm 30000 JPY"]);
     world.bank_settles().expect(["hold_confirmed"], ["count 30000 JPY"]);
 
     let story = told_to_the_end(false, retracted(30_000, Some(30_000)));
     let mut world = crashed_after(5, &story, seconds(5));
-    world.time_passes(Duration::ZERO).expect([], ["reverse H1"]);
+    world.time_passes(seconds(4)).expect([], ["reverse H1"]);
     world.bank_settles().expect(["hold_reversed"], ["release"]);
 }
 

@@ -64,11 +64,10 @@ fn what_comes_after_the_end_is_remarked_on() {
     world.bank_settles().remarks(&["settlement_answered: Confirm(30000 JPY): Done, after the end"]);
     world.bank_is_out().remarks(&[]);
     world.atm_reports(dispensed(30_000)).remarks(&[]).ledger_recalls().remarks(&[]);
-    world
-        .atm_reports(nothing_dispensed())
-        .ledger_recalls()
-        .remarks(&["outcome_reported: NotDispensed: presented 0 JPY, taken back not counted, LastCommandRecord, : \
-         a withdrawal that is confirmed cannot take outcome_reported"]);
+    world.atm_reports(nothing_dispensed()).ledger_recalls().remarks(&[
+        "outcome_contradicts_end: NotDispensed: presented 0 JPY, taken back not counted, LastCommandRecord, : \
+         a withdrawal that is confirmed cannot take outcome_reported",
+    ]);
     world.atm_reports_on(id, retracted(30_000, None)).ledger_recalls().remarks(&[]);
 }
 

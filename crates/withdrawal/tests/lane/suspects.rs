@@ -79,7 +79,9 @@ fn a_person_finds_that_nothing_left() {
     world.operator_decides(Settlement::Reverse).expect(["suspect_resolved"], ["reverse H1", "answer: done"]);
     world.bank_settles().expect(["hold_reversed"], ["release"]);
     assert_eq!(world.reason().as_deref(), Some("resolved"));
-    world.atm_connects().atm_reports(dispensed(30_000)).ledger_recalls().expect([], ["outcome recorded"]);
+    world.atm_connects().atm_reports(nothing_dispensed()).ledger_recalls().expect([], ["outcome recorded"]);
+    world.atm_reports(dispensed(30_000)).ledger_recalls().expect([], ["refuse: OUTCOME_CONTRADICTS"]);
+    assert_eq!(world.turn.remarks.last().map(|remark| remark.kind), Some("outcome_contradicts_end"), "a person erred");
 }
 
 #[test]
