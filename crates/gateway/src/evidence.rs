@@ -9,7 +9,7 @@ pub const FORMAT: &str = "cashgate-evidence/1";
 /// The bundle as one JSON value: the withdrawal, what stood behind its admission, and every message about it with its time.
 ///
 /// A line of `timeline` with a `seal` is a step: it changed the withdrawal, and its seal covers it and the step before. One without is a
-/// remark: a message that changed nothing. `remarks_left_out` says how many of those are not kept.
+/// remark: a message that changed nothing. `remarks_left_out` says how many of those at least are not kept.
 #[must_use]
 pub fn bundle(found: &GetWithdrawalResponse) -> Value {
     let withdrawal = found.withdrawal.clone().unwrap_or_default();

@@ -1,6 +1,7 @@
 -- Withdrawals, their steps, remarks about them, and the phones that may approve them.
 --
--- Written to be read: `sqlite3 ledger.db 'select state, count(*) from withdrawals group by 1'` is true while the gateway runs.
+-- Written to be read: `sqlite3 -readonly ledger.db 'select state, count(*) from withdrawals group by 1'` is true while the gateway runs.
+-- Never without -readonly: whoever closes a stopped ledger last folds its log and deletes it, a damaged one with what it may still tell.
 -- Ids are text as every log and screen shows them. A nonce is the one exception: its index is the only one in random order, so it
 -- is kept at 16 bytes (write x'00ff...' to look one up, hex(nonce) to see it).
 --
@@ -60,7 +61,7 @@ CREATE TABLE devices (
 ) STRICT, WITHOUT ROWID;
 
 -- Messages about a withdrawal that changed nothing: repeated commands, questions, late answers. Evidence for whoever resolves a suspect.
--- A remark may come after the end. The first hundred of a withdrawal are kept.
+-- A remark may come after the end. The first hundred of a withdrawal are kept, ten of a kind at most.
 CREATE TABLE remarks (
     withdrawal TEXT    NOT NULL REFERENCES withdrawals (id),
     number     INTEGER NOT NULL,               -- within the withdrawal: 1, 2, 3 ...
@@ -71,7 +72,7 @@ CREATE TABLE remarks (
     PRIMARY KEY (withdrawal, number)
 ) STRICT, WITHOUT ROWID;
 
--- How many remarks were not kept, for the withdrawals that had more.
+-- How many remarks were not kept, at least, for the withdrawals that had more: written when the count reaches a power of two.
 CREATE TABLE remarks_left_out (
     withdrawal TEXT    NOT NULL PRIMARY KEY REFERENCES withdrawals (id),
     count      INTEGER NOT NULL CHECK (count >= 1),

@@ -316,7 +316,8 @@ mod tests {
             let statement = connection.prepare(&format!("SELECT * FROM {name}")).unwrap();
             let columns: Vec<&str> =
                 table.columns().iter().copied().filter(|column| *column != "previous_seal").collect();
-            assert_eq!(statement.column_names(), columns, "{name}");
+            let found: Vec<&str> = statement.column_names().collect();
+            assert_eq!(found, columns, "{name}");
         }
     }
 }

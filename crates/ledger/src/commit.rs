@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use crate::error::{AppendError, LedgerFailure, StorageError};
 use crate::records::Sequence;
+use crate::remarks::LeftOut;
 use crate::writer::{Work, Write, WriteFault, Written};
 use crate::{append, devices, remarks};
 
@@ -34,8 +35,9 @@ pub(crate) enum CommitFault {
 pub(crate) fn committed(
     connection: &Connection,
     group: &[Write],
+    left_out: &mut LeftOut,
 ) -> Result<Vec<Result<Written, AppendError>>, CommitFault> {
-    attempted(connection, group).map_err(|(doing, fault)| match fault {
+    attempted(connection, group, left_out).map_err(|(doing, fault)| match fault {
         WriteFault::Storage(error) if found_no_room(&error) => {
             let failure = LedgerFailure::new(doing, &error);
             // After some errors SQLite has rolled back itself.
@@ -53,7 +55,7 @@ pub(crate) fn committed(
 
 type Attempt = Result<Vec<Result<Written, AppendError>>, (&'static str, WriteFault)>;
 
-fn attempted(connection: &Connection, group: &[Write]) -> Attempt {
+fn attempted(connection: &Connection, group: &[Write], left_out: &mut LeftOut) -> Attempt {
     let failed = |doing| move |error: rusqlite::Error| (doing, WriteFault::Storage(error));
     let run = |sql: &str| connection.prepare_cached(sql)?.execute([]);
     run("BEGIN IMMEDIATE").map_err(failed("beginning a commit"))?;
@@ -61,7 +63,7 @@ fn attempted(connection: &Connection, group: &[Write]) -> Attempt {
     let mut outcomes = Vec::with_capacity(group.len());
     for write in group {
         run("SAVEPOINT one_write").map_err(failed("setting a savepoint"))?;
-        let outcome = match apply(connection, &write.work, last) {
+        let outcome = match apply(connection, &write.work, last, left_out) {
             Ok(written) => {
                 last = written.last;
                 Ok(written)
@@ -79,14 +81,14 @@ fn attempted(connection: &Connection, group: &[Write]) -> Attempt {
     Ok(outcomes)
 }
 
-fn apply(connection: &Connection, work: &Work, last: Sequence) -> Result<Written, WriteFault> {
+fn apply(connection: &Connection, work: &Work, last: Sequence, left_out: &mut LeftOut) -> Result<Written, WriteFault> {
     let applied = match work {
         Work::Append(steps) => append::apply(connection, steps, last),
         Work::PutDevice(device) => devices::put(connection, device).map(|rows| Written { last, rows }),
         Work::RevokeDevice { institution, device, at } => {
             devices::revoke(connection, institution, device, *at).map(|rows| Written { last, rows })
         }
-        Work::Remark(remarks) => remarks::add(connection, remarks).map(|rows| Written { last, rows }),
+        Work::Remark(remarks) => remarks::add(connection, remarks, left_out).map(|rows| Written { last, rows }),
     };
     applied.map_err(|fault| match fault {
         WriteFault::Storage(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
@@ -96,7 +98,8 @@ fn apply(connection: &Connection, work: &Work, last: Sequence) -> Result<Written
     })
 }
 
-/// Whether all of the log is in the file now; readers of older pages may have kept some of it back.
+/// Whether all of the log is in the file now. Readers of older pages may have kept some of it back, or another process that checkpoints
+/// all of it.
 ///
 /// SQLite syncs the log before it writes to the file, and counts nothing as copied before the file is synced. So a checkpoint that finds
 /// no room for the file to grow has lost nothing: the log holds it all, goes on growing, and the next checkpoint copies it again.

@@ -60,7 +60,7 @@ pub enum LedgerOpenError {
     /// The write-ahead log is damaged in its middle: SQLite would silently drop the acknowledged commits behind that place.
     #[error(
         "the write-ahead log {log} is damaged {}, and acknowledged commits follow, which opening it would drop: \
-         {KEEP_AND_RESTORE}", place_in_log(*frame, *offset)
+         {KEEP_AND_RESTORE}; then remove the file <ledger>.damaged, which keeps this refusal", place_in_log(*frame, *offset)
     )]
     LogDamaged {
         /// The log.
@@ -69,6 +69,27 @@ pub enum LedgerOpenError {
         frame: u64,
         /// Where it begins, in bytes.
         offset: u64,
+    },
+    /// An earlier start found the log damaged and left a marker. The log may be gone by now: any program that opens the ledger for writing
+    /// folds what is left of it and deletes it.
+    #[error(
+        "the ledger was found damaged, and {marker} is still there ({said}): restore the ledger from backup, reconcile what came after \
+         the backup, then remove that file"
+    )]
+    MarkedDamaged {
+        /// The marker, `<ledger>.damaged`.
+        marker: PathBuf,
+        /// What was found, as it stands there.
+        said: String,
+    },
+    /// A Cashgate from before there were seals wrote it.
+    #[error(
+        "the ledger {path} was made by a Cashgate before steps were sealed, and there is no way to seal it now: start a new ledger, and \
+         keep this one as it is"
+    )]
+    WithoutSeals {
+        /// The ledger.
+        path: PathBuf,
     },
     /// The ledger file itself is damaged.
     #[error("the ledger {path} is damaged ({doing}): {found}; {KEEP_AND_RESTORE}")]

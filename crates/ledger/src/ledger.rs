@@ -81,7 +81,8 @@ pub(crate) struct Shared {
     pub(crate) torn_tail: Option<TornTail>,
 }
 
-/// An open ledger. Clones are the same ledger; when the last is dropped, the writer finishes what is queued and ends.
+/// An open ledger. Clones are the same ledger; when the last is dropped without [`Ledger::close`], the writer finishes what is queued and
+/// ends, and the log stays as it is beside the file: nothing is lost, and what a damaged ledger is repaired from is still there.
 #[derive(Clone)]
 pub struct Ledger {
     queue: mpsc::Sender<Request>,

@@ -25,6 +25,7 @@ mod devices;
 mod error;
 mod ledger;
 mod lock;
+mod marker;
 mod open;
 mod queries;
 mod reader;

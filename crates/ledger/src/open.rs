@@ -14,6 +14,7 @@ use crate::commit::{checkpoint, found_no_room};
 use crate::error::LedgerOpenError;
 use crate::ledger::{Counters, Ledger, LedgerOptions, Shared};
 use crate::lock::WriterLock;
+use crate::marker;
 use crate::reader::LedgerReader;
 use crate::records::Sequence;
 use crate::reserve::{Reserve, Room};
@@ -41,10 +42,11 @@ pub(crate) fn adjusted_ledger(
     let path = &resolved(path);
     let lock = WriterLock::take(path)?;
     let log_end = checked_log(path)?;
+    let torn = Torn::seen(path, log_end);
     let reserve = Reserve::beside(path, options.reserve_bytes);
-    let Opened { connection, log_pages, last, file_may_grow, reader } = match opened(path, options) {
+    let Opened { connection, log_pages, last, file_may_grow, reader } = match opened(path, options, torn) {
         // A full disk must not keep the gateway from recording the ends of what is open.
-        Err(error) if error.may_want_room() && released(&reserve, path)? => opened(path, options)?,
+        Err(error) if error.may_want_room() && released(&reserve, path)? => opened(path, options, torn)?,
         other => other?,
     };
     let room = if file_may_grow && reserve.restore() { Room::Ample } else { Room::Reserve };
@@ -81,16 +83,45 @@ fn report(path: &Path, shared: &Shared) {
 
 /// How the log ends, unless opening it would lose what was acknowledged. Looked at before SQLite, which drops it silently.
 fn checked_log(path: &Path) -> Result<LogEnd, LedgerOpenError> {
-    let end = wal::end_of_log(path).map_err(|source| LedgerOpenError::System {
-        path: path.to_path_buf(),
-        doing: "reading its write-ahead log",
-        source,
-    })?;
-    match end {
-        LogEnd::Damaged { frame, offset } => {
-            Err(LedgerOpenError::LogDamaged { log: wal::path_of(path), frame, offset })
+    let fault = |doing| move |source| LedgerOpenError::System { path: path.to_path_buf(), doing, source };
+    let end = wal::end_of_log(path).map_err(fault("reading its write-ahead log"))?;
+    if let LogEnd::Damaged { frame, offset } = end {
+        let error = LedgerOpenError::LogDamaged { log: wal::path_of(path), frame, offset };
+        marker::leave(path, &error);
+        return Err(error);
+    }
+    // The damaged log may have been folded by another program since, and then nothing else tells.
+    match marker::read(path).map_err(fault("reading what an earlier start left"))? {
+        Some(said) => Err(LedgerOpenError::MarkedDamaged { marker: marker::beside(path), said }),
+        None => Ok(end),
+    }
+}
+
+/// What is to be done with the end of the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Torn {
+    /// Nothing: it is no torn one, or a copy for whoever looks could not be made.
+    Left,
+    /// It goes, or what remains of it behind later commits would look like damage.
+    Cut,
+}
+
+impl Torn {
+    fn seen(path: &Path, end: LogEnd) -> Self {
+        match end {
+            LogEnd::Whole | LogEnd::Damaged { .. } => Self::Left,
+            LogEnd::Torn { commit_mark: false, .. } => Self::Cut,
+            LogEnd::Torn { commit_mark: true, .. } => match wal::keep_torn(path) {
+                Ok(kept) => {
+                    tracing::warn!(kept = %kept.display(), "the log with the torn end was copied");
+                    Self::Cut
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "the log with the torn end could not be copied");
+                    Self::Left
+                }
+            },
         }
-        LogEnd::Whole | LogEnd::Torn { .. } => Ok(end),
     }
 }
 
@@ -119,14 +150,19 @@ struct Opened {
     reader: LedgerReader,
 }
 
-fn opened(path: &Path, options: &LedgerOptions) -> Result<Opened, LedgerOpenError> {
+fn opened(path: &Path, options: &LedgerOptions, torn: Torn) -> Result<Opened, LedgerOpenError> {
     let (connection, log_pages) = writing_connection(path)?;
     let fault = |error: rusqlite::Error| LedgerOpenError::storage(path, "syncing what it holds", &error);
-    let file_may_grow = synced(&connection).map_err(fault)?;
+    let folded = folded(&connection).map_err(fault)?;
+    if folded != Folded::All {
+        sync_log(path)?;
+    } else if torn == Torn::Cut {
+        empty_log(&connection).map_err(fault)?;
+    }
     let last = crate::append::last_sequence(&connection).map_err(fault)?;
     sync_folder(path)?;
     let reader = LedgerReader::open(path, options.readers)?;
-    Ok(Opened { connection, log_pages, last, file_may_grow, reader })
+    Ok(Opened { connection, log_pages, last, file_may_grow: folded != Folded::NoRoom, reader })
 }
 
 /// One name for one file, or two gateways could each lock a name of their own. A file that does not exist yet keeps the name it got.
@@ -181,13 +217,46 @@ pub(crate) fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// How much of the log could be copied into the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Folded {
+    All,
+    /// Not all: another process reads older pages, or checkpoints itself.
+    Kept,
+    NoRoom,
+}
+
 /// A process killed between its write and its sync leaves commits that can be read but may not survive a power cut. Nothing may be
-/// built on those (design rule 3), so they are synced before anyone reads: a checkpoint syncs the log first, then the file. `false` if the
-/// file had no room to grow; the log was synced before that was found.
-fn synced(connection: &Connection) -> rusqlite::Result<bool> {
+/// built on those (design rule 3), so they are synced before anyone reads: a checkpoint that copies all syncs the log first, then the
+/// file. One that does not copy all may have synced nothing: then [`sync_log`] must.
+fn folded(connection: &Connection) -> rusqlite::Result<Folded> {
     match checkpoint(connection, "PASSIVE") {
-        Ok(_) => Ok(true),
-        Err(error) if found_no_room(&error) => Ok(false),
+        Ok(true) => Ok(Folded::All),
+        Ok(false) => Ok(Folded::Kept),
+        Err(error) if found_no_room(&error) => Ok(Folded::NoRoom),
+        Err(error) => Err(error),
+    }
+}
+
+/// What others keep from being copied stays in the log, and what they copy they have synced there before.
+fn sync_log(path: &Path) -> Result<(), LedgerOpenError> {
+    // SQLite holds no lock on this file that closing it could lose; those are on the index of the log.
+    let synced = fs::OpenOptions::new().write(true).open(wal::path_of(path)).and_then(|log| log.sync_all());
+    synced.map_err(|source| LedgerOpenError::System {
+        path: path.to_path_buf(),
+        doing: "syncing its write-ahead log",
+        source,
+    })
+}
+
+/// Cuts the log, all of which is in the file, unless someone reads it just now: then it starts over with the next commits as always.
+fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let emptied = checkpoint(connection, "TRUNCATE");
+    connection.busy_timeout(WRITE_LOCK_WAIT)?;
+    match emptied {
+        Ok(_) => Ok(()),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -208,6 +277,28 @@ fn sync_folder(path: &Path) -> Result<(), LedgerOpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Both checkpoints and readers of others keep a checkpoint from syncing anything, and it does not call that an error.
+    #[test]
+    fn a_checkpoint_that_copied_nothing_is_not_taken_for_one_that_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (connection, _) = writing_connection(&path).unwrap();
+        assert_eq!(folded(&connection).unwrap(), Folded::All);
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM steps").unwrap();
+        connection.execute_batch("CREATE TABLE t (x)").unwrap();
+        assert_eq!(folded(&connection).unwrap(), Folded::Kept);
+        sync_log(&path).unwrap();
+        // Emptying it does not wait for the reader either.
+        let begun = fs::metadata(wal::path_of(&path)).unwrap().len();
+        empty_log(&connection).unwrap();
+        assert_eq!(fs::metadata(wal::path_of(&path)).unwrap().len(), begun);
+        drop(reader);
+        assert_eq!(folded(&connection).unwrap(), Folded::All);
+        empty_log(&connection).unwrap();
+        assert_eq!(fs::metadata(wal::path_of(&path)).unwrap().len(), 0);
+    }
 
     /// No test can cut the power. This one sees to it that nobody trades the sync of each commit for speed unnoticed.
     #[test]

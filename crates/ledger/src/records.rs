@@ -182,6 +182,9 @@ impl Remark {
 
     /// How many remarks are kept of one withdrawal. Those that come later are only counted.
     pub const PER_WITHDRAWAL_MAX: u32 = 100;
+
+    /// How many of these may be of one kind, so that no party fills the place of the others.
+    pub const PER_KIND_MAX: u32 = 10;
 }
 
 /// A remark as the ledger has it.
@@ -200,9 +203,10 @@ pub struct StoredRemark {
 /// The remarks about one withdrawal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remarks {
-    /// The first ones, in the order in which they came, at most [`Remark::PER_WITHDRAWAL_MAX`].
+    /// The first ones, in the order in which they came, at most [`Remark::PER_WITHDRAWAL_MAX`], and [`Remark::PER_KIND_MAX`] of a kind.
     pub kept: Vec<StoredRemark>,
-    /// How many more came, of which nothing but this number is known.
+    /// How many more came at least, of which nothing else is known. A power of two, or 0: the count is written only when it reaches one,
+    /// so without a restart fewer than twice as many came.
     pub left_out: u64,
 }
 

@@ -40,7 +40,15 @@ pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<(),
     }
     let found = read("PRAGMA user_version")?;
     let known = version_of(MIGRATIONS);
-    if found > known { Err(LedgerOpenError::NewerSchema { path: path.to_path_buf(), found, known }) } else { Ok(()) }
+    if found > known {
+        return Err(LedgerOpenError::NewerSchema { path: path.to_path_buf(), found, known });
+    }
+    // The first version 1 was made before there were seals.
+    let columns = "SELECT count(*) FROM pragma_table_info('withdrawals')";
+    if found == 1 && read(columns)? > 0 && read(&format!("{columns} WHERE name = 'last_seal'"))? == 0 {
+        return Err(LedgerOpenError::WithoutSeals { path: path.to_path_buf() });
+    }
+    Ok(())
 }
 
 /// Refuses a file that this program cannot read as it is.

@@ -10,6 +10,7 @@ use crate::columns;
 use crate::damage::{Damage, Fault};
 use crate::error::{LedgerOpenError, ReadError};
 use crate::lock::StoppedLock;
+use crate::marker;
 use crate::open::{resolved, torn_tail};
 use crate::queries::{history, rows};
 use crate::reader::LedgerReader;
@@ -70,7 +71,8 @@ pub struct VerifyReport {
     pub findings: u64,
     /// Whether a gateway was running on the ledger. Its log changes all the time and was not looked at.
     pub running: bool,
-    /// What a crash left at the end of the log, if anything. The next start cuts it; it is not a finding.
+    /// What a crash left at the end of the log, if anything. The next start cuts it. With [`TornTail::commit_mark`] it is a finding, too: it
+    /// may have been acknowledged.
     pub torn_tail: Option<TornTail>,
 }
 
@@ -97,6 +99,9 @@ pub fn verify(
     if let Some(last) = check.pass(reader.last_sequence()) {
         check.report.last_sequence = last;
         check.report.torn_tail = torn_tail(log_end, last);
+        if let Some(torn) = check.report.torn_tail.filter(|torn| torn.commit_mark) {
+            check.found(Finding::Log(torn.to_string()));
+        }
         check.steps(&reader, last);
     }
     check.withdrawals(&reader, check_history);
@@ -130,6 +135,12 @@ impl Check<'_> {
 
     fn log(&mut self, path: &Path) -> Result<LogEnd, LedgerOpenError> {
         let fault = |source| LedgerOpenError::System { path: path.to_path_buf(), doing: "reading its log", source };
+        if let Some(said) = marker::read(path).map_err(fault)? {
+            self.found(Finding::Log(format!(
+                "a start found it damaged, and left {}: {said}",
+                marker::beside(path).display()
+            )));
+        }
         let Some(_stopped) = StoppedLock::take(path).map_err(fault)? else {
             self.report.running = true;
             return Ok(LogEnd::Whole);
@@ -277,7 +288,7 @@ impl Check<'_> {
                 let _ = self.pass(remark);
             }
         }
-        // There are as many as withdrawals that were talked about more than a hundred times: few.
+        // There are as many as withdrawals that were talked about more often than is kept: few.
         let counts = reader.read(|connection| {
             rows(connection, "SELECT * FROM remarks_left_out", [], |row| Ok(columns::remarks_left_out(row).map(drop)))
         });

@@ -12,8 +12,10 @@
 //! - no frame continues the checksum of a commit's last frame unless that commit was finished, and
 //! - no two ends of commits with the salts of this log lie behind the first bad frame.
 //!
-//! Where one of these is broken, the log is *damaged*. Otherwise its tail is *torn*. One case cannot be decided: damage that hits the very
-//! last commit looks like a crash in the middle of writing it. It counts as torn, and [`TornTail::commit_mark`] says that it may be.
+//! Where one of these is broken, the log is *damaged*. Otherwise its tail is *torn*. Some cases cannot be decided: damage that hits the end
+//! of the log looks like a crash in the middle of a write, and may have hit the last acknowledged commit, or the last two if the marks
+//! that tell them apart were hit as well. They count as torn. [`TornTail::commit_mark`] says where this is likely; without it, only a tail
+//! that is a short piece at the very end of the file is certainly no acknowledged commit.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -30,8 +32,9 @@ pub struct TornTail {
     pub offset: u64,
     /// How many bytes were cut.
     pub bytes: u64,
-    /// Whether the end of a commit is in it. Then the write had got far, and may even have been acknowledged if the last commit was
-    /// damaged after it was written: compare with what ATMs and core banking have. `false`: it was never acknowledged.
+    /// Whether the end of a commit is in it. Then the write had got far, or the last one or two acknowledged commits were damaged after
+    /// they were written; that cannot be told. Compare the last minutes with what ATMs and core banking have. `false`: a write that did not
+    /// get to its end, which nobody was told of. This is certain only where the file ends in it; elsewhere damage may have hit the mark.
     pub commit_mark: bool,
     /// The sequence of the last step before it, which is the last that the ledger has.
     pub after_sequence: Sequence,
@@ -42,8 +45,11 @@ impl fmt::Display for TornTail {
         let Self { offset, bytes, commit_mark, after_sequence } = self;
         write!(f, "an unfinished write of {bytes} bytes after sequence {after_sequence} (byte {offset} of the log)")?;
         f.write_str(match commit_mark {
-            true => " was cut off; it may have been the last acknowledged commit, damaged: reconcile with ATMs and core banking",
-            false => " was cut off; it was never acknowledged",
+            true => {
+                " was cut off; it may have been the last acknowledged commit or the last two, damaged afterwards: reconcile the last \
+                 minutes with ATMs and core banking"
+            }
+            false => " was cut off; it has no end of a commit, so nothing in it was acknowledged unless the end itself was damaged",
         })
     }
 }
@@ -53,7 +59,7 @@ impl fmt::Display for TornTail {
 pub(crate) enum LogEnd {
     /// With a commit.
     Whole,
-    /// With a write that was not finished.
+    /// With a write that was not finished, as far as can be told.
     Torn { offset: u64, bytes: u64, commit_mark: bool },
     /// Not: the frame there does not fit, and acknowledged commits follow it. Frame 0 is the header.
     Damaged { frame: u64, offset: u64 },
@@ -74,6 +80,34 @@ pub(crate) fn end_of_log(ledger: &Path) -> io::Result<LogEnd> {
         Err(error) => Err(error),
     }
 }
+
+/// Copies the log to `ledger.db-wal.torn`, or with a number behind it: older copies stay. Returns the copy's name.
+pub(crate) fn keep_torn(ledger: &Path) -> io::Result<PathBuf> {
+    let log = path_of(ledger);
+    for number in 1..=TORN_KEPT_MAX {
+        let mut name = OsString::from(&log);
+        name.push(if number == 1 { ".torn".to_owned() } else { format!(".torn.{number}") });
+        let kept = PathBuf::from(name);
+        let mut file = match File::create_new(&kept) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        };
+        let copied = File::open(&log).and_then(|mut log| io::copy(&mut log, &mut file)).and_then(|_| file.sync_all());
+        return match copied {
+            Ok(()) => Ok(kept),
+            Err(error) => {
+                // Half a copy only takes room.
+                let _ = std::fs::remove_file(&kept);
+                Err(error)
+            }
+        };
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("there are {TORN_KEPT_MAX} already: move them away")))
+}
+
+/// Enough for anyone to have come and looked.
+const TORN_KEPT_MAX: u32 = 9;
 
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;

@@ -13,6 +13,7 @@ use crate::error::{AppendError, LedgerFailure, ReadError};
 use crate::ledger::{LedgerOptions, Shared};
 use crate::lock::WriterLock;
 use crate::records::{DeviceRow, Remark, Sequence, StepRecord};
+use crate::remarks::LeftOut;
 use crate::reserve::{Reserve, Room};
 
 /// What the writer is asked for.
@@ -86,6 +87,7 @@ pub(crate) struct Writer {
     /// Whether to look for room after this group: someone asked, or enough commits have passed.
     restore_due: bool,
     commits_without_reserve: u32,
+    left_out: LeftOut,
     requests: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
     group_steps_max: usize,
@@ -113,6 +115,7 @@ impl Writer {
             reserve,
             restore_due: false,
             commits_without_reserve: 0,
+            left_out: LeftOut::default(),
             requests,
             shared,
             group_steps_max: options.group_steps_max.max(1),
@@ -135,7 +138,10 @@ impl Writer {
                 return self.stop(&failure, closing);
             }
         }
-        if let Err(failure) = self.fold_at_the_end() {
+        // Whoever only drops the ledger may have found it damaged: the log and the old pages of the file are what it is repaired from.
+        if !closing.is_empty()
+            && let Err(failure) = self.fold_at_the_end()
+        {
             return self.stop(&failure, closing);
         }
         let Self { connection, lock, .. } = self;
@@ -198,14 +204,15 @@ impl Writer {
 
     /// Commits the group; if the disk has no room for it, once more with the room of the reserve.
     fn committed_with_room(&mut self, group: &[Write]) -> Result<Vec<Result<Written, AppendError>>, LedgerFailure> {
-        match committed(&self.connection, group) {
+        match committed(&self.connection, group, &mut self.left_out) {
             Ok(outcomes) => Ok(outcomes),
             Err(CommitFault::Fatal(failure)) => Err(failure),
             Err(CommitFault::NoRoom(failure)) => {
                 if !self.made_room()? {
                     return Err(failure);
                 }
-                committed(&self.connection, group).map_err(|fault| match fault {
+                self.left_out.forget(); // Or the second attempt would count the same remarks again.
+                committed(&self.connection, group, &mut self.left_out).map_err(|fault| match fault {
                     CommitFault::NoRoom(failure) | CommitFault::Fatal(failure) => failure,
                 })
             }
@@ -262,7 +269,7 @@ impl Writer {
         }
     }
 
-    /// The log is emptied at the end, so that the ledger is one file; but on a full disk it keeps its space, which the next start needs.
+    /// The log is emptied at a close, so that the ledger is one file; but on a full disk it keeps its space, which the next start needs.
     fn fold_at_the_end(&mut self) -> Result<(), LedgerFailure> {
         let mode = if self.room() == Room::Ample { "TRUNCATE" } else { "PASSIVE" };
         if self.checkpoint_with_room(mode)?.is_none() {

@@ -70,7 +70,8 @@ fn summary(report: &AuditReport) -> String {
     if ledger.running {
         text.push_str("\na gateway runs on this ledger, so its log was not looked at");
     }
-    if let Some(torn) = &ledger.torn_tail {
+    // One with a commit mark is among the findings.
+    if let Some(torn) = ledger.torn_tail.filter(|torn| !torn.commit_mark) {
         text.push_str(&format!("\n{torn}"));
     }
     text.push_str(&match report.findings {

@@ -181,7 +181,7 @@ async fn an_undamaged_ledger_is_found_whole_and_counted() {
         steps: 10,
         step_bytes: step_bytes.map(|step| step.body.len() as u64).sum(),
         devices: 2,
-        remarks: 100,
+        remarks: 10,
         last_sequence: Sequence(10),
         ..VerifyReport::default()
     };

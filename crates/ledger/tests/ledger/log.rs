@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cashgate_ledger::{Ledger, LedgerOpenError, Sequence, TornTail, verify};
+use cashgate_ledger::{Finding, Ledger, LedgerOpenError, Sequence, TornTail, verify};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::sample::*;
@@ -50,10 +51,12 @@ async fn a_torn_tail_is_cut_and_reported_and_the_ledger_goes_on() {
     assert!(matches!(torn, TornTail { after_sequence: Sequence(19), commit_mark: false, .. }), "{torn:?}");
     assert!(torn.bytes > 3000, "{torn:?}");
     assert!(
-        torn.to_string().contains("after sequence 19") && torn.to_string().contains("never acknowledged"),
+        torn.to_string().contains("after sequence 19") && torn.to_string().contains("no end of a commit"),
         "{torn}"
     );
     assert_eq!(last_step(&ledger), 19);
+    assert_eq!(std::fs::metadata(log_of(&path)).unwrap().len(), 0, "what is left of it could look like damage later");
+    assert!(!path.with_extension("db-wal.torn").exists(), "there is nothing to look at");
     assert_eq!(ledger.append(vec![hold_requested(20)]).await, Ok(Sequence(20)));
     ledger.close().await.unwrap();
     assert_eq!(Ledger::open(&path, options()).unwrap().torn_tail(), None);
@@ -64,12 +67,27 @@ async fn a_torn_tail_is_cut_and_reported_and_the_ledger_goes_on() {
 async fn damage_in_the_very_last_commit_is_reported_as_what_it_may_be() {
     let (path, _folder) = killed().await;
     change_log(&path, |bytes| *bytes.last_mut().unwrap() ^= 1);
-    let report = verify(&path, &mut |finding| panic!("{finding}"), &mut |_, _| vec![]).unwrap();
+    let whole = std::fs::read(log_of(&path)).unwrap();
+    let mut findings = Vec::new();
+    let report = verify(&path, &mut |finding| findings.push(finding), &mut |_, _| vec![]).unwrap();
     let ledger = Ledger::open(&path, options()).unwrap();
     let torn = ledger.torn_tail().unwrap();
     assert!(matches!(torn, TornTail { after_sequence: Sequence(19), commit_mark: true, .. }), "{torn:?}");
-    assert!(torn.to_string().contains("may have been the last acknowledged commit"), "{torn}");
+    let said = torn.to_string();
+    assert!(said.contains("may have been the last acknowledged commit") && said.contains("last minutes"), "{torn}");
     assert_eq!(report.torn_tail, Some(torn));
+    assert_eq!((findings, report.findings), (vec![Finding::Log(said)], 1));
+    let kept = path.with_extension("db-wal.torn");
+    assert_eq!(std::fs::read(&kept).unwrap(), whole, "for whoever looks");
+
+    // The next one overwrites nothing.
+    ledger.append(vec![hold_requested(20)]).await.unwrap();
+    ledger.append(vec![hold_requested(21)]).await.unwrap();
+    drop_and_wait(ledger, &path).await;
+    change_log(&path, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    Ledger::open(&path, options()).unwrap();
+    assert_eq!(std::fs::read(&kept).unwrap(), whole);
+    assert!(path.with_extension("db-wal.torn.2").exists());
 }
 
 #[tokio::test]
@@ -95,8 +113,83 @@ async fn damage_in_the_middle_of_the_log_refuses_to_open_and_leaves_all_as_it_wa
         }
         let mut findings = Vec::new();
         let _ = verify(&path, &mut |finding| findings.push(finding.to_string()), &mut |_, _| vec![]);
-        assert!(findings[0].starts_with("log: frame"), "{findings:?}");
+        assert!(findings.iter().any(|line| line.starts_with("log: frame")), "{findings:?}");
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read(log_of(&path)).unwrap()), before);
+    }
+}
+
+/// The writer thread ends a moment after the last handle.
+async fn drop_and_wait(ledger: Ledger, path: &Path) {
+    drop(ledger);
+    let lock = std::fs::File::open(path.with_extension("db.lock")).unwrap();
+    let free = async {
+        while lock.try_lock_shared().is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), free).await.expect("the writer did not end");
+}
+
+#[tokio::test]
+async fn only_a_close_folds_the_log() {
+    let (path, _folder) = killed().await;
+    let log = std::fs::read(log_of(&path)).unwrap();
+    let ledger = Ledger::open(&path, options()).unwrap();
+    drop_and_wait(ledger, &path).await;
+    assert_eq!(std::fs::read(log_of(&path)).unwrap(), log, "a start that was refused changed the log");
+    let ledger = Ledger::open(&path, options()).unwrap();
+    ledger.append(vec![hold_requested(21)]).await.unwrap();
+    drop_and_wait(ledger, &path).await;
+    let ledger = Ledger::open(&path, options()).unwrap();
+    assert_eq!(last_step(&ledger), 21);
+    ledger.close().await.unwrap();
+    assert!(std::fs::metadata(log_of(&path)).map_or(0, |log| log.len()) == 0);
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_refused_until_a_person_removes_the_marker() {
+    let (path, _folder) = killed().await;
+    change_log(&path, |bytes| bytes[32 + 24 + 100] ^= 4);
+    assert!(matches!(Ledger::open(&path, options()), Err(LedgerOpenError::LogDamaged { .. })));
+    // `sqlite3 ledger.db 'select ...'`, without -readonly.
+    let plain = Connection::open(&path).unwrap();
+    let _ = plain.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    drop(plain);
+    std::fs::remove_file(log_of(&path)).unwrap_or_default();
+    for _ in 0..2 {
+        let error = Ledger::open(&path, options()).err().unwrap();
+        assert!(matches!(error, LedgerOpenError::MarkedDamaged { .. }), "{error}");
+        let line = error.to_string();
+        for said in ["copy.db.damaged", "frame 1, byte 32", "restore the ledger from backup", "remove that file"] {
+            assert!(line.contains(said), "{line}");
+        }
+        assert!(!line.contains('\n') && !line.contains("  "), "{line}");
+    }
+    let text = std::fs::read_to_string(path.with_extension("db.damaged")).unwrap();
+    assert!(text.contains("acknowledged commits follow") && text.contains("removes it"), "{text}");
+
+    let (restored, _other) = killed().await;
+    std::fs::copy(&restored, &path).unwrap();
+    std::fs::copy(log_of(&restored), log_of(&path)).unwrap();
+    let mut findings = Vec::new();
+    verify(&path, &mut |finding| findings.push(finding), &mut |_, _| vec![]).unwrap();
+    assert!(matches!(findings.as_slice(), [Finding::Log(said)] if said.contains("copy.db.damaged")), "{findings:?}");
+    std::fs::remove_file(path.with_extension("db.damaged")).unwrap();
+    assert_eq!(last_step(&Ledger::open(&path, options()).unwrap()), 20);
+}
+
+#[tokio::test]
+async fn a_reader_in_another_process_does_not_keep_the_ledger_from_opening() {
+    for torn in [0, 1000] {
+        let (path, _folder) = killed().await;
+        change_log(&path, |bytes| bytes.truncate(bytes.len() - torn));
+        let plain = Connection::open(&path).unwrap();
+        plain.execute_batch("BEGIN; SELECT count(*) FROM steps").unwrap();
+        let opening = tokio::task::spawn_blocking(move || Ledger::open(&path, options()).unwrap());
+        let opened = tokio::time::timeout(std::time::Duration::from_secs(10), opening).await;
+        let ledger = opened.expect("it waited for a reader").unwrap();
+        assert_eq!(last_step(&ledger), if torn == 0 { 20 } else { 19 });
+        ledger.append(vec![hold_requested(30)]).await.unwrap();
     }
 }
 

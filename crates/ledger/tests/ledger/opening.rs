@@ -59,6 +59,21 @@ async fn a_later_schema_is_refused_and_left_alone() {
     }
 }
 
+/// As the first version 1 was.
+#[tokio::test]
+async fn a_ledger_from_before_seals_is_refused_for_what_it_is() {
+    let (ledger, path, _folder) = new_ledger();
+    ledger.close().await.unwrap();
+    let plain = Connection::open(&path).unwrap();
+    plain.execute_batch("ALTER TABLE withdrawals DROP COLUMN last_seal").unwrap();
+    drop(plain);
+    for error in [open(&path).err().unwrap(), LedgerReader::open(&path, 1).err().unwrap()] {
+        assert!(matches!(error, LedgerOpenError::WithoutSeals { .. }), "{error}");
+        let line = error.to_string();
+        assert!(line.contains("start a new ledger") && !line.contains("damaged") && !line.contains("  "), "{line}");
+    }
+}
+
 #[test]
 fn a_file_that_is_no_ledger_is_refused_and_left_as_it_was() {
     let folder = tempfile::tempdir().unwrap();

@@ -42,21 +42,71 @@ async fn remarks_are_kept_in_order_also_about_what_has_ended_and_change_nothing(
     assert_eq!(ledger.reader().remarks(id(2)).unwrap(), cashgate_ledger::Remarks::default());
 }
 
+const KINDS: [&str; 11] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
+
 #[tokio::test]
-async fn a_hundred_remarks_are_kept_and_the_rest_are_counted() {
+async fn a_hundred_remarks_are_kept_ten_of_a_kind_and_the_rest_are_counted() {
     let (ledger, _path, _folder) = new_ledger();
     ledger.append(vec![hold_requested(1), hold_requested(2)]).await.unwrap();
-    for n in 0..130 {
-        ledger.remark(vec![remark(1, "asked", &n.to_string()), remark(2, "asked", "x")]);
-        if n % 40 == 0 {
-            settled(&ledger, 2 * n).await;
+    let mut sent = 0;
+    for kind in KINDS {
+        for n in 0..12 {
+            ledger.remark(vec![remark(1, kind, &n.to_string()), remark(2, "asked", "x")]);
+            sent += 2;
+        }
+        settled(&ledger, sent).await;
+    }
+    let remarks = ledger.reader().remarks(id(1)).unwrap();
+    // Left out: two of each of ten kinds, and twelve of the eleventh, 32 in all.
+    assert_eq!((remarks.kept.len(), remarks.left_out), (100, 32));
+    for kind in &KINDS[..10] {
+        let details: Vec<_> =
+            remarks.kept.iter().filter(|one| one.kind == *kind).map(|one| one.detail.as_str()).collect();
+        assert_eq!(details, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"], "{kind}");
+    }
+    let remarks = ledger.reader().remarks(id(2)).unwrap();
+    assert_eq!((remarks.kept.len(), remarks.left_out), (10, 64), "of 122");
+    assert_eq!((ledger.stats().remarks, ledger.stats().remarks_dropped), (110, 154));
+}
+
+#[tokio::test]
+async fn one_kind_does_not_take_the_place_of_the_others() {
+    let (ledger, _path, _folder) = new_ledger();
+    ledger.append(vec![hold_requested(1)]).await.unwrap();
+    ledger.remark(vec![remark(1, "question", "?"); 500]);
+    ledger.remark(vec![remark(1, "outcome_late", "dispensed 30000")]);
+    settled(&ledger, 501).await;
+    let remarks = ledger.reader().remarks(id(1)).unwrap();
+    assert_eq!(remarks.kept.last().unwrap().detail, "dispensed 30000");
+    assert_eq!((remarks.kept.len(), remarks.left_out), (11, 256), "of 490");
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_written_at_powers_of_two_and_never_as_more_than_came() {
+    let (ledger, path, _folder) = new_ledger();
+    ledger.append(vec![hold_requested(1)]).await.unwrap();
+    ledger.remark(vec![remark(1, "question", "?"); 10]);
+    settled(&ledger, 10).await;
+    let log = path.with_extension("db-wal");
+    let mut written = Vec::new();
+    for left_out in 1..=40_u64 {
+        let before = std::fs::read(&log).unwrap();
+        ledger.remark(vec![remark(1, "question", "?")]);
+        settled(&ledger, 10 + left_out).await;
+        if std::fs::read(&log).unwrap() != before {
+            written.push(left_out);
         }
     }
-    settled(&ledger, 260).await;
-    let remarks = ledger.reader().remarks(id(1)).unwrap();
-    assert_eq!((remarks.kept.len(), remarks.left_out), (100, 30));
-    assert_eq!(remarks.kept[99].detail, "99");
-    assert_eq!((ledger.stats().remarks, ledger.stats().remarks_dropped), (200, 60));
+    assert_eq!(written, [1, 2, 4, 8, 16, 32]);
+    ledger.close().await.unwrap();
+
+    let ledger = Ledger::open(&path, options()).unwrap();
+    ledger.remark(vec![remark(1, "question", "?"); 31]);
+    settled(&ledger, 31).await;
+    assert_eq!(ledger.reader().remarks(id(1)).unwrap().left_out, 32, "it went on from what is written");
+    ledger.remark(vec![remark(1, "question", "?")]);
+    settled(&ledger, 32).await;
+    assert_eq!(ledger.reader().remarks(id(1)).unwrap().left_out, 64);
 }
 
 #[tokio::test]
