@@ -106,7 +106,10 @@ fn simulate(cli: &Cli, out: &mut dyn Write) -> io::Result<bool> {
         return Ok(false);
     }
     let fails_for_gaps = !cli.no_coverage && summary::write_gaps(&found.coverage, out)?;
-    writeln!(out, "\nno rule was broken in {} worlds from seed {} on", grouped(found.coverage.worlds), order.seed)?;
+    match found.coverage.worlds {
+        1 => writeln!(out, "\nno rule was broken in the world of seed {}", order.seed)?,
+        worlds => writeln!(out, "\nno rule was broken in {} worlds from seed {} on", grouped(worlds), order.seed)?,
+    }
     Ok(!fails_for_gaps)
 }
 

@@ -119,6 +119,7 @@ async fn obey(faults: &Faults) {
             }
         }
     }
+    let _ = print_line(&json!({"event": "ended", "why": "standard input ended; keep it open to keep the core bank"}));
 }
 
 pub(super) fn print_books(arguments: &BooksArguments) -> Result<Exit, Failure> {

@@ -144,7 +144,9 @@ impl CoreBanks {
 
 fn unanswered<T>(call: &'static str, terms: &Terms, status: &tonic::Status, answer: T) -> T {
     let (withdrawal, institution) = (terms.withdrawal, &terms.institution);
-    tracing::warn!(call, %withdrawal, %institution, code = ?status.code(), "core banking did not answer");
+    // The source tells a refused connection from a certificate that was not believed.
+    let why = std::error::Error::source(status).map_or_else(|| status.message().to_owned(), ToString::to_string);
+    tracing::warn!(call, %withdrawal, %institution, code = ?status.code(), why, "core banking did not answer");
     answer
 }
 
