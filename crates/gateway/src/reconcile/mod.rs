@@ -2,7 +2,7 @@
 //!
 //! The three parties keep their books apart, so that what one of them lost, invented or miscounted shows as a difference. This module
 //! reads the gateway's books straight from the ledger (also while a gateway runs), the other two from CSV files whose columns stand in
-//! [`posting`] and [`counter`], and in `docs/reconciliation.md`.
+//! `posting` and `counter`, and in `docs/reconciliation.md`.
 //!
 //! An ended withdrawal must stand at core banking and at its ATM exactly as in the ledger. One that is still open may be anywhere on its
 //! way, so only what can never be right is a finding there, besides its age. An account's name is compared and never shown.
