@@ -87,7 +87,8 @@ fn party(event: &str) -> &'static str {
     }
 }
 
-fn time(unix_ms: i64) -> String {
+/// A moment of a message as people read it (RFC 3339).
+pub(crate) fn time(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms).map(|at| at.to_string()).unwrap_or_default()
 }
 

@@ -129,14 +129,14 @@ impl Operator {
             withdrawal.policy_version, withdrawal.key_id, withdrawal.limit_figures
         ));
         for step in &found.steps {
-            let at = jiff::Timestamp::from_millisecond(step.at_unix_ms).map(|at| at.to_string()).unwrap_or_default();
+            let at = evidence::time(step.at_unix_ms);
             text.push_str(&format!(
                 "{:>3}  {at:<24}  {:<24} -> {:<20} {}\n",
                 step.number, step.event, step.state, step.detail
             ));
         }
         for remark in &found.remarks {
-            let at = jiff::Timestamp::from_millisecond(remark.at_unix_ms).map(|at| at.to_string()).unwrap_or_default();
+            let at = evidence::time(remark.at_unix_ms);
             text.push_str(&format!("  -  {at:<24}  {:<48} {}\n", remark.kind, remark.detail));
         }
         Ok(text)

@@ -138,9 +138,6 @@ impl Parts {
         let mint =
             Mint::new(hsm, config.network.clone(), config.qr_lifetime, metrics.clone()).map_err(ServeError::new)?;
         let ledger = Ledger::open(&config.ledger, LedgerOptions::default()).map_err(ServeError::new)?;
-        if let Some(torn) = ledger.torn_tail() {
-            tracing::warn!(%torn, "the ledger's log ended in a torn write, which was cut");
-        }
         let devices = Arc::new(Devices::load(ledger.clone()).map_err(ServeError::new)?);
         let policy = match &config.policies {
             None => PolicySet::builtin(),

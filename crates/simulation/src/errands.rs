@@ -2,7 +2,7 @@
 
 use cashgate_gateway::lanes::{Errand, Intent};
 use cashgate_wire::customer::PinBlock;
-use cashgate_wire::{corebank, journal};
+use cashgate_wire::journal;
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::event::Settlement;
 use cashgate_withdrawal::ids::{QrSessionId, QrTokenDigest, WithdrawalId};
@@ -62,9 +62,7 @@ impl World {
             Errand::LinkReplaced(_) => {}
             Errand::Answer { request, answer } => self.answer(atm, request, answer),
             Errand::Mint { qr_session, .. } => self.mint(atm, qr_session),
-            Errand::PlaceHold { terms, pin_block } => {
-                let request = corebank::place_hold(&terms, pin_block);
-                drop(request);
+            Errand::PlaceHold { terms, pin_block: _ } => {
                 self.crosses(What::HoldAsked {
                     withdrawal: number(terms.withdrawal),
                     account: names::account_number(&terms.account),

@@ -261,13 +261,15 @@ impl World {
         let drawn = self.network.pick(&[Tail::Lost, Tail::Torn, Tail::Kept]).unwrap_or(Tail::Lost);
         let tail = self.crash_plan.tail.unwrap_or(drawn);
         match tail {
-            Tail::Lost => self.coverage.struck(FaultKind::LostTail),
-            Tail::Torn => self.coverage.struck(FaultKind::TornBlock),
-            Tail::Kept => {}
-        }
-        match tail {
+            Tail::Lost => {
+                self.coverage.struck(FaultKind::LostTail);
+                self.journal.drop_unsynced();
+            }
             // A torn group's checksum does not fit, so it is cut: nothing of it counts.
-            Tail::Lost | Tail::Torn => drop(self.journal.drop_unsynced()),
+            Tail::Torn => {
+                self.coverage.struck(FaultKind::TornBlock);
+                self.journal.drop_unsynced();
+            }
             Tail::Kept => {
                 if let Err(NotAppended::Refused(why)) = self.journal.sync() {
                     self.broken(why);

@@ -84,8 +84,8 @@ impl Journal {
     }
 
     /// What was written is gone.
-    pub(crate) fn drop_unsynced(&mut self) -> bool {
-        self.unsynced.take().is_some()
+    pub(crate) fn drop_unsynced(&mut self) {
+        self.unsynced = None;
     }
 
     pub(crate) fn has_unsynced(&self) -> bool {
