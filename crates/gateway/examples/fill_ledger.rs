@@ -9,6 +9,7 @@ use cashgate_gateway::lanes::step_record;
 use cashgate_ledger::{Ledger, LedgerOptions, StepRecord};
 use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, NoteCount, Outcome, OutcomeReport};
 use cashgate_withdrawal::event::{Event, ReversalCause};
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::Record;
 use cashgate_withdrawal::money::Money;
@@ -67,7 +68,7 @@ fn history(index: u64, atm: u64, approved_at_ms: u64) -> Result<Vec<StepRecord>,
     let (id, amount) = (terms.withdrawal, terms.amount);
     let granted = Event::HoldGranted { hold: format!("hold-{index}").parse()? };
     let start_before = Timestamp::from_unix_ms(approved_at_ms + 30_000);
-    let command = DispenseCommand { withdrawal: id, amount, start_before };
+    let command = DispenseCommand { withdrawal: id, amount, start_before, dispense_token: None };
     let commanded = Event::DispenseCommanded { command };
     let events = match index % 10 {
         0..5 => vec![granted, commanded],
@@ -103,6 +104,8 @@ fn terms(index: u64, atm: u64, at: Timestamp) -> Result<Terms, Failure> {
             day: CalendarDay(i32::try_from(at.unix_ms() / MS_A_DAY)?),
             confirm_code: false,
         },
+        command_nonce: None,
+        evidence_demanded: EvidenceGrade::C,
     })
 }
 
@@ -127,5 +130,6 @@ fn report(outcome: Outcome, amount: Money, at: Timestamp) -> Result<OutcomeRepor
         evidence: EvidenceSource::PresentStatus,
         detail: String::new(),
         observed_at: at,
+        present: None,
     })
 }

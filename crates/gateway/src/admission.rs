@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cashgate_limits::{AccountKey, Headroom, LimitRefusal, Limits, Reservation};
 use cashgate_policy::{Decision as PolicyDecision, Facts, PolicySet, Verdict};
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{AccountId, AtmId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::lane::{Admission, Admitted, Approval, ConfirmCode};
 use cashgate_withdrawal::money::Money;
@@ -17,6 +18,7 @@ use cashgate_withdrawal::withdrawal::{Decision, Withdrawal};
 
 use crate::config::Institution;
 use crate::devices::KnownDevices;
+use crate::dispense_tokens::{DispenseKeys, DispenseTokens, NoKeys};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -41,6 +43,9 @@ pub struct Desk {
     institutions: HashMap<InstitutionId, Institution>,
     /// Random bits for confirm codes; nothing when the system has none.
     random: fn() -> Option<u32>,
+    /// Only institutions that demand more than grade C.
+    evidence_demanded: HashMap<InstitutionId, EvidenceGrade>,
+    dispense_tokens: DispenseTokens,
     /// Set while the ledger has no room for new withdrawals.
     ledger_full: AtomicBool,
 }
@@ -56,7 +61,35 @@ impl Desk {
         random: fn() -> Option<u32>,
     ) -> Self {
         let institutions = institutions.iter().map(|one| (one.id.clone(), one.clone())).collect();
-        Self { limits, policy, devices, institutions, random, ledger_full: AtomicBool::new(false) }
+        Self {
+            limits,
+            policy,
+            devices,
+            institutions,
+            random,
+            evidence_demanded: HashMap::new(),
+            dispense_tokens: DispenseTokens::new(Arc::new(NoKeys)),
+            ledger_full: AtomicBool::new(false),
+        }
+    }
+
+    /// The same desk for machines that have these dispense keys; without them none has.
+    #[must_use]
+    pub fn with_dispense_keys(self, keys: Arc<dyn DispenseKeys>) -> Self {
+        Self { dispense_tokens: DispenseTokens::new(keys), ..self }
+    }
+
+    /// The same desk for institutions that believe that less than everything left only on evidence of such a grade or a better one. C for
+    /// those that are not named.
+    #[must_use]
+    pub fn with_evidence_demanded(self, grades: impl IntoIterator<Item = (InstitutionId, EvidenceGrade)>) -> Self {
+        Self { evidence_demanded: grades.into_iter().collect(), ..self }
+    }
+
+    /// What makes and verifies the tokens of machines with end-to-end security.
+    #[must_use]
+    pub const fn dispense_tokens(&self) -> &DispenseTokens {
+        &self.dispense_tokens
     }
 
     /// Whether the ledger has room for new withdrawals. While it has none they are refused, and what room is left is for the outcomes of
@@ -198,6 +231,9 @@ impl Admission for LaneDesk {
             .limits
             .reserve(&key, approval.fresh, approval.amount, figures, today, now)
             .map_err(|refusal: LimitRefusal| Refusal::LimitExceeded { limit: refusal.reason() })?;
+        let evidence_demanded = self.desk.evidence_demanded.get(&approval.institution).copied().unwrap_or_default();
+        #[cfg(feature = "planted")]
+        let evidence_demanded = if is(Bug::GradeIgnored) { EvidenceGrade::C } else { evidence_demanded };
         let decision = Decision {
             policy_version,
             limit_figures: figures.to_string(),
@@ -208,10 +244,14 @@ impl Admission for LaneDesk {
         #[cfg(feature = "planted")]
         if is(Bug::ReservationForgotten) {
             reservation.release();
-            return Ok(Admitted { decision, confirm_code });
+            return Ok(Admitted { decision, confirm_code, evidence_demanded });
         }
         self.reservations.insert(approval.fresh, reservation);
-        Ok(Admitted { decision, confirm_code })
+        Ok(Admitted { decision, confirm_code, evidence_demanded })
+    }
+
+    fn has_dispense_key(&self, atm: &AtmId) -> bool {
+        self.desk.dispense_tokens.has_key(atm)
     }
 }
 

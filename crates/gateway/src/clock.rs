@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
+use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::time::Timestamp;
 
 /// The present moment: the wall clock when this process began, and the time that has passed since. A wall clock that is set back while
@@ -27,6 +27,25 @@ pub fn deadline(at: Timestamp) -> tokio::time::Instant {
     tokio::time::Instant::now() + at.since(now())
 }
 
+/// Measures how long something takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// From now on.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "this is the module that may")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// What has passed.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// A fresh id, in the order of time (UUID version 7, RFC 9562).
 #[must_use]
 pub fn fresh_withdrawal() -> WithdrawalId {
@@ -44,10 +63,24 @@ fn uuid_v7() -> [u8; 16] {
     uuid::Uuid::now_v7().into_bytes()
 }
 
+/// A nonce that was never used before, or nothing if the operating system has no random bits to give.
+#[must_use]
+pub fn fresh_nonce() -> Option<CommandNonce> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(CommandNonce::from_bytes(bytes))
+}
+
+/// Random bytes, or nothing if the operating system has none to give.
+#[must_use]
+pub fn random_bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 /// Random bits, or nothing if the operating system has none to give.
 #[must_use]
 pub fn random_u32() -> Option<u32> {
-    let mut bytes = [0; 4];
-    SystemRandom::new().fill(&mut bytes).ok()?;
-    Some(u32::from_be_bytes(bytes))
+    random_bytes().map(u32::from_be_bytes)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cashgate_withdrawal::ids::InstitutionId;
+use cashgate_withdrawal::ids::{AtmId, InstitutionId};
 use secrecy::SecretString;
 
 use crate::certificates::{self, CertificateError, write_new};
@@ -102,6 +102,28 @@ pub fn make(plan: &Plan) -> Result<PathBuf, InitError> {
     Ok(file)
 }
 
+/// Makes an ATM's dispense key: 32 random bytes, as 64 hexadecimal digits in a file for the simulated ATM, and in the folder's HSM token, where a
+/// running gateway finds it. [`environment`] must be set in this process. Returns the file.
+///
+/// # Errors
+/// The ATM has one already, or the folder was not made by [`make`].
+pub fn make_dispense_key(dir: &Path, atm: &AtmId) -> Result<PathBuf, InitError> {
+    let read = |file: PathBuf| fs::read_to_string(&file).map_err(|source| InitError::File { file, source });
+    let pin = SecretString::from(read(dir.join("hsm-pin"))?);
+    let value = crate::clock::random_bytes::<32>().ok_or(InitError::NoRandom)?;
+    let file = dir.join("certs").join(format!("atm-{atm}-dispense-key"));
+    let digits: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+    write_new(&file, digits.as_bytes(), 0o600)?;
+    let module = Path::new(softhsm_module()?);
+    let label = crate::dispense_keys::label(atm);
+    if let Err(error) = cashgate_hsm::import_mac_key(module, TOKEN_LABEL, &pin, &label, &value) {
+        // The HSM does not have it, so nobody may.
+        fs::remove_file(&file).map_err(|source| InitError::File { file, source })?;
+        return Err(error.into());
+    }
+    Ok(file)
+}
+
 fn softhsm_module() -> Result<&'static str, InitError> {
     SOFTHSM_MODULES.into_iter().find(|module| Path::new(module).is_file()).ok_or(InitError::NoSoftHsm)
 }
@@ -130,8 +152,11 @@ token_label = "{TOKEN_LABEL}"
 pin_file = "hsm-pin"
 signing_key_label = "{SIGNING_KEY_LABEL}"
 workers = 4                 # HSM sessions
-queue = 1024                # calls that may wait; one more is refused
-call_deadline_ms = 2000
+queue = 4096                # calls that may wait; one more is refused
+batch_max = 64              # QR tokens under one signature, when the HSM does not keep up one by one
+call_deadline_ms = 2000     # a PKCS#11 call that takes longer is given up
+patience_ms = 4000          # how long a customer's code waits for the HSM, its recovery included
+publish_before_use_s = 3600 # how long apps can know a new key before it signs
 
 [hsm.environment]
 {variable} = "{value}"

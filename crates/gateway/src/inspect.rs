@@ -1,11 +1,12 @@
-//! `cashgate withdrawals`: asks a running gateway, with an operator's certificate.
+//! `cashgate withdrawals` and `cashgate keys`: ask a running gateway, with an operator's certificate.
 
 use std::path::Path;
 
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use cashgate_wire::proto::operations::v1::resolve_suspect_request::Resolution;
 use cashgate_wire::proto::operations::v1::{
-    GetWithdrawalRequest, ListWithdrawalsRequest, ResolveSuspectRequest, Reverse, Withdrawal,
+    GetWithdrawalRequest, HsmSlot, Key, KeyEvent, ListKeyEventsRequest, ListKeysRequest, ListWithdrawalsRequest,
+    ResolveSuspectRequest, RetireKeyRequest, Reverse, RotateKeyRequest, Withdrawal,
 };
 use cashgate_wire::proto::withdrawal::v1::{Money, WithdrawalState};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -141,6 +142,130 @@ impl Operator {
         }
         Ok(text)
     }
+}
+
+impl Operator {
+    /// All keys and HSM slots, one line each.
+    pub async fn keys(&mut self, json: bool) -> Result<String, InspectError> {
+        let found = self.client.list_keys(ListKeysRequest {}).await.map_err(refused)?.into_inner();
+        let mut lines = String::new();
+        for key in &found.keys {
+            lines.push_str(&if json { key_as_json(key).to_string() } else { key_as_line(key) });
+            lines.push('\n');
+        }
+        for slot in &found.slots {
+            lines.push_str(&if json { slot_as_json(slot).to_string() } else { slot_as_line(slot) });
+            lines.push('\n');
+        }
+        if !json {
+            lines.push_str(&format!("the HSM is {}\n", short(found.state().as_str_name(), "HSM_STATE_")));
+        }
+        Ok(lines)
+    }
+
+    /// Has the keys of another label sign, once apps can know them.
+    pub async fn rotate_key(&mut self, label: &str, generate: bool, reason: &str) -> Result<String, InspectError> {
+        let request = RotateKeyRequest { label: label.to_owned(), generate, reason: reason.to_owned() };
+        let rotation = self.client.rotate_key(request).await.map_err(refused)?.into_inner();
+        let from = evidence::time(rotation.use_from_unix_ms);
+        Ok(format!("published: {}; signs from {from} on", rotation.key_ids.join(", ")))
+    }
+
+    /// Has codes under a key refused from now on.
+    pub async fn retire_key(&mut self, key_id: &str, at_once: bool, reason: &str) -> Result<String, InspectError> {
+        let request = RetireKeyRequest { key_id: key_id.to_owned(), at_once, reason: reason.to_owned() };
+        self.client.retire_key(request).await.map_err(refused)?;
+        Ok(format!("{key_id} is retired"))
+    }
+
+    /// What happened to keys and who did it, one line each, oldest first.
+    pub async fn key_history(&mut self, json: bool) -> Result<String, InspectError> {
+        let found = self.client.list_key_events(ListKeyEventsRequest {}).await.map_err(refused)?.into_inner();
+        let line = |event: &KeyEvent| if json { event_as_json(event).to_string() } else { event_as_line(event) };
+        Ok(found.events.iter().map(|event| line(event) + "\n").collect())
+    }
+}
+
+fn key_as_line(key: &Key) -> String {
+    let state = short(key.state().as_str_name(), "KEY_STATE_");
+    let at = |what: &str, at| if at == 0 { String::new() } else { format!("  {what} {}", evidence::time(at)) };
+    format!(
+        "{}  {state:<11}  {}  in {}{}{}{}{}{}{}",
+        key.key_id,
+        key.label,
+        if key.found_in.is_empty() { "no slot".to_owned() } else { key.found_in.join(", ") },
+        at("published", key.published_at_unix_ms),
+        at("signs from", key.use_from_unix_ms),
+        at("signing since", key.signing_since_unix_ms),
+        at("until", key.signed_until_unix_ms),
+        at("may be retired from", key.may_be_retired_from_unix_ms),
+        at("retired", key.retired_at_unix_ms),
+    )
+}
+
+fn key_as_json(key: &Key) -> serde_json::Value {
+    serde_json::json!({
+        "key_id": key.key_id,
+        "label": key.label,
+        "found_in": key.found_in,
+        "state": short(key.state().as_str_name(), "KEY_STATE_"),
+        "published_at_unix_ms": key.published_at_unix_ms,
+        "use_from_unix_ms": not_zero(key.use_from_unix_ms),
+        "signing_since_unix_ms": not_zero(key.signing_since_unix_ms),
+        "signed_until_unix_ms": not_zero(key.signed_until_unix_ms),
+        "may_be_retired_from_unix_ms": not_zero(key.may_be_retired_from_unix_ms),
+        "retired_at_unix_ms": not_zero(key.retired_at_unix_ms),
+        "public_key": key.public_key.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+    })
+}
+
+fn slot_as_line(slot: &HsmSlot) -> String {
+    let state = short(slot.state().as_str_name(), "HSM_STATE_");
+    let HsmSlot { token_label, workers, stuck_workers, reason, .. } = slot;
+    format!("slot {token_label}  {state}  {workers} workers, {stuck_workers} stuck  {reason}").trim_end().to_owned()
+}
+
+fn slot_as_json(slot: &HsmSlot) -> serde_json::Value {
+    serde_json::json!({
+        "slot": slot.token_label,
+        "state": short(slot.state().as_str_name(), "HSM_STATE_"),
+        "workers": slot.workers,
+        "stuck_workers": slot.stuck_workers,
+        "reason": slot.reason,
+    })
+}
+
+fn event_as_line(event: &KeyEvent) -> String {
+    let at = evidence::time(event.at_unix_ms);
+    let KeyEvent { sequence, actor, action, key_id, label, token_label, reason, .. } = event;
+    let from = match event.use_from_unix_ms {
+        0 => String::new(),
+        from => format!(", to sign from {}", evidence::time(from)),
+    };
+    format!("{sequence:>3}  {at:<24}  {actor:<16} {action:<15} {key_id}  {label} in {token_label}{from}  {reason}")
+}
+
+fn event_as_json(event: &KeyEvent) -> serde_json::Value {
+    serde_json::json!({
+        "sequence": event.sequence,
+        "at_unix_ms": event.at_unix_ms,
+        "actor": event.actor,
+        "action": event.action,
+        "key_id": event.key_id,
+        "label": event.label,
+        "token_label": event.token_label,
+        "use_from_unix_ms": not_zero(event.use_from_unix_ms),
+        "reason": event.reason,
+        "seal": event.seal,
+    })
+}
+
+fn short(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase()
+}
+
+fn not_zero(moment: i64) -> Option<i64> {
+    Some(moment).filter(|moment| *moment != 0)
 }
 
 fn refused(status: tonic::Status) -> InspectError {

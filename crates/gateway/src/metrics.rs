@@ -1,10 +1,13 @@
 //! What the gateway counts. No account, device, token or PIN ever becomes a label.
 
-use cashgate_hsm::HsmStats;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cashgate_hsm::{Batcher, Hsm, HsmState, HsmStats};
 use cashgate_withdrawal::lane::Record;
 use cashgate_withdrawal::refusal::Refusal;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
@@ -14,13 +17,39 @@ use prometheus::{Encoder, Registry, TextEncoder};
 pub struct Metrics {
     registry: Registry,
     provider: SdkMeterProvider,
-    minted: Counter<u64>,
+    minted: Arc<Minted>,
     refused: Counter<u64>,
     steps: Counter<u64>,
     open: UpDownCounter<i64>,
     connected_atms: UpDownCounter<i64>,
     core_banking_calls: Counter<u64>,
     remarks: Counter<u64>,
+    hsm_batch: Histogram<u64>,
+    hsm_signature: Histogram<f64>,
+}
+
+/// Counted by hand: a code costs about as much CPU as OpenTelemetry's counter with its labels.
+#[derive(Debug, Default)]
+struct Minted {
+    signed: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Minted {
+    fn observed_by(meter: &Meter) -> Arc<Self> {
+        let minted = Arc::new(Self::default());
+        let observed = Arc::clone(&minted);
+        let _counter = meter
+            .u64_observable_counter("cashgate_qr_tokens_minted")
+            .with_description("QR tokens by result: signed or failed")
+            .with_callback(move |observer| {
+                for (result, count) in [("signed", &observed.signed), ("failed", &observed.failed)] {
+                    observer.observe(count.load(Ordering::Relaxed), &[KeyValue::new("result", result)]);
+                }
+            })
+            .build();
+        minted
+    }
 }
 
 /// The exporter could not be set up.
@@ -46,7 +75,7 @@ impl Metrics {
             meter.i64_up_down_counter(name).with_description(meaning).build()
         };
         Ok(Self {
-            minted: counter("cashgate_qr_tokens_minted", "QR tokens by result: signed or failed"),
+            minted: Minted::observed_by(&meter),
             refused: counter("cashgate_refused", "Refused requests by rpc, reason and (for operators) factor"),
             steps: counter("cashgate_withdrawal_steps", "Durable steps of withdrawals by event and the state after it"),
             open: gauge("cashgate_withdrawals_open", "Open withdrawals by state"),
@@ -56,6 +85,16 @@ impl Metrics {
                 "Repeated, late and contradictory messages about withdrawals, which changed nothing, by kind",
             ),
             core_banking_calls: counter("cashgate_core_banking_calls", "Calls to core banking by call and answer"),
+            hsm_batch: meter
+                .u64_histogram("cashgate_hsm_codes_per_signature")
+                .with_description("QR tokens under one signature of an HSM")
+                .with_boundaries(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+                .build(),
+            hsm_signature: meter
+                .f64_histogram("cashgate_hsm_signature_seconds")
+                .with_description("Time from giving a digest to an HSM to its signature")
+                .with_boundaries(vec![0.0001, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0])
+                .build(),
             registry,
             provider,
         })
@@ -63,7 +102,8 @@ impl Metrics {
 
     /// A QR token was signed, or not.
     pub fn minted(&self, signed: bool) {
-        self.minted.add(1, &[KeyValue::new("result", if signed { "signed" } else { "failed" })]);
+        let counter = if signed { &self.minted.signed } else { &self.minted.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request was refused.
@@ -108,30 +148,50 @@ impl Metrics {
         self.core_banking_calls.add(1, &[KeyValue::new("call", call), KeyValue::new("answer", answer)]);
     }
 
-    /// Has the HSM's own figures exported whenever the metrics are read.
-    pub fn observe_hsm(&self, hsm: cashgate_hsm::Hsm) {
+    /// An HSM signed `codes` QR tokens at once.
+    pub fn hsm_signed(&self, codes: usize, took: std::time::Duration) {
+        self.hsm_batch.record(u64::try_from(codes).unwrap_or(u64::MAX), &[]);
+        self.hsm_signature.record(took.as_secs_f64(), &[]);
+    }
+
+    /// Has the HSMs' own figures exported whenever the metrics are read.
+    pub fn observe_hsm<B: Batcher>(&self, hsm: &Hsm<B>) {
         let meter = self.provider.meter("cashgate");
-        let depth = hsm.clone();
-        let _queue = meter
-            .u64_observable_gauge("cashgate_hsm_queue_depth")
-            .with_description("Calls that wait for the HSM")
+        let gauge =
+            |name: &'static str, meaning: &'static str| meter.u64_observable_gauge(name).with_description(meaning);
+        let (queue, states, workers) = (hsm.clone(), hsm.clone(), hsm.clone());
+        let _queue = gauge("cashgate_hsm_queue_depth", "Calls that wait for an HSM")
+            .with_callback(move |observer| observer.observe(count(queue.queue_depth()), &[]))
+            .build();
+        let _states =
+            gauge("cashgate_hsm_slot_state", "1 for the state that an HSM slot is in: ready, degraded or lost")
+                .with_callback(move |observer| {
+                    for slot in states.slots() {
+                        for state in [HsmState::Lost, HsmState::Degraded, HsmState::Ready] {
+                            let labels =
+                                [KeyValue::new("slot", slot.token_label.clone()), KeyValue::new("state", state.name())];
+                            observer.observe(u64::from(slot.state == state), &labels);
+                        }
+                    }
+                })
+                .build();
+        let _workers = gauge("cashgate_hsm_slot_workers", "Workers of an HSM slot: at work, or stuck in a call")
             .with_callback(move |observer| {
-                observer.observe(u64::try_from(depth.queue_depth()).unwrap_or(u64::MAX), &[])
+                for slot in workers.slots() {
+                    for (doing, many) in [("working", slot.workers), ("stuck", slot.stuck)] {
+                        let labels = [KeyValue::new("slot", slot.token_label.clone()), KeyValue::new("doing", doing)];
+                        observer.observe(count(many), &labels);
+                    }
+                }
             })
             .build();
-        let _calls = meter
-            .u64_observable_counter("cashgate_hsm_calls")
-            .with_description("Calls to the HSM by result")
+        let hsm = hsm.clone();
+        let _events = meter
+            .u64_observable_counter("cashgate_hsm_events")
+            .with_description("What happened to calls to the HSMs, by kind")
             .with_callback(move |observer| {
-                let HsmStats { calls, errors, refused_full, timed_out, skipped } = hsm.stats();
-                for (result, count) in [
-                    ("made", calls),
-                    ("failed", errors),
-                    ("refused_queue_full", refused_full),
-                    ("timed_out", timed_out),
-                    ("skipped", skipped),
-                ] {
-                    observer.observe(count, &[KeyValue::new("result", result)]);
+                for (kind, many) in kinds(hsm.stats()) {
+                    observer.observe(many, &[KeyValue::new("kind", kind)]);
                 }
             })
             .build();
@@ -149,4 +209,23 @@ impl Metrics {
             }
         }
     }
+}
+
+fn count(many: usize) -> u64 {
+    u64::try_from(many).unwrap_or(u64::MAX)
+}
+
+fn kinds(stats: HsmStats) -> [(&'static str, u64); 9] {
+    let HsmStats { calls, signatures, signed, failures, refused, timed_out, skipped, stuck, reopened } = stats;
+    [
+        ("call_answered", calls),
+        ("signature", signatures),
+        ("code_signed", signed),
+        ("failure", failures),
+        ("refused", refused),
+        ("timed_out", timed_out),
+        ("skipped", skipped),
+        ("stuck", stuck),
+        ("reopened", reopened),
+    ]
 }

@@ -1,59 +1,110 @@
-//! Makes QR tokens: claims with a nonce from the HSM, signed in the HSM.
+//! Makes QR tokens: claims with nonces from the HSM, signed in the HSM, one by one or many under one signature.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_hsm::{Hsm, HsmError};
-use cashgate_qr::{KeyError, KeySet, PublicKey, QrClaims, UnsignedQrToken};
-use cashgate_withdrawal::ids::{AtmId, KeyId, NetworkId, Nonce, QrSessionId};
+use cashgate_hsm::{Batcher, Hsm, HsmError, SigningPublicKey};
+use cashgate_qr::{EncodeError, KeySet, PublicKey, QrClaims, QrToken, UnsignedBatch};
+use cashgate_withdrawal::ids::{AtmId, NetworkId, Nonce, QrSessionId};
 use cashgate_withdrawal::lane::MintedCode;
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::time::Timestamp;
 
+use crate::clock::Stopwatch;
+use crate::keys::KeyRing;
 use crate::metrics::Metrics;
+
+/// The HSMs, signing QR tokens.
+pub type QrHsm = Hsm<QrBatcher>;
+
+/// Makes QR tokens out of claims that wait together.
+pub struct QrBatcher {
+    keys: KeyRing,
+    metrics: Metrics,
+}
+
+/// Claims under one digest.
+pub struct QrBatch {
+    unsigned: UnsignedBatch,
+    key: PublicKey,
+    size: usize,
+    since: Stopwatch,
+}
+
+impl QrBatcher {
+    /// For the keys of a ring.
+    #[must_use]
+    pub const fn new(keys: KeyRing, metrics: Metrics) -> Self {
+        Self { keys, metrics }
+    }
+}
+
+impl Batcher for QrBatcher {
+    /// Everything but the nonce, which is overwritten.
+    type Order = QrClaims;
+    type Batch = QrBatch;
+    type Signed = QrToken;
+
+    fn batch(&self, key: &SigningPublicKey, orders: &[(QrClaims, [u8; 16])]) -> Result<QrBatch, String> {
+        // A code under a key that no app can know would be refused by every app.
+        let key_id = self.keys.may_sign(key.sec1_uncompressed()).ok_or("the HSM's signing key is not in use yet")?;
+        let published = self.keys.published();
+        let key = published.key(key_id).ok_or("the HSM's signing key is not published")?.clone();
+        let with_nonce = |(claims, nonce): &(QrClaims, [u8; 16])| QrClaims { nonce: Nonce(*nonce), ..claims.clone() };
+        let claims: Vec<QrClaims> = orders.iter().map(with_nonce).collect();
+        let unsigned = UnsignedBatch::new(&claims, key_id).map_err(|error| error.to_string())?;
+        Ok(QrBatch { unsigned, key, size: claims.len(), since: Stopwatch::start() })
+    }
+
+    fn digest(&self, batch: &QrBatch) -> [u8; 32] {
+        batch.unsigned.digest()
+    }
+
+    fn signed(&self, batch: QrBatch, signature: [u8; 64]) -> Option<Vec<QrToken>> {
+        let QrBatch { unsigned, key, size, since } = batch;
+        self.metrics.hsm_signed(size, since.elapsed());
+        unsigned.is_signed_by(&key, &signature).then(|| unsigned.signed_with(signature))
+    }
+}
 
 /// The mint of this gateway and the keys that it publishes.
 #[derive(Clone)]
 pub struct Mint {
-    hsm: Hsm,
+    hsm: QrHsm,
     network: NetworkId,
-    key: KeyId,
-    keys: KeySet,
+    keys: KeyRing,
     lifetime: Duration,
     metrics: Metrics,
 }
 
 impl std::fmt::Debug for Mint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mint").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Mint").field("network", &self.network).finish_non_exhaustive()
     }
 }
 
 /// Why no token was made.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// The HSM did not give a nonce or a signature.
+    /// The HSM did not sign.
     #[error("the HSM: {0}")]
     Hsm(#[from] HsmError),
     /// The claims cannot be encoded.
     #[error("the claims: {0}")]
-    Claims(#[from] cashgate_qr::EncodeError),
+    Claims(#[from] EncodeError),
 }
 
 impl Mint {
-    /// A mint over an open HSM.
-    pub fn new(hsm: Hsm, network: NetworkId, lifetime: Duration, metrics: Metrics) -> Result<Self, KeyError> {
-        let public = PublicKey::from_sec1_uncompressed(hsm.signing_key().sec1_uncompressed())?;
-        let key = public.key_id();
-        let mut keys = KeySet::default();
-        // One key: it cannot be there twice.
-        let _ = keys.insert(public);
-        Ok(Self { hsm, network, key, keys, lifetime, metrics })
+    /// A mint over open HSMs.
+    #[must_use]
+    pub const fn new(hsm: QrHsm, network: NetworkId, keys: KeyRing, lifetime: Duration, metrics: Metrics) -> Self {
+        Self { hsm, network, keys, lifetime, metrics }
     }
 
     /// The published keys: the only ones under which a token verifies.
     #[must_use]
-    pub const fn keys(&self) -> &KeySet {
-        &self.keys
+    pub fn keys(&self) -> Arc<KeySet> {
+        self.keys.published()
     }
 
     /// Whether a verified token belongs to this network.
@@ -82,7 +133,6 @@ impl Mint {
         amount: Option<Money>,
         now: Timestamp,
     ) -> Result<MintedCode, MintError> {
-        let nonce = Nonce(self.hsm.nonce().await?);
         // The token counts in whole seconds, rounded down; so does the moment of its expiry.
         let issued_at = Timestamp::from_unix_ms(now.unix_ms() / 1_000 * 1_000);
         let claims = QrClaims {
@@ -91,12 +141,12 @@ impl Mint {
             issued_at,
             lifetime_seconds: u16::try_from(self.lifetime.as_secs()).unwrap_or(u16::MAX),
             qr_session,
-            nonce,
+            nonce: Nonce([0; 16]),
             amount,
         };
-        let unsigned = UnsignedQrToken::new(&claims, self.key)?;
-        let signature = self.hsm.sign(unsigned.digest()).await?;
-        let token = unsigned.signed_with(signature);
+        // Checked before it waits with others, so that nobody's mistake is everybody's.
+        claims.check()?;
+        let token = self.hsm.sign(claims).await?;
         let expires_at = issued_at.after(self.lifetime);
         Ok(MintedCode { qr_session, text: token.text().into(), digest: token.digest(), expires_at })
     }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_hsm::{Hsm, HsmConfig};
 use cashgate_ledger::{Ledger, LedgerOptions, Room};
 use cashgate_limits::Limits;
 use cashgate_policy::PolicySet;
@@ -14,7 +13,6 @@ use cashgate_wire::proto::customer::v1::customer_service_server::CustomerService
 use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsServiceServer;
 use rustls::ServerConfig;
-use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
@@ -24,9 +22,12 @@ use crate::admission::{Desk, earliest_day};
 use crate::config::Config;
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
+use crate::dispense_keys::HsmDispenseKeys;
+use crate::http::Readiness;
+use crate::keys::{KeyOffice, KeyRing, KeySettings};
 use crate::lanes::{Lanes, Showing, Surroundings, restore_spent};
 use crate::metrics::Metrics;
-use crate::minting::Mint;
+use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
 use crate::watchers::Watchers;
 use crate::{clock, http, listener};
@@ -51,8 +52,14 @@ impl ServeError {
 
 /// Serves until `stop` resolves, then drains. Must run on a multi-threaded tokio runtime.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-    let hsm = open_hsm(&config)?;
-    let served = serve_with(&config, hsm.clone(), stop).await;
+    let books = Books::open(&config)?;
+    let batcher = QrBatcher::new(books.keys.clone(), books.metrics.clone());
+    let mut hsm_config = config.hsm.to_config();
+    if let Some(label) = books.keys.signing_label() {
+        hsm_config.signing_key_label = label;
+    }
+    let hsm = QrHsm::open(hsm_config, batcher).map_err(ServeError::new)?;
+    let served = serve_with(&config, books, hsm.clone(), stop).await;
     // SoftHSM can crash a process that exits without finalising it.
     let closed = tokio::task::spawn_blocking(move || hsm.close()).await;
     if let Err(error) = closed {
@@ -61,21 +68,33 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     served
 }
 
-async fn serve_with(config: &Config, hsm: Hsm, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-    let parts = Parts::assemble(config, hsm)?;
+async fn serve_with(
+    config: &Config,
+    books: Books,
+    hsm: QrHsm,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let settings = KeySettings {
+        first_label: config.hsm.signing_key_label.clone(),
+        publish_before_use: config.hsm.publish_before_use,
+        code_lifetime_max: config.qr_lifetime.saturating_add(config.lanes.approve_within),
+    };
+    let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
+    let parts = Parts::assemble(config, books, keys, hsm)?;
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
     let ports = Ports::bind(config).await?;
     let open = lanes.recover(clock::now()).map_err(ServeError::new)?;
     tracing::info!(open_withdrawals = open, "recovered");
 
-    let (ready, readiness) = watch::channel(false);
+    let (ready, readiness) = watch::channel(Readiness::Starting);
     let (shut, shutting) = watch::channel(false);
     let tls = listener::server_config(&config.tls_certificate, &config.tls_key, &config.tls_ca);
-    let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts.devices, readiness, &shutting)?;
+    let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts, readiness, &shutting)?;
     let forgetting = tokio::spawn(forget_idle_accounts(Arc::clone(&parts.surroundings.desk), config.clone()));
     parts.surroundings.desk.ledger_has_room(parts.surroundings.ledger.room() == Room::Ample);
     let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
-    ready.send_replace(true);
+    let attending = tokio::spawn(parts.keys.clone().attend());
+    ready.send_replace(Readiness::Serving);
     tracing::info!(atm = %config.listen_atm, api = %config.listen_api, http = %config.listen_http, "ready");
 
     let mut halted = parts.surroundings.halted.subscribe();
@@ -84,8 +103,9 @@ async fn serve_with(config: &Config, hsm: Hsm, stop: impl Future<Output = ()>) -
         failure = parts.surroundings.ledger.fatal() => Err(ServeError::new(failure)),
         _ = halted.wait_for(Option::is_some) => Err(ServeError::new("a step could not be made durable")),
     };
-    ready.send_replace(false);
+    ready.send_replace(Readiness::Stopping);
     forgetting.abort();
+    attending.abort();
     if ended.is_ok() {
         tracing::info!("stopping: no new customers; those being served are finished first");
         if tokio::time::timeout(config.drain, lanes.drain()).await.is_err() {
@@ -103,41 +123,37 @@ async fn serve_with(config: &Config, hsm: Hsm, stop: impl Future<Output = ()>) -
     ended
 }
 
-/// Reads the PIN and opens the HSM.
-fn open_hsm(config: &Config) -> Result<Hsm, ServeError> {
-    let section = &config.hsm;
-    let pin = read_pin(&section.pin_file)?;
-    let hsm = HsmConfig {
-        module: section.module.clone(),
-        token_label: section.token_label.clone(),
-        pin,
-        signing_key_label: section.signing_key_label.clone(),
-        workers: section.workers,
-        queue: section.queue,
-        call_deadline: section.call_deadline,
-    };
-    Hsm::open(hsm).map_err(ServeError::new)
+/// What is on disk, and what counts: there before the HSM is, because withdrawals go on without one.
+struct Books {
+    metrics: Metrics,
+    ledger: Ledger,
+    keys: KeyRing,
 }
 
-fn read_pin(file: &std::path::Path) -> Result<SecretString, ServeError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| ServeError(format!("hsm.pin_file {} cannot be read: {error}", file.display())))?;
-    Ok(SecretString::from(text.trim_end_matches(['\n', '\r']).to_owned()))
+impl Books {
+    fn open(config: &Config) -> Result<Self, ServeError> {
+        let metrics = Metrics::new().map_err(ServeError::new)?;
+        let ledger = Ledger::open(&config.ledger, LedgerOptions::default()).map_err(ServeError::new)?;
+        let events = ledger.reader().key_events().map_err(ServeError::new)?;
+        let keys = KeyRing::replay(events.iter().map(|stored| &stored.event)).map_err(ServeError::new)?;
+        Ok(Self { metrics, ledger, keys })
+    }
 }
 
 struct Parts {
     surroundings: Arc<Surroundings>,
     devices: Arc<Devices>,
+    keys: KeyOffice,
+    hsm: QrHsm,
 }
 
 impl Parts {
     /// Everything that must be there before a lane can be. Blocking.
-    fn assemble(config: &Config, hsm: Hsm) -> Result<Self, ServeError> {
-        let metrics = Metrics::new().map_err(ServeError::new)?;
-        metrics.observe_hsm(hsm.clone());
-        let mint =
-            Mint::new(hsm, config.network.clone(), config.qr_lifetime, metrics.clone()).map_err(ServeError::new)?;
-        let ledger = Ledger::open(&config.ledger, LedgerOptions::default()).map_err(ServeError::new)?;
+    fn assemble(config: &Config, books: Books, office: KeyOffice, hsm: QrHsm) -> Result<Self, ServeError> {
+        let Books { metrics, ledger, keys } = books;
+        metrics.observe_hsm(&hsm);
+        let dispense_keys = Arc::new(HsmDispenseKeys::new(hsm.clone()));
+        let mint = Mint::new(hsm.clone(), config.network.clone(), keys, config.qr_lifetime, metrics.clone());
         let devices = Arc::new(Devices::load(ledger.clone()).map_err(ServeError::new)?);
         let policy = match &config.policies {
             None => PolicySet::builtin(),
@@ -149,7 +165,10 @@ impl Parts {
         let policy = policy.map_err(ServeError::new)?;
         let known = Arc::clone(devices.known());
         let policy = Box::new(policy);
-        let desk = Desk::new(limits, policy, known, &config.institutions, clock::random_u32);
+        let demanded = config.institutions.iter().map(|one| (one.id.clone(), one.evidence_demanded));
+        let desk = Desk::new(limits, policy, known, &config.institutions, clock::random_u32)
+            .with_dispense_keys(dispense_keys)
+            .with_evidence_demanded(demanded);
         let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
         let surroundings = Surroundings {
             mint,
@@ -162,7 +181,7 @@ impl Parts {
             settings: Arc::new(config.lanes.clone()),
             halted: watch::Sender::new(None),
         };
-        Ok(Self { surroundings: Arc::new(surroundings), devices })
+        Ok(Self { surroundings: Arc::new(surroundings), devices, keys: office, hsm })
     }
 }
 
@@ -192,19 +211,19 @@ impl Ports {
         config: &Config,
         tls: Arc<ServerConfig>,
         lanes: &Arc<Lanes>,
-        devices: &Arc<Devices>,
-        ready: watch::Receiver<bool>,
+        parts: &Parts,
+        ready: watch::Receiver<Readiness>,
         shutting: &watch::Receiver<bool>,
     ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
         let domain: Arc<str> = config.trust_domain.as_str().into();
         let atm = with_reflection(hardened(4))?.add_service(
             AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
         );
-        let customers = CustomerPort::new(Arc::clone(lanes), Arc::clone(devices));
+        let customers = CustomerPort::new(Arc::clone(lanes), Arc::clone(&parts.devices));
         let api = with_reflection(hardened(256))?
             .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(
-                OperationsServiceServer::new(OperationsPort::new(Arc::clone(lanes)))
+                OperationsServiceServer::new(OperationsPort::new(Arc::clone(lanes), parts.keys.clone()))
                     .max_decoding_message_size(MESSAGE_BYTES_MAX),
             )
             .add_service(
@@ -216,7 +235,7 @@ impl Ports {
         };
         let atm = tokio::spawn(run(atm, self.atm, Arc::clone(&tls), Arc::clone(&domain)));
         let api = tokio::spawn(run(api, self.api, tls, domain));
-        let pages = http::router(Arc::clone(lanes.surroundings()), ready);
+        let pages = http::router(Arc::clone(lanes.surroundings()), parts.keys.clone(), parts.hsm.clone(), ready);
         let http = axum::serve(self.http, pages).with_graceful_shutdown(turned(shutting.clone()));
         Ok(tokio::spawn(async move {
             let http = async { http.await };

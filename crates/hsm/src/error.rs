@@ -1,33 +1,48 @@
 //! What can go wrong, split by what has to be corrected: the module, the HSM token, the key, or the call.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use cryptoki::error::Error as CryptokiError;
+use crate::device_error::DeviceError;
 
-/// Why a call did not bring a result.
-#[derive(Debug, thiserror::Error)]
+/// Why a call did not bring a result. Nothing was signed, or nobody will see it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HsmError {
     /// The queue is full: refused at once, before anything was asked of the HSM.
     #[error("the HSM queue is full: more calls wait than hsm.queue allows")]
     Busy,
-    /// No result within the call deadline. The HSM may still work on it; the result is thrown away.
-    #[error("the HSM did not answer within hsm.call_deadline")]
+    /// No HSM answers: refused at once.
+    #[error("no HSM answers: {reason}")]
+    Lost {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No result in time. The HSM may still work on it; the result is thrown away.
+    #[error("the HSM did not answer within hsm.patience_ms")]
     TimedOut,
-    /// The HSM, or the module in front of it, reported an error.
-    #[error("the HSM failed to {call}: {source}")]
-    Device {
-        /// What was asked of it: `sign` or `make a nonce`.
-        call: &'static str,
-        /// The PKCS#11 function and its code.
-        source: DeviceError,
+    /// The HSM failed, again and again.
+    #[error("the HSM failed: {why}")]
+    Failed {
+        /// What it reported last.
+        why: String,
+    },
+    /// What was to be signed may not be.
+    #[error("not signed: {why}")]
+    Refused {
+        /// Why, in the words of [`crate::Batcher::batch`].
+        why: String,
+    },
+    /// The key for authentication codes is not there or not one to use.
+    #[error("{why}")]
+    MacKey {
+        /// What is wrong with it.
+        why: String,
     },
     /// The HSM was closed by this process.
     #[error("the HSM is closed")]
     Closed,
 }
 
-/// Why the HSM could not be opened: one line that says what to correct.
+/// Why the HSM could not be opened at all: something that no waiting will cure.
 #[derive(Debug, thiserror::Error)]
 pub enum HsmOpenError {
     /// A figure of the configuration is out of its range.
@@ -38,18 +53,29 @@ pub enum HsmOpenError {
         /// What would be accepted.
         allowed: String,
     },
-    /// The PKCS#11 module could not be loaded or started.
+    /// Two slots are the same.
+    #[error("two HSM slots have the token label {label:?} and the same module: remove one")]
+    SlotTwice {
+        /// The label.
+        label: String,
+    },
+    /// The PKCS#11 module could not be loaded.
     #[error(transparent)]
     Module(#[from] HsmModuleError),
+    /// The system gave no thread.
+    #[error("cannot start an HSM thread: {0}; raise the limit on threads")]
+    Thread(std::io::Error),
+}
+
+/// Why a slot is of no use now.
+#[derive(Debug, thiserror::Error)]
+pub enum HsmSlotError {
     /// The HSM token is not there or did not let us in.
     #[error(transparent)]
     Token(#[from] HsmTokenError),
     /// The signing key is not there or not one to sign with.
     #[error(transparent)]
     Key(#[from] HsmKeyError),
-    /// The system gave no thread for a worker.
-    #[error("cannot start an HSM worker thread: {0}; lower hsm.workers or raise the limit on threads")]
-    Worker(std::io::Error),
 }
 
 /// Why an HSM token or key was not created.
@@ -129,8 +155,11 @@ pub enum HsmProvisionError {
 #[derive(Debug, thiserror::Error)]
 pub enum HsmModuleError {
     /// PKCS#11 allows one `C_Initialize` a process, and two contexts crash real modules.
-    #[error("an HSM is already open in this process, and PKCS#11 allows one: close it first")]
-    AlreadyOpen,
+    #[error("PKCS#11 module {} is already open in this process, and PKCS#11 allows that once: close it first", module.display())]
+    AlreadyOpen {
+        /// The file as configured.
+        module: PathBuf,
+    },
     /// The file is missing or is no PKCS#11 module.
     #[error(
         "PKCS#11 module {} cannot be loaded: install the vendor's package (Debian: softhsm2) or correct hsm.module ({reason})",
@@ -181,12 +210,20 @@ pub enum HsmTokenError {
     },
     /// The PIN is wrong. It was tried once: most HSMs lock after three to ten tries.
     #[error(
-        "the HSM refused the PIN of token {label:?}; it was tried once and is not tried again: correct the file that holds the PIN \
-         before the HSM locks"
+        "the HSM refused the PIN of token {label:?}; it was tried once and is not tried again before it changes: correct it where \
+         it is kept, before the HSM locks"
     )]
     PinRefused {
         /// The HSM token.
         label: String,
+    },
+    /// The PIN cannot be read where it is kept.
+    #[error("the PIN of HSM token {label:?}: {reason}")]
+    PinUnreadable {
+        /// The HSM token.
+        label: String,
+        /// Why.
+        reason: String,
     },
     /// Too many wrong PINs. The PIN was not tried.
     #[error("the PIN of HSM token {label:?} is locked: the security officer has to set a new one")]
@@ -279,55 +316,6 @@ pub enum HsmKeyError {
     },
 }
 
-/// What the HSM or its module reported, as PKCS#11 names it: `C_SignInit: CKR_DEVICE_ERROR`.
-#[derive(Debug)]
-pub struct DeviceError(Fault);
-
-#[derive(Debug)]
-enum Fault {
-    Cryptoki(CryptokiError),
-    SignatureLength(usize),
-}
-
-impl DeviceError {
-    pub(crate) const fn signature_length(bytes: usize) -> Self {
-        Self(Fault::SignatureLength(bytes))
-    }
-}
-
-impl From<CryptokiError> for DeviceError {
-    fn from(error: CryptokiError) -> Self {
-        Self(Fault::Cryptoki(error))
-    }
-}
-
-impl fmt::Display for DeviceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            // cryptoki's own text quotes the standard, a paragraph for each code; operators look for the code.
-            Fault::Cryptoki(CryptokiError::Pkcs11(code, function)) => {
-                write!(f, "C_{function:?}: {}", ckr_name(&format!("{code:?}")))
-            }
-            Fault::Cryptoki(other) => write!(f, "{other}"),
-            Fault::SignatureLength(bytes) => write!(f, "C_Sign: {bytes} bytes instead of a P-256 signature's 64"),
-        }
-    }
-}
-
-impl std::error::Error for DeviceError {}
-
-/// `PinIncorrect` as the standard writes it: `CKR_PIN_INCORRECT`.
-fn ckr_name(variant: &str) -> String {
-    let mut name = String::from("CKR");
-    for character in variant.chars() {
-        if character.is_ascii_uppercase() {
-            name.push('_');
-        }
-        name.push(character.to_ascii_uppercase());
-    }
-    name
-}
-
 fn list(seen: &[String]) -> String {
     match seen {
         [] => "is none at all".to_owned(),
@@ -338,18 +326,7 @@ fn list(seen: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cryptoki::context::Function;
-    use cryptoki::error::RvError;
-
     use super::*;
-
-    #[test]
-    fn device_errors_carry_the_names_that_vendors_document() {
-        let shown = DeviceError::from(CryptokiError::Pkcs11(RvError::PinIncorrect, Function::Login)).to_string();
-        assert_eq!(shown, "C_Login: CKR_PIN_INCORRECT");
-        let shown = DeviceError::from(CryptokiError::Pkcs11(RvError::DeviceError, Function::SignInit)).to_string();
-        assert_eq!(shown, "C_SignInit: CKR_DEVICE_ERROR");
-    }
 
     #[test]
     fn a_missing_token_lists_what_there_is() {

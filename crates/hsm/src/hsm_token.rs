@@ -6,7 +6,8 @@ use cryptoki::session::{Session as HsmSession, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use secrecy::SecretString;
 
-use crate::error::{DeviceError, HsmTokenError};
+use crate::device_error::DeviceError;
+use crate::error::HsmTokenError;
 
 /// An HSM token and the slot it is in.
 pub(crate) struct HsmToken {

@@ -6,8 +6,10 @@ use cryptoki::context::Pkcs11;
 use cryptoki::session::UserType;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::error::{DeviceError, HsmProvisionError};
+use crate::device_error::DeviceError;
+use crate::error::{HsmKeyError, HsmProvisionError};
 use crate::hsm_token::{self, HsmToken};
+use crate::mac_key;
 use crate::module::Module;
 use crate::signing_key::{self, SigningKey, SigningPublicKey};
 
@@ -56,6 +58,36 @@ pub fn create_signing_key(
     check_label("a key label", signing_key_label, KEY_LABEL_BYTES_MAX)?;
     let module = Module::open(module)?;
     add_signing_key(module.context(), token_label, pin, signing_key_label)
+}
+
+/// Puts a key for authentication codes on an HSM token that exists: 32 bytes, for HMAC-SHA256. The PIN is tried once.
+///
+/// The value passes through this process's memory, so this is for trials and for HSMs that have no better way in.
+///
+/// # Errors
+/// [`HsmProvisionError`]. A key that has the label already is left as it is.
+pub fn import_mac_key(
+    module: &Path,
+    token_label: &str,
+    pin: &SecretString,
+    key_label: &str,
+    value: &[u8; 32],
+) -> Result<(), HsmProvisionError> {
+    check_label("a key label", key_label, KEY_LABEL_BYTES_MAX)?;
+    let module = Module::open(module)?;
+    let hsm_token = HsmToken::find(module.context(), token_label)?;
+    let hsm_session = module.context().open_rw_session(hsm_token.slot).map_err(device("open an HSM session"))?;
+    hsm_token.log_in(&hsm_session, pin)?;
+    match mac_key::find(&hsm_session, token_label, key_label) {
+        Err(HsmKeyError::Missing { .. }) => {}
+        _ => {
+            let (label, token_label) = (key_label.to_owned(), token_label.to_owned());
+            return Err(HsmProvisionError::KeyExists { label, token_label });
+        }
+    }
+    mac_key::import(&hsm_session, key_label, value).map_err(device("take in the key"))?;
+    // Read back as the gateway will: an HSM that ignored an attribute is found out now.
+    Ok(mac_key::find(&hsm_session, token_label, key_label).map(|_| ())?)
 }
 
 fn set_user_pin(

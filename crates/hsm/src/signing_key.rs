@@ -6,7 +6,8 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session as HsmSession;
 
-use crate::error::{DeviceError, HsmKeyError};
+use crate::device_error::DeviceError;
+use crate::error::HsmKeyError;
 
 /// The DER form of the object identifier 1.2.840.10045.3.1.7: P-256, also called secp256r1 and prime256v1 (RFC 5480 section 2.1.1.1).
 const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -191,12 +192,12 @@ fn public_point(hsm_session: &HsmSession, public: ObjectHandle, label: &str) -> 
         .ok_or_else(|| HsmKeyError::Point { label: label.to_owned(), length: value.len() })
 }
 
-fn label_attribute(label: &str) -> Attribute {
+pub(crate) fn label_attribute(label: &str) -> Attribute {
     Attribute::Label(label.as_bytes().to_vec())
 }
 
 /// An attribute's value as `hsm-config/profiles` and error messages write it.
-fn written(attribute: &Attribute) -> String {
+pub(crate) fn written(attribute: &Attribute) -> String {
     match attribute {
         Attribute::KeyType(key_type) => key_type.to_string(),
         Attribute::EcParams(der) => hex(der),

@@ -11,6 +11,7 @@ use rusqlite::types::{FromSql, ValueRef};
 
 use crate::damage::{Damage, Fault};
 use crate::error::ReadError;
+use crate::key_events::{KeyAction, KeyEvent, StoredKeyEvent};
 use crate::records::{DeviceRow, Sequence, Spent, StoredRemark, StoredStep, WithdrawalRow, WithdrawalSummary};
 use crate::row_check::RowColumns;
 use crate::seal::Seal;
@@ -149,6 +150,32 @@ pub(crate) fn remarks_left_out(row: &Row<'_>) -> Result<u64, ReadError> {
     Columns::checked(row, Table::RemarksLeftOut, RowColumns::of_remarks_left_out())?.unsigned("count")
 }
 
+/// Reads a row of `SELECT * FROM key_events`. Whether its seal fits is for the caller to see, who knows the event before it.
+pub(crate) fn key_event(row: &Row<'_>) -> Result<StoredKeyEvent, ReadError> {
+    let columns = Columns { row, table: Table::KeyEvents };
+    let action = match (columns.value::<String>("action")?.as_str(), columns.is_null("use_from_ms")?) {
+        ("published", false) => KeyAction::Published { use_from: columns.timestamp("use_from_ms")? },
+        ("signing", true) => KeyAction::Signing,
+        ("retired", true) => KeyAction::Retired { at_once: false },
+        ("retired_at_once", true) => KeyAction::Retired { at_once: true },
+        _ => return Err(columns.damaged(Fault::Column("action"))),
+    };
+    Ok(StoredKeyEvent {
+        sequence: columns.unsigned("sequence")?,
+        event: KeyEvent {
+            at: columns.timestamp("at_ms")?,
+            actor: columns.value("actor")?,
+            action,
+            key_id: columns.parsed("key_id")?,
+            label: columns.value("label")?,
+            token_label: columns.value("token_label")?,
+            public_key: columns.value("public_key")?,
+            reason: columns.value("reason")?,
+        },
+        seal: columns.seal("seal")?,
+    })
+}
+
 #[derive(Clone, Copy)]
 enum Table {
     Withdrawals,
@@ -156,6 +183,7 @@ enum Table {
     Devices,
     Remarks,
     RemarksLeftOut,
+    KeyEvents,
 }
 
 impl Table {
@@ -192,6 +220,19 @@ impl Table {
             Self::Devices => &["institution", "device", "public_key", "registered_at_ms", "revoked_at_ms", "row_check"],
             Self::Remarks => &["withdrawal", "number", "at_ms", "kind", "detail", "row_check"],
             Self::RemarksLeftOut => &["withdrawal", "count", "row_check"],
+            Self::KeyEvents => &[
+                "sequence",
+                "at_ms",
+                "actor",
+                "action",
+                "key_id",
+                "label",
+                "token_label",
+                "public_key",
+                "use_from_ms",
+                "reason",
+                "seal",
+            ],
         }
     }
 }
@@ -283,6 +324,7 @@ impl<'row, 'statement> Columns<'row, 'statement> {
                 ("remarks", format!("remark {} about withdrawal {}", shown("number"), shown("withdrawal")))
             }
             Table::RemarksLeftOut => ("remarks_left_out", format!("the count of withdrawal {}", shown("withdrawal"))),
+            Table::KeyEvents => ("key_events", format!("key event {}", shown("sequence"))),
         };
         ReadError::Damaged(Damage { table, record, fault })
     }
@@ -312,6 +354,7 @@ mod tests {
             (Table::Devices, "devices"),
             (Table::Remarks, "remarks"),
             (Table::RemarksLeftOut, "remarks_left_out"),
+            (Table::KeyEvents, "key_events"),
         ] {
             let statement = connection.prepare(&format!("SELECT * FROM {name}")).unwrap();
             let columns: Vec<&str> =

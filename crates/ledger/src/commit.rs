@@ -12,7 +12,7 @@ use crate::error::{AppendError, LedgerFailure, StorageError};
 use crate::records::Sequence;
 use crate::remarks::LeftOut;
 use crate::writer::{Work, Write, WriteFault, Written};
-use crate::{append, devices, remarks};
+use crate::{append, devices, key_events, remarks};
 
 /// SQLITE_IOERR_SHMSIZE: the index of the log could not grow. It is a write as well, of a file that is never synced and can be made anew.
 const INDEX_OF_LOG_FULL: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -88,6 +88,7 @@ fn apply(connection: &Connection, work: &Work, last: Sequence, left_out: &mut Le
         Work::RevokeDevice { institution, device, at } => {
             devices::revoke(connection, institution, device, *at).map(|rows| Written { last, rows })
         }
+        Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written { last, rows }),
         Work::Remark(remarks) => remarks::add(connection, remarks, left_out).map(|rows| Written { last, rows }),
     };
     applied.map_err(|fault| match fault {

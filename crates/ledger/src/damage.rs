@@ -58,8 +58,8 @@ pub enum Fault {
         /// The number of the last step found.
         found: u32,
     },
-    /// Steps are missing from the order over all withdrawals.
-    #[error("sequence {expected} should stand there: steps are missing")]
+    /// Records are missing from the order over all withdrawals, or over all keys.
+    #[error("sequence {expected} should stand there: records are missing")]
     SequenceGap {
         /// The sequence that comes next.
         expected: Sequence,
@@ -96,6 +96,11 @@ impl Damage {
     pub(crate) fn of_gap(expected: Sequence) -> Self {
         let record = format!("the step after sequence {}", expected.0.saturating_sub(1));
         Self { table: "steps", record, fault: Fault::SequenceGap { expected } }
+    }
+
+    /// A key event, or the place where one should stand.
+    pub(crate) fn of_key_event(sequence: u64, fault: Fault) -> Self {
+        Self { table: "key_events", record: format!("key event {sequence}"), fault }
     }
 
     pub(crate) fn of_file(said: String) -> Self {

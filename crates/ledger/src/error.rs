@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cashgate_withdrawal::ids::WithdrawalId;
+use cashgate_withdrawal::ids::{KeyId, WithdrawalId};
 
 use crate::damage::{Damage, WHAT_TO_DO};
+use crate::key_events::KeyEvent;
 use crate::records::StepRecord;
 
 /// Why a ledger could not be opened. Each message is one line that says what to do.
@@ -232,6 +233,18 @@ pub enum AppendError {
         number: u32,
         /// The body's length.
         bytes: usize,
+    },
+    /// No key event, or more than [`KeyEvent::PER_WRITE_MAX`].
+    #[error("a write takes 1 to {} key events, not {found}", KeyEvent::PER_WRITE_MAX)]
+    KeyEventCount {
+        /// How many there were.
+        found: usize,
+    },
+    /// A text in a key event is longer than [`KeyEvent::TEXT_BYTES_MAX`].
+    #[error("a text in an event of key {key_id} has more than {} bytes", KeyEvent::TEXT_BYTES_MAX)]
+    KeyEventTooLong {
+        /// The key.
+        key_id: KeyId,
     },
     /// A constraint of the schema that has no error of its own, such as an empty kind.
     #[error("the ledger's schema refused it: {0}")]

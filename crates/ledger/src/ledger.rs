@@ -9,6 +9,7 @@ use cashgate_withdrawal::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{AppendError, LedgerFailure, LedgerOpenError};
+use crate::key_events::KeyEvent;
 use crate::open;
 use crate::reader::LedgerReader;
 use crate::records::{DeviceRow, Remark, Sequence, StepRecord};
@@ -145,6 +146,15 @@ impl Ledger {
         at: Timestamp,
     ) -> Result<bool, AppendError> {
         self.write(Work::RevokeDevice { institution, device, at }).await.map(|written| written.rows > 0)
+    }
+
+    /// Makes what happened to signing keys durable, all of it or none. Everything that waits at the same moment shares one sync.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: nothing was written; after [`AppendError::Fatal`] it is not known.
+    pub async fn record_key_events(&self, events: Vec<KeyEvent>) -> Result<(), AppendError> {
+        self.write(Work::KeyEvents(events)).await.map(drop)
     }
 
     /// Keeps remarks about withdrawals, as evidence. Never waits and never fails: they become durable with the next commit, and are

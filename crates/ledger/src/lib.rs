@@ -1,4 +1,4 @@
-//! Durable withdrawals: append-only steps, group commit, replay, queries.
+//! Durable withdrawals: append-only steps, group commit, replay, queries; and the audit trail of signing keys.
 //!
 //! This crate knows how to make the steps of withdrawals durable, in one order for all, and how to give them back, unchanged or not at
 //! all: to recovery, to the event feed, to people. It knows a withdrawal only as a [`WithdrawalRow`] (what anyone may ask in plain SQL) and a step only as
@@ -23,6 +23,7 @@ mod commit;
 mod damage;
 mod devices;
 mod error;
+mod key_events;
 mod ledger;
 mod lock;
 mod marker;
@@ -41,6 +42,7 @@ mod writer;
 
 pub use damage::{Damage, Fault};
 pub use error::{AppendError, LedgerFailure, LedgerOpenError, ReadError, StorageError};
+pub use key_events::{KeyAction, KeyEvent, StoredKeyEvent};
 pub use ledger::{Ledger, LedgerOptions, LedgerStats};
 pub use queries::{PAGE_SIZE_MAX, STEPS_LOOKED_AT_MAX};
 pub use reader::LedgerReader;

@@ -10,7 +10,8 @@ use crate::error::{LedgerOpenError, StorageError};
 pub(crate) const APPLICATION_ID: i64 = 0x4341_5348;
 
 /// Migration n brings a ledger from version n - 1 to n. Once released, a file never changes.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_withdrawals.sql")];
+pub(crate) const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001_withdrawals.sql"), include_str!("../migrations/0002_key_events.sql")];
 
 /// Refuses, without writing anything, a file that is not a ledger or comes from a later Cashgate. An empty file may become one.
 pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<(), LedgerOpenError> {

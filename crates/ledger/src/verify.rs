@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row};
 use crate::columns;
 use crate::damage::{Damage, Fault};
 use crate::error::{LedgerOpenError, ReadError};
+use crate::key_events;
 use crate::lock::StoppedLock;
 use crate::marker;
 use crate::open::{resolved, torn_tail};
@@ -65,6 +66,8 @@ pub struct VerifyReport {
     pub devices: u64,
     /// How many remarks there are.
     pub remarks: u64,
+    /// How many things happened to signing keys.
+    pub key_events: u64,
     /// The sequence of the last step, when the check began.
     pub last_sequence: Sequence,
     /// How many findings were handed out.
@@ -77,7 +80,7 @@ pub struct VerifyReport {
 }
 
 /// Checks all of the ledger at `path` and hands out each thing that is wrong: the log, the structure of the file, the check of each row,
-/// the seal of each step, gaps in the order of steps, rows without steps and steps without rows, nonces claimed twice, and what
+/// the seal of each step, gaps in the order of steps, rows without steps and steps without rows, nonces claimed twice, the seal of each key event, and what
 /// `check_history` says of each withdrawal whose records are whole.
 ///
 /// It only reads, and may run beside a gateway: what is added meanwhile is not looked at. While the structure of the file is checked, a
@@ -108,6 +111,7 @@ pub fn verify(
     check.nonces(&reader);
     check.devices(&reader);
     check.remarks(&reader);
+    check.key_events(&reader);
     Ok(check.report)
 }
 
@@ -297,6 +301,15 @@ impl Check<'_> {
         }
         for table in ["remarks", "remarks_left_out"] {
             self.without_withdrawal(reader, table);
+        }
+    }
+
+    fn key_events(&mut self, reader: &LedgerReader) {
+        let judged = self.pass(reader.read(key_events::judged)).unwrap_or_default();
+        for event in judged {
+            let is_gap = matches!(&event, Err(Damage { fault: Fault::SequenceGap { .. }, .. }));
+            self.report.key_events += u64::from(!is_gap);
+            let _ = self.pass(event.map_err(ReadError::Damaged));
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{CommitFault, checkpoint, committed, found_no_room};
 use crate::error::{AppendError, LedgerFailure, ReadError};
+use crate::key_events::KeyEvent;
 use crate::ledger::{LedgerOptions, Shared};
 use crate::lock::WriterLock;
 use crate::records::{DeviceRow, Remark, Sequence, StepRecord};
@@ -35,6 +36,7 @@ pub(crate) enum Work {
     PutDevice(DeviceRow),
     RevokeDevice { institution: InstitutionId, device: DeviceId, at: Timestamp },
     Remark(Vec<Remark>),
+    KeyEvents(Vec<KeyEvent>),
 }
 
 impl Work {
@@ -42,6 +44,7 @@ impl Work {
         match self {
             Self::Append(steps) => steps.len(),
             Self::Remark(remarks) => remarks.len(),
+            Self::KeyEvents(events) => events.len(),
             Self::PutDevice(_) | Self::RevokeDevice { .. } => 0,
         }
     }
@@ -236,7 +239,7 @@ impl Writer {
                     add(&counters.remarks_dropped, remarks.len() - written.rows);
                 }
                 (Err(_), Work::Remark(remarks)) => add(&counters.remarks_dropped, remarks.len()),
-                (Ok(_), Work::PutDevice(_) | Work::RevokeDevice { .. }) => {}
+                (Ok(_), Work::PutDevice(_) | Work::RevokeDevice { .. } | Work::KeyEvents(_)) => {}
                 (Err(_), _) => add(&counters.refused, 1),
             }
         }

@@ -10,17 +10,24 @@ use cashgate_qr::approval::{ApprovalStatement, DeviceKey};
 use cashgate_qr::ids::{Nonce, QrSessionId, QrTokenDigest};
 use cashgate_qr::money::Money;
 use cashgate_qr::time::Timestamp;
-use cashgate_qr::{QrClaims, QrToken, UnsignedQrToken, verify};
+use cashgate_qr::{BATCH_MAX, QrClaims, QrToken, UnsignedBatch, verify};
+use fast_qr::qr::QRBuilder;
+use fast_qr::{ECL, Mode};
 use serde_json::{Value, json};
 
 #[path = "../tests/qr/crafted_tokens.rs"]
 mod crafted_tokens;
+#[path = "../tests/qr/refused_batches.rs"]
+mod refused_batches;
 #[path = "../tests/qr/refused_tokens.rs"]
 mod refused_tokens;
 #[path = "../tests/qr/test_keys.rs"]
 mod test_keys;
 
-use test_keys::{TestKey, forger, is_high_s, phone, published, published_set, usual_claims, with_other_s, yen};
+use crafted_tokens::{leaf_hash, proof_in, root_from, signed_bytes};
+use test_keys::{
+    TestKey, for_several, forger, is_high_s, phone, published, published_set, usual_claims, with_other_s, yen,
+};
 
 fn main() {
     let valid = valid_tokens();
@@ -71,7 +78,7 @@ fn valid_tokens() -> Vec<(&'static str, QrToken)> {
         amount: Some(yen(Money::MINOR_UNITS_MAX)),
     };
     let euros = Money::from_minor_units(12_050, "EUR".parse().unwrap()).unwrap();
-    vec![
+    let single = vec![
         ("amount chosen in the app, low s", mint_with_s(&key, &usual(), false)),
         ("amount chosen in the app, high s", mint_with_s(&key, &usual(), true)),
         ("30000 yen chosen at the ATM", key.mint(&QrClaims { amount: Some(yen(30_000)), ..usual() })),
@@ -81,11 +88,39 @@ fn valid_tokens() -> Vec<(&'static str, QrToken)> {
         ("a lifetime of 24 seconds, the first of two bytes", key.mint(&QrClaims { lifetime_seconds: 24, ..usual() })),
         ("the shortest claims", key.mint(&shortest)),
         ("the longest claims of this age", key.mint(&longest)),
+    ];
+    single.into_iter().chain(valid_batched_tokens(&longest)).collect()
+}
+
+fn valid_batched_tokens(longest: &QrClaims) -> Vec<(&'static str, QrToken)> {
+    let [key, successor] = published();
+    let usual = |count| for_several(count, &usual_claims());
+    let with_amount = for_several(5, &QrClaims { amount: Some(yen(30_000)), ..usual_claims() });
+    let at = |tokens: Vec<QrToken>, index: usize| {
+        tokens.into_iter().find(|token| proof_in(token.bytes()).is_some_and(|(_, found, _)| found == index)).unwrap()
+    };
+    vec![
+        ("left of two", at(key.mint_batch(&usual(2)), 0)),
+        ("right of two", at(key.mint_batch(&usual(2)), 1)),
+        ("last of three, beside the empty entry", at(key.mint_batch(&usual(3)), 2)),
+        ("of five, low s", at(mint_batch_with_s(&key, &with_amount, false), 1)),
+        ("of five, high s", at(mint_batch_with_s(&key, &with_amount, true), 4)),
+        ("one of eight", at(key.mint_batch(&usual(8)), 5)),
+        ("one of 16, signed with the other published key", at(successor.mint_batch(&usual(16)), 9)),
+        ("last of 31", at(key.mint_batch(&usual(31)), 30)),
+        ("last of 33, the right half but for it empty", at(key.mint_batch(&usual(33)), 32)),
+        ("first of 64", at(key.mint_batch(&usual(BATCH_MAX)), 0)),
+        ("last of 64", at(key.mint_batch(&usual(BATCH_MAX)), 63)),
+        ("the longest claims in the largest tree", at(key.mint_batch(&for_several(BATCH_MAX, longest)), 40)),
     ]
 }
 
 fn mint_with_s(key: &TestKey, claims: &QrClaims, high: bool) -> QrToken {
-    let unsigned = UnsignedQrToken::new(claims, key.key_id()).unwrap();
+    mint_batch_with_s(key, std::slice::from_ref(claims), high).remove(0)
+}
+
+fn mint_batch_with_s(key: &TestKey, claims: &[QrClaims], high: bool) -> Vec<QrToken> {
+    let unsigned = UnsignedBatch::new(claims, key.key_id()).unwrap();
     let signature = key.sign_digest(unsigned.digest());
     unsigned.signed_with(if is_high_s(signature) == high { signature } else { with_other_s(signature) })
 }
@@ -93,12 +128,15 @@ fn mint_with_s(key: &TestKey, claims: &QrClaims, high: bool) -> QrToken {
 fn valid_token(name: &str, token: &QrToken) -> Value {
     let verified = verify(token.text(), &published_set()).unwrap();
     let claims = verified.claims();
+    let qr = QRBuilder::new(token.text()).mode(Mode::Alphanumeric).ecl(ECL::M).build().unwrap();
     json!({
         "name": name,
         "text": token.text(),
         "cose_sign1": hex::encode(token.bytes()),
         "digest": hex::encode(verified.digest().0),
-        "signed_digest": hex::encode(UnsignedQrToken::new(claims, verified.key_id()).unwrap().digest()),
+        "signed_digest": hex::encode(crafted_tokens::sha256(&signed_bytes(token.bytes()))),
+        "tree": tree(token.bytes()),
+        "qr_version": (qr.size - 17) / 4,
         "key_id": verified.key_id().to_string(),
         "expires_unix_s": verified.expires_at().unix_ms() / 1000,
         "claims": {
@@ -111,6 +149,20 @@ fn valid_token(name: &str, token: &QrToken) -> Value {
             "amount_minor_units": claims.amount.map(Money::minor_units),
             "currency": claims.amount.map(|amount| amount.currency().to_string()),
         },
+    })
+}
+
+/// What a reader computes on the way to the root; null in the single form.
+fn tree(token: &[u8]) -> Value {
+    let Some((size, index, path)) = proof_in(token) else { return Value::Null };
+    let token: ciborium::Value = ciborium::from_reader(token).unwrap();
+    let leaf = leaf_hash(token.as_array().unwrap()[2].as_bytes().unwrap());
+    json!({
+        "size": size,
+        "leaf_index": index,
+        "leaf_hash": hex::encode(leaf),
+        "path": path.iter().map(hex::encode).collect::<Vec<_>>(),
+        "root": hex::encode(root_from(leaf, index, &path)),
     })
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks ../vectors/*.json with COSE, base45 and signature code that shares nothing with the Rust crate.
+"""Checks ../vectors/*.json with COSE, base45, Merkle tree, signature and QR code that shares nothing with the Rust crate.
 
     python3 -m venv venv && venv/bin/pip install -r requirements.txt && venv/bin/python verify_vectors.py
 
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import base45
 import cbor2
+import segno
+import zxingcpp
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -23,9 +25,11 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cwt import COSE, COSEKey
 
 PREFIX = "CG1:"
-TEXT_LENGTH_MAX = 427
+TEXT_LENGTH_MAX = 760
 MINOR_UNITS_MAX = 10**12
 ES256 = -7
+VDS, VDP, INCLUSION, RFC9162_SHA256 = 395, 396, -1, 1
+TREE_SIZES = (2, 4, 8, 16, 32, 64)
 COSE_SIGN1_TAG = b"\xd2"
 TEXT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLAIMS = {
@@ -67,18 +71,67 @@ def verify_qr_token(text, keys):
     require(isinstance(array, list) and len(array) == 4, "not an untagged COSE_Sign1")
     protected, unprotected, payload, signature = array
     require(isinstance(protected, bytes) and isinstance(payload, bytes), "no protected header or payload")
-    require(unprotected == {}, "an unprotected header")
     require(isinstance(signature, bytes) and len(signature) == 64, "the signature is not 64 bytes")
     require(cbor2.dumps(array, canonical=True) == token, "the COSE_Sign1 is not deterministic CBOR")
-    # a2 01 26 04 44 and the key id: alg ES256, kid of 4 bytes.
-    kid = protected[-4:]
-    require(protected == cbor2.dumps({1: ES256, 4: kid}, canonical=True), "other protected headers")
+    # a2 01 26 04 44 or a3 01 26 04 44, and the key id: alg ES256, kid of 4 bytes.
+    kid = protected[5:9]
+    headers = {1: ES256, 4: kid}
+    if unprotected != {}:
+        headers[VDS] = RFC9162_SHA256
+    require(protected == cbor2.dumps(headers, canonical=True), "other protected headers")
+    signed = payload
+    if unprotected != {}:
+        signed = root_of(sha256(b"\x00" + payload), *inclusion_proof(unprotected))
     require(kid.hex() in keys, "a key that is not published")
+    # With the payload taken out, a batched token is the receipt of RFC 9942; a single one verifies in the same way.
+    receipt = COSE_SIGN1_TAG + cbor2.dumps([protected, unprotected, None, signature], canonical=True)
     try:
-        verified = COSE.new().decode(COSE_SIGN1_TAG + token, keys[kid.hex()])
+        COSE.new().decode(receipt, keys[kid.hex()], detached_payload=signed)
     except Exception as error:
         raise Refused(f"wrong signature: {error!r}") from error
-    return read_claims(verified), hashlib.sha256(token).hexdigest(), kid.hex()
+    return read_claims(payload), hashlib.sha256(token).hexdigest(), kid.hex()
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def inclusion_proof(unprotected):
+    """Tree size, leaf index and path out of {396: {-1: [h'proof']}}."""
+    require(isinstance(unprotected, dict) and list(unprotected) == [VDP], "other unprotected headers")
+    proofs = unprotected[VDP]
+    require(isinstance(proofs, dict) and list(proofs) == [INCLUSION], "other proofs than of inclusion")
+    inclusion = proofs[INCLUSION]
+    require(isinstance(inclusion, list) and len(inclusion) == 1, "not exactly one proof")
+    require(isinstance(inclusion[0], bytes), "the proof is not in bytes")
+    try:
+        proof = cbor2.loads(inclusion[0])
+    except Exception as error:
+        raise Refused(f"the proof is not CBOR: {error}") from error
+    require(isinstance(proof, list) and len(proof) == 3, "the proof has other parts")
+    require(cbor2.dumps(proof, canonical=True) == inclusion[0], "the proof is not deterministic CBOR")
+    tree_size, leaf_index, path = proof
+    require(is_integer(tree_size) and tree_size in TREE_SIZES, "another tree size")
+    require(is_integer(leaf_index) and 0 <= leaf_index < tree_size, "the leaf is not in the tree")
+    require(isinstance(path, list), "the path is no list")
+    require(all(isinstance(hash, bytes) and len(hash) == 32 for hash in path), "other hashes than SHA-256")
+    return tree_size, leaf_index, path
+
+
+def root_of(leaf_hash, tree_size, leaf_index, path):
+    """RFC 9162 section 2.1.3.2, step by step as it is written there, for any tree size."""
+    fn, sn, r = leaf_index, tree_size - 1, leaf_hash
+    for p in path:
+        require(sn != 0, "the path is too long")
+        if fn & 1 or fn == sn:
+            r = sha256(b"\x01" + p + r)
+            while not fn & 1 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            r = sha256(b"\x01" + r + p)
+        fn, sn = fn >> 1, sn >> 1
+    require(sn == 0, "the path is too short")
+    return r
 
 
 def read_claims(payload):
@@ -136,9 +189,27 @@ def check_valid_token(vector, keys):
     assert key_id == vector["key_id"], f"key id is {key_id}"
     assert claims["issued_unix_s"] + claims["lifetime_s"] == vector["expires_unix_s"], "another expiry"
     token = bytes.fromhex(vector["cose_sign1"])
-    protected, _, payload, _ = cbor2.loads(token)
-    sig_structure = cbor2.dumps(["Signature1", protected, b"", payload])
+    protected, unprotected, payload, _ = cbor2.loads(token)
+    tree, signed = None, payload
+    if unprotected:
+        size, index, path = inclusion_proof(unprotected)
+        leaf_hash = sha256(b"\x00" + payload)
+        signed = root_of(leaf_hash, size, index, path)
+        tree = {"size": size, "leaf_index": index, "leaf_hash": leaf_hash.hex(), "root": signed.hex()}
+        tree["path"] = [hash.hex() for hash in path]
+    assert tree == vector["tree"], f"tree is {tree}"
+    sig_structure = cbor2.dumps(["Signature1", protected, b"", signed])
     assert hashlib.sha256(sig_structure).hexdigest() == vector["signed_digest"], "another signed digest"
+
+
+def check_picture(vector):
+    """Another encoder makes a code of the same size, and another decoder than that of the Rust tests reads it."""
+    code = segno.make(vector["text"], error="m", boost_error=False, micro=False)
+    assert (code.mode, code.version) == ("alphanumeric", vector["qr_version"]), f"{code.mode}, version {code.version}"
+    rows = [[0 if dark else 255 for dark in row] for row in code.matrix_iter(scale=4, border=4)]
+    image = memoryview(bytes(pixel for row in rows for pixel in row)).cast("B", shape=[len(rows), len(rows[0])])
+    scanned = [found.text for found in zxingcpp.read_barcodes(image)]
+    assert scanned == [vector["text"]], f"scanned {scanned}"
 
 
 def check_valid_approval(vector, key):
@@ -166,6 +237,7 @@ def main():
     phone = load_der_public_key(bytes.fromhex(approvals["device_key"]["spki_der"]))
     checks = {
         "valid tokens": (tokens["valid"], lambda v: check_valid_token(v, keys)),
+        "pictures": (tokens["valid"], check_picture),
         "invalid tokens": (tokens["invalid"], lambda v: check_refused(lambda: verify_qr_token(v["text"], keys))),
         "valid approvals": (approvals["valid"], lambda v: check_valid_approval(v, phone)),
         "invalid approvals": (

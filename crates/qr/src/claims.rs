@@ -5,7 +5,8 @@ use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::time::Timestamp;
 use ciborium::Value;
 
-use crate::qr_token::EncodeError;
+use crate::batch::EncodeError;
+use crate::cbor;
 use crate::verification::QrTokenError;
 
 /// The version of the claims that this crate writes, and the only one it reads.
@@ -14,6 +15,9 @@ pub const CLAIMS_VERSION: u8 = 1;
 pub const LIFETIME_SECONDS_MIN: u16 = 1;
 /// The longest lifetime, in seconds: a code on a screen is for the person who stands before it.
 pub const LIFETIME_SECONDS_MAX: u16 = 300;
+
+/// The longest claims, in bytes of CBOR: ids of 64 characters each, and the largest numbers.
+pub(crate) const CLAIMS_LENGTH_MAX: usize = 202;
 
 /// What a QR token says: which machine shows it, for whom and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,29 +50,46 @@ const AMOUNT: u8 = 8;
 const CURRENCY: u8 = 9;
 
 impl QrClaims {
-    pub(crate) fn to_payload(&self) -> Result<Vec<u8>, EncodeError> {
+    /// Whether these claims may become a token.
+    ///
+    /// # Errors
+    /// The lifetime is out of range, or the amount is zero.
+    pub fn check(&self) -> Result<(), EncodeError> {
         if !lifetime_is_allowed(self.lifetime_seconds) {
             return Err(EncodeError::LifetimeNotAllowed { seconds: self.lifetime_seconds });
         }
-        let mut map: Vec<(Value, Value)> = vec![
-            (VERSION.into(), CLAIMS_VERSION.into()),
-            (NETWORK.into(), self.network.as_str().into()),
-            (ATM.into(), self.atm.as_str().into()),
-            (ISSUED.into(), (self.issued_at.unix_ms() / 1000).into()),
-            (LIFETIME.into(), self.lifetime_seconds.into()),
-            (QR_SESSION.into(), self.qr_session.as_bytes().as_slice().into()),
-            (NONCE.into(), self.nonce.0.as_slice().into()),
-        ];
-        if let Some(amount) = self.amount {
-            if amount.is_zero() {
-                return Err(EncodeError::ZeroAmount);
-            }
-            map.push((AMOUNT.into(), amount.minor_units().into()));
-            map.push((CURRENCY.into(), amount.currency().as_str().into()));
+        if self.amount.is_some_and(Money::is_zero) {
+            return Err(EncodeError::ZeroAmount);
         }
-        let mut payload = Vec::new();
-        ciborium::into_writer(&Value::Map(map), &mut payload).map_err(|error| EncodeError::Cbor(error.to_string()))?;
-        Ok(payload)
+        Ok(())
+    }
+
+    pub(crate) fn to_payload(&self) -> Result<Vec<u8>, EncodeError> {
+        self.check()?;
+        let mut to = Vec::with_capacity(CLAIMS_LENGTH_MAX);
+        cbor::map(&mut to, if self.amount.is_some() { 9 } else { 7 });
+        let key = |to: &mut Vec<u8>, key: u8| cbor::unsigned(to, key.into());
+        key(&mut to, VERSION);
+        cbor::unsigned(&mut to, CLAIMS_VERSION.into());
+        key(&mut to, NETWORK);
+        cbor::text(&mut to, self.network.as_str());
+        key(&mut to, ATM);
+        cbor::text(&mut to, self.atm.as_str());
+        key(&mut to, ISSUED);
+        cbor::unsigned(&mut to, self.issued_at.unix_ms() / 1000);
+        key(&mut to, LIFETIME);
+        cbor::unsigned(&mut to, self.lifetime_seconds.into());
+        key(&mut to, QR_SESSION);
+        cbor::bytes(&mut to, self.qr_session.as_bytes());
+        key(&mut to, NONCE);
+        cbor::bytes(&mut to, &self.nonce.0);
+        if let Some(amount) = self.amount {
+            key(&mut to, AMOUNT);
+            cbor::unsigned(&mut to, amount.minor_units());
+            key(&mut to, CURRENCY);
+            cbor::text(&mut to, amount.currency().as_str());
+        }
+        Ok(to)
     }
 
     /// Reads claims whose signature has been verified. Only the very bytes that [`Self::to_payload`] writes are taken: other keys,

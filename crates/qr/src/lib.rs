@@ -17,21 +17,26 @@
 //! ```
 
 pub mod approval;
+mod batch;
+mod cbor;
 mod claims;
 mod cose_key_set;
 mod envelope;
 mod jwks;
 mod key_set;
+mod merkle;
 mod p256;
 mod public_key;
 mod qr_token;
 mod verification;
 
 // The words of this crate's interface, so that an app team needs no other crate.
+pub use batch::{EncodeError, UnsignedBatch, UnsignedQrToken};
 pub use cashgate_withdrawal::{ids, money, time};
 pub use claims::{CLAIMS_VERSION, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims};
 pub use key_set::{KEYS_MAX, KeySet, KeySetError};
+pub use merkle::BATCH_MAX;
 pub use p256::KeyError;
 pub use public_key::PublicKey;
-pub use qr_token::{EncodeError, QrToken, TEXT_LENGTH_MAX, TEXT_PREFIX, UnsignedQrToken};
+pub use qr_token::{QrToken, TEXT_LENGTH_MAX, TEXT_PREFIX};
 pub use verification::{QrTokenError, VerifiedQrToken, verify};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -54,6 +55,11 @@ impl PublicKey {
 
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; SIGNATURE_LENGTH]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()
+    }
+
+    pub(crate) fn verifies_digest(&self, sha256: &[u8; 32], signature: &[u8; SIGNATURE_LENGTH]) -> bool {
+        let digest = Digest::import_less_safe(sha256, &SHA256);
+        digest.is_ok_and(|digest| self.parsed.verify_digest_sig(&digest, signature).is_ok())
     }
 
     pub(crate) fn coordinates(&self) -> (&[u8], &[u8]) {

@@ -1,74 +1,17 @@
-//! Making a QR token, in two phases so that an HSM signs between them, and its text form.
+//! A signed QR token, and its text form.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use cashgate_withdrawal::ids::{KeyId, QrTokenDigest};
+use cashgate_withdrawal::ids::QrTokenDigest;
 
-use crate::claims::{LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims};
-use crate::envelope::{Envelope, SIGNATURE_LENGTH};
+use crate::envelope::{ENVELOPE_LENGTH_MAX, Envelope};
 use crate::verification::QrTokenError;
 
 /// What every text begins with: whose code it is, and the version of its form.
 pub const TEXT_PREFIX: &str = "CG1:";
 
-/// The longest text there is, in characters: ids of 64 characters each, and the largest numbers. What is longer is refused unread.
-pub const TEXT_LENGTH_MAX: usize = 427;
-
-/// Why claims cannot become a token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeError {
-    /// The lifetime is out of range.
-    #[error("a QR token lives {LIFETIME_SECONDS_MIN} to {LIFETIME_SECONDS_MAX} seconds, not {seconds}")]
-    LifetimeNotAllowed {
-        /// The lifetime that was asked for, in seconds.
-        seconds: u16,
-    },
-    /// An amount of nothing. Leave the amount out if the customer chooses it in the app.
-    #[error("the amount in a QR token must be above zero; leave it out if it is chosen in the app")]
-    ZeroAmount,
-    /// The CBOR writer failed, which it does not do when writing to memory.
-    #[error("the claims could not be written as CBOR: {0}")]
-    Cbor(String),
-}
-
-/// A token that waits for its signature.
-#[derive(Clone, Debug)]
-pub struct UnsignedQrToken {
-    /// The COSE_Sign1 up to its last 64 bytes, which are the signature.
-    unsigned_bytes: Vec<u8>,
-    digest: [u8; 32],
-}
-
-impl UnsignedQrToken {
-    /// Encodes claims for the key that will sign them.
-    ///
-    /// # Errors
-    /// The lifetime is out of range, or the amount is zero.
-    pub fn new(claims: &QrClaims, key_id: KeyId) -> Result<Self, EncodeError> {
-        let envelope = Envelope { key_id, payload: claims.to_payload()?, signature: [0; SIGNATURE_LENGTH] };
-        let digest = sha256(&envelope.sig_structure());
-        let mut unsigned_bytes = envelope.to_bytes().map_err(|error| EncodeError::Cbor(error.to_string()))?;
-        unsigned_bytes.truncate(unsigned_bytes.len().saturating_sub(SIGNATURE_LENGTH));
-        Ok(Self { unsigned_bytes, digest })
-    }
-
-    /// What the HSM signs with `CKM_ECDSA`: the SHA-256 of the COSE Sig_structure.
-    ///
-    /// It is not the token's digest, [`QrToken::digest`], which covers the signature too.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        self.digest
-    }
-
-    /// The token with its signature: r and s, each 32 bytes big-endian, as `CKM_ECDSA` gives it. A high s is as good as a low one.
-    ///
-    /// The signature is not checked here; [`crate::verify`] does.
-    #[must_use]
-    pub fn signed_with(self, signature: [u8; SIGNATURE_LENGTH]) -> QrToken {
-        let mut bytes = self.unsigned_bytes;
-        bytes.extend_from_slice(&signature);
-        QrToken { text: text_of(&bytes), bytes }
-    }
-}
+/// The longest text there is, in characters: ids of 64 characters each, the largest numbers, and a proof in the largest tree. What is
+/// longer is refused unread. Base45 makes three characters of two bytes.
+pub const TEXT_LENGTH_MAX: usize = TEXT_PREFIX.len() + ENVELOPE_LENGTH_MAX / 2 * 3 + ENVELOPE_LENGTH_MAX % 2 * 2;
 
 /// A signed token, ready to be drawn.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,6 +21,11 @@ pub struct QrToken {
 }
 
 impl QrToken {
+    pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
+        let bytes = envelope.to_bytes();
+        Self { text: text_of(&bytes), bytes }
+    }
+
     /// The text in the picture: [`TEXT_PREFIX`] and the base45 (RFC 9285) of the bytes. Every character is one of QR's alphanumeric
     /// mode.
     #[must_use]

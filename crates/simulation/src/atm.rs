@@ -5,10 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, NoteCount, Outcome, OutcomeReport};
+use cashgate_withdrawal::evidence::DispenseToken;
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::time::Timestamp;
 
+use crate::dispenser::Dispenser;
 use crate::names::yen;
 
 /// One machine.
@@ -28,6 +30,9 @@ pub(crate) struct Atm {
     /// What the gateway refused on this connection; repeating it would only be refused again.
     pub(crate) refused: BTreeSet<WithdrawalId>,
     pub(crate) presenting: Option<WithdrawalId>,
+    pub(crate) dispenser: Dispenser,
+    /// Whether it declared its dispenser's end-to-end security on this connection.
+    pub(crate) declares: bool,
 }
 
 /// What a machine has written down of one command.
@@ -38,6 +43,12 @@ pub(crate) struct Paper {
     pub(crate) acknowledged: bool,
     /// What an unknown outcome turns out to have been, once somebody looks again.
     pub(crate) truth: Option<OutcomeReport>,
+    /// Whether a dispense token came with the command, so that the dispenser can be asked about it.
+    pub(crate) with_token: bool,
+    /// It says that nothing left, whatever did, and never shows what its dispenser says.
+    pub(crate) denies: bool,
+    /// It says so already while the notes lie on the stacker.
+    pub(crate) denies_early: bool,
 }
 
 /// What became of the notes.
@@ -50,7 +61,7 @@ pub(crate) enum Fate {
 }
 
 impl Atm {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new(dispenser: Dispenser) -> Self {
         Self {
             powered: true,
             boot: 0,
@@ -61,6 +72,8 @@ impl Atm {
             papers: BTreeMap::new(),
             refused: BTreeSet::new(),
             presenting: None,
+            declares: dispenser.secured,
+            dispenser,
         }
     }
 
@@ -70,9 +83,11 @@ impl Atm {
             return known.report.clone();
         }
         let clock = now_ms.saturating_add_signed(self.clock_error_ms);
-        let begins = clock < command.start_before.unix_ms() && self.presenting.is_none();
+        let token = command.dispense_token.as_ref().map(DispenseToken::as_str);
+        let in_time = clock < command.start_before.unix_ms() && self.presenting.is_none();
+        let begins = in_time && self.dispenser.accepts(token, command.amount.minor_units());
         let report = (!begins).then(|| report(Outcome::NotDispensed, 0, None, EvidenceSource::LastCommandRecord));
-        let paper = Paper { amount: command.amount, report: report.clone(), acknowledged: false, truth: None };
+        let paper = Paper { report: report.clone(), with_token: token.is_some(), ..Paper::of(command.amount) };
         self.papers.insert(command.withdrawal, paper);
         if begins {
             self.presenting = Some(command.withdrawal);
@@ -81,14 +96,13 @@ impl Atm {
     }
 
     /// Answers a question. A command that it never heard of it will never carry out: it writes that down, and the record is the evidence.
-    pub(crate) fn asked(&mut self, withdrawal: WithdrawalId) -> Option<OutcomeReport> {
-        let never = || Paper {
-            amount: yen(0),
-            report: Some(report(Outcome::NotDispensed, 0, None, EvidenceSource::LastCommandRecord)),
-            acknowledged: false,
-            truth: None,
-        };
+    pub(crate) fn asked(&mut self, withdrawal: WithdrawalId, with_status: bool) -> Option<OutcomeReport> {
+        let nothing = || report(Outcome::NotDispensed, 0, None, EvidenceSource::LastCommandRecord);
+        let never = || Paper { report: Some(nothing()), with_token: with_status, ..Paper::of(yen(0)) };
         let paper = self.papers.entry(withdrawal).or_insert_with(never);
+        if paper.denies_early && paper.report.is_none() {
+            return Some(nothing());
+        }
         if let Some(truth) = paper.truth.take() {
             paper.report = Some(truth);
             paper.acknowledged = false;
@@ -128,6 +142,10 @@ impl Atm {
         }
     }
 
+    pub(crate) fn paper_mut(&mut self, withdrawal: WithdrawalId) -> Option<&mut Paper> {
+        self.papers.get_mut(&withdrawal)
+    }
+
     pub(crate) fn paper(&self, withdrawal: WithdrawalId) -> Option<&Paper> {
         self.papers.get(&withdrawal)
     }
@@ -141,6 +159,20 @@ impl Atm {
     /// A machine that learned what an unknown outcome was says so when it is asked again, not by itself.
     pub(crate) fn repeats(&self) -> Vec<(WithdrawalId, OutcomeReport)> {
         self.unresolved().into_iter().filter(|(id, _)| !self.refused.contains(id)).collect()
+    }
+}
+
+impl Paper {
+    const fn of(amount: Money) -> Self {
+        Self {
+            amount,
+            report: None,
+            acknowledged: false,
+            truth: None,
+            with_token: false,
+            denies: false,
+            denies_early: false,
+        }
     }
 }
 
@@ -185,6 +217,7 @@ pub(crate) fn report(
         evidence,
         detail: String::new(),
         observed_at: Timestamp::from_unix_ms(0),
+        present: None,
     }
 }
 

@@ -27,6 +27,38 @@ pub struct Setup {
     pub lying_atms: Vec<AtmNo>,
     /// Whether core banking's answers may contradict its books.
     pub core_bank_contradicts: bool,
+    /// Machines whose dispensers pay out against a dispense token or not at all.
+    pub end_to_end_atms: Vec<AtmNo>,
+    /// Whether the institution believes that less than everything left only if a dispenser proves it.
+    pub demands_proof: bool,
+}
+
+/// A dispense token in plain numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenSeen {
+    /// For which nonce of the dispenser.
+    pub nonce: u128,
+    /// The most that it pays out.
+    pub amount: u64,
+    /// The beginning of its MAC, by which the dispenser names the dispense.
+    pub mac: u64,
+}
+
+/// A present token in plain numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The nonce that it answers.
+    pub nonce: u128,
+    /// The beginning of the MAC of the dispense token that it is about.
+    pub dispense: Option<u64>,
+    /// What was dispensed, to the stacker at least.
+    pub dispensed: u64,
+    /// Whether the customer had access to any of it, and to how much, if that is known.
+    pub presented: (bool, Option<u64>),
+    /// Whether any of it was taken back, and how much, if that is known.
+    pub retracted: (bool, Option<u64>),
+    /// Whether its MAC is the machine's.
+    pub genuine: bool,
 }
 
 /// Something that crossed, in the order in which it did.
@@ -56,6 +88,8 @@ pub enum What {
         qr_session: u128,
         /// From when on it is worth nothing.
         expires_at_ms: u64,
+        /// The dispenser's nonce for this customer, if the machine gave one.
+        command_nonce: Option<u128>,
     },
     /// A phone was told that its scan counts.
     ScanAccepted {
@@ -154,6 +188,8 @@ pub enum What {
         amount: u64,
         /// From when on the machine must not begin.
         start_before_ms: u64,
+        /// The dispense token that goes with it.
+        token: Option<TokenSeen>,
     },
     /// A machine moved notes for a command. Said once for each time that it did so, which must be once.
     NotesMoved {
@@ -179,8 +215,19 @@ pub enum What {
         atm: AtmNo,
         /// The withdrawal.
         withdrawal: WithdrawalNo,
+        /// The nonce for the dispenser's status, if that was asked too.
+        nonce: Option<u128>,
     },
-    /// A machine's report reached the gateway.
+    /// The HSM answered what it thinks of a present token that had come with a report.
+    StatusVerified {
+        /// From which machine.
+        atm: AtmNo,
+        /// The withdrawal.
+        withdrawal: WithdrawalNo,
+        /// What it says.
+        status: Status,
+    },
+    /// A machine's report reached the gateway: when it came in, or, with a present token that the HSM had to look at, when that was done.
     ReportArrived {
         /// From which machine.
         atm: AtmNo,

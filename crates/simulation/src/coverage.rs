@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use cashgate_withdrawal::evidence::PresentFinding;
+
 use crate::faults::FaultKind;
 
 /// Counts over worlds.
@@ -17,6 +19,8 @@ pub struct Coverage {
     pub damage_found: u64,
     /// Groups that went into the reserve of a full disk.
     pub reserve_used: u64,
+    /// What verifying present tokens found, by name.
+    pub(crate) findings: BTreeMap<&'static str, u64>,
     pub(crate) struck: BTreeMap<FaultKind, u64>,
     pub(crate) transitions: BTreeMap<Transition, u64>,
 }
@@ -33,6 +37,10 @@ impl Coverage {
         *self.transitions.entry((before, event, after)).or_default() += 1;
     }
 
+    pub(crate) fn found(&mut self, finding: &PresentFinding) {
+        *self.findings.entry(finding_name(finding)).or_default() += 1;
+    }
+
     /// Adds what another run has seen.
     pub fn add(&mut self, other: &Self) {
         self.worlds += other.worlds;
@@ -40,6 +48,9 @@ impl Coverage {
         self.flipped += other.flipped;
         self.damage_found += other.damage_found;
         self.reserve_used += other.reserve_used;
+        for (finding, count) in &other.findings {
+            *self.findings.entry(finding).or_default() += count;
+        }
         for (kind, count) in &other.struck {
             *self.struck.entry(*kind).or_default() += count;
         }
@@ -94,6 +105,11 @@ impl Coverage {
                 gaps.push(format!("{before} --{event}--> {after} was taken and is not in the list"));
             }
         }
+        for finding in FINDINGS {
+            if !self.findings.contains_key(finding) {
+                gaps.push(format!("no present token was ever found to be {finding}"));
+            }
+        }
         for (what, count) in
             [("damage was never found", self.damage_found), ("the reserve was never used", self.reserve_used)]
         {
@@ -102,6 +118,18 @@ impl Coverage {
             }
         }
         gaps
+    }
+}
+
+/// What present tokens in these worlds can turn out to be; their machines write no others.
+const FINDINGS: [&str; 5] = ["fresh", "older", "forged", "other_dispense", "unverified"];
+
+const fn finding_name(finding: &PresentFinding) -> &'static str {
+    match finding {
+        PresentFinding::Genuine(status) if status.fresh => "fresh",
+        PresentFinding::Genuine(_) => "older",
+        PresentFinding::Wrong(why) => why.name(),
+        PresentFinding::Unverified => "unverified",
     }
 }
 

@@ -132,7 +132,7 @@ impl World {
         }
         self.stage(number, Stage::Waiting);
         let amount = visit.at_atm.then(|| yen(visit.amount));
-        self.send_from_atm(visit.atm, AtmSays::Touched { amount });
+        self.touches(visit.atm, amount);
         self.after(CUSTOMER_PATIENCE_MS, Event::Visit { visit: number, act: Act::Leaves });
         if self.strikes(FaultKind::WalksAway, visit.atm).is_some() {
             let after = self.network.between(1_000, 60_000);

@@ -14,7 +14,8 @@ use cashgate_withdrawal::withdrawal::Terms;
 use crate::books::number;
 use crate::boundary::{AtmNo, What};
 use crate::crash_plan::Point;
-use crate::event::{Answered, Asked, BankAnswer, Caller, Code, Event, PhoneAsks};
+use crate::dispenser::token_seen;
+use crate::event::{Answered, Asked, BankAnswer, Caller, Code, Event, PhoneAsks, Verifying};
 use crate::faults::FaultKind;
 use crate::names;
 use crate::world::World;
@@ -84,14 +85,24 @@ impl World {
                 });
                 self.ask_bank(atm, Asked::Settle(terms, settlement));
             }
+            Errand::AskOutcome { withdrawal, with_status } => self.ask_outcome(atm, withdrawal, with_status),
+            Errand::MakeDispenseToken { withdrawal, nonce, amount } => self.make_token(atm, withdrawal, &nonce, amount),
+            Errand::VerifyPresentToken { withdrawal, report, dispense_token, asked_with } => {
+                let answers = self.hsm_answers(FaultKind::StatusNotVerified);
+                let verifying = Verifying { withdrawal, report, dispense_token, asked_with, answers };
+                self.verify_token(atm, verifying);
+            }
             Errand::Recall { withdrawal, report } => {
+                if report.present.is_some() {
+                    self.report_arrives(atm, withdrawal, &report);
+                }
                 let life = self.gateway.life;
                 self.after(2, Event::ReadBack { life, atm, withdrawal, report });
             }
         }
     }
 
-    fn tell(&mut self, atm: AtmNo, message: ToAtm) {
+    pub(crate) fn tell(&mut self, atm: AtmNo, message: ToAtm) {
         let Some(link) = self.gateway.link(atm) else { return };
         match &message {
             ToAtm::Dispense(command) => self.crosses(What::DispenseSent {
@@ -99,8 +110,12 @@ impl World {
                 withdrawal: number(command.withdrawal),
                 amount: command.amount.minor_units(),
                 start_before_ms: command.start_before.unix_ms(),
+                token: command.dispense_token.as_ref().and_then(|token| token_seen(token.as_str())),
             }),
-            ToAtm::QueryOutcome(id) => self.crosses(What::OutcomeAsked { atm, withdrawal: number(*id) }),
+            ToAtm::QueryOutcome { withdrawal, present_nonce } => {
+                let nonce = present_nonce.as_ref().and_then(|nonce| u128::from_str_radix(nonce.as_str(), 16).ok());
+                self.crosses(What::OutcomeAsked { atm, withdrawal: number(*withdrawal), nonce });
+            }
             ToAtm::OutcomeRecorded(id) => self.crosses(What::OutcomeAcknowledged { atm, withdrawal: number(*id) }),
             _ => {}
         }
@@ -172,7 +187,8 @@ impl World {
         let nonce = self.gateway.fresh(self.now);
         let expires_at_ms = self.now / 1_000 * 1_000 + CODE_LIFETIME_MS;
         let session = u128::from_be_bytes(*qr_session.as_bytes());
-        self.crosses(What::CodeSigned { nonce, atm, qr_session: session, expires_at_ms });
+        let command_nonce = self.gateway.command_nonces.get(&session).copied();
+        self.crosses(What::CodeSigned { nonce, atm, qr_session: session, expires_at_ms, command_nonce });
         let code = Code { atm, qr_session, nonce, expires_at_ms };
         let minted = MintedCode {
             qr_session,
@@ -261,6 +277,18 @@ fn doubled(errand: &Errand) -> Errand {
             Errand::Settle { terms: again(terms), hold: hold.clone(), settlement: *settlement }
         }
         Errand::Recall { withdrawal, report } => Errand::Recall { withdrawal: *withdrawal, report: report.clone() },
+        Errand::AskOutcome { withdrawal, with_status } => {
+            Errand::AskOutcome { withdrawal: *withdrawal, with_status: *with_status }
+        }
+        Errand::MakeDispenseToken { withdrawal, nonce, amount } => {
+            Errand::MakeDispenseToken { withdrawal: *withdrawal, nonce: nonce.clone(), amount: *amount }
+        }
+        Errand::VerifyPresentToken { withdrawal, report, dispense_token, asked_with } => Errand::VerifyPresentToken {
+            withdrawal: *withdrawal,
+            report: report.clone(),
+            dispense_token: dispense_token.clone(),
+            asked_with: asked_with.clone(),
+        },
     }
 }
 
@@ -278,5 +306,8 @@ fn in_words(errand: &Errand) -> String {
         Errand::Settle { settlement: Settlement::Confirm(_), .. } => "confirm hold".to_owned(),
         Errand::Settle { settlement: Settlement::Reverse, .. } => "reverse hold".to_owned(),
         Errand::Recall { .. } => "recall".to_owned(),
+        Errand::AskOutcome { .. } => "tell QueryOutcome".to_owned(),
+        Errand::MakeDispenseToken { .. } => "make dispense token".to_owned(),
+        Errand::VerifyPresentToken { .. } => "verify present token".to_owned(),
     }
 }

@@ -2,7 +2,8 @@
 
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::event::Settlement;
-use cashgate_withdrawal::ids::{HoldReference, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::evidence::DispenseToken;
+use cashgate_withdrawal::ids::{CommandNonce, HoldReference, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{Answer, FromAtm, HoldAnswer, SettlementAnswer, ToAtm};
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
@@ -23,6 +24,8 @@ pub(crate) enum Event {
     Minted { life: u32, atm: AtmNo, qr_session: QrSessionId, signed: bool },
     ReadBack { life: u32, atm: AtmNo, withdrawal: WithdrawalId, report: OutcomeReport },
     CallTimesOut { life: u32, call: u64 },
+    TokenMade { life: u32, atm: AtmNo, withdrawal: WithdrawalId, token: Option<DispenseToken> },
+    TokenVerified { life: u32, atm: AtmNo, verifying: Box<Verifying> },
     // The line between gateway and machine.
     AtmDials { atm: AtmNo, boot: u32 },
     AtmWaitsForWelcome { atm: AtmNo, link: u64 },
@@ -51,9 +54,20 @@ pub(crate) enum Event {
 /// A machine's message.
 #[derive(Clone, Debug)]
 pub(crate) enum AtmSays {
-    Hello { unresolved: Vec<(WithdrawalId, OutcomeReport)> },
-    Touched { amount: Option<Money> },
+    Hello { end_to_end: bool, unresolved: Vec<(WithdrawalId, OutcomeReport)> },
+    Touched { amount: Option<Money>, command_nonce: Option<u128> },
     Said(FromAtm),
+}
+
+/// A present token that the HSM looks at.
+#[derive(Debug)]
+pub(crate) struct Verifying {
+    pub(crate) withdrawal: WithdrawalId,
+    pub(crate) report: OutcomeReport,
+    pub(crate) dispense_token: DispenseToken,
+    pub(crate) asked_with: Vec<CommandNonce>,
+    /// Whether it does; otherwise it is away.
+    pub(crate) answers: bool,
 }
 
 /// A request to core banking.

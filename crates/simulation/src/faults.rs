@@ -72,6 +72,14 @@ fault_kinds! {
     BareWord: "an ATM says that nothing left, without evidence",
     AtmLies: "an ATM's report is a lie",
     AtmLiesTwice: "an ATM reports another outcome after the first was recorded",
+    TokenNotMade: "the HSM is away when a dispense token is to be made",
+    StatusNotVerified: "the HSM is away when a present token is to be verified",
+    StatusReplayed: "an ATM sends a present token of before",
+    StatusForged: "an ATM sends a present token that its dispenser did not make",
+    StatusStripped: "an ATM leaves the present token out",
+    DeniesEarly: "an ATM says that nothing left while the notes lie on the stacker",
+    DeniesWithoutProof: "an ATM says that nothing left, without a present token, although notes did",
+    EndToEndStripped: "an ATM connects without declaring its dispenser's end-to-end security",
     DoubleTap: "a customer approves twice",
     TwoPhones: "two phones scan one code",
     OldCode: "a phone scans a code of before",
@@ -127,6 +135,11 @@ const COMPANIONS: &[(FaultKind, FaultKind)] = &[
     (FaultKind::AtmLies, FaultKind::AtmLiesTwice),
     (FaultKind::AtmLiesTwice, FaultKind::Jam),
     (FaultKind::CutWhileHeld, FaultKind::CancelsAfterApproval),
+    (FaultKind::StatusNotVerified, FaultKind::Jam),
+    (FaultKind::StatusReplayed, FaultKind::Jam),
+    (FaultKind::StatusForged, FaultKind::Jam),
+    (FaultKind::StatusStripped, FaultKind::Jam),
+    (FaultKind::DeniesEarly, FaultKind::PartialDispense),
 ];
 
 /// The faults of one world.

@@ -14,6 +14,7 @@ use cashgate_limits::{AccountKey, Burst, LimitFigures, Limits};
 use cashgate_policy::{Decision, Facts, Verdict};
 use cashgate_qr::approval::DeviceKey;
 use cashgate_wire::customer::PinBlock;
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::lane::{Input, LaneSettings, RequestId};
 use cashgate_withdrawal::money::{Currency, Money};
@@ -22,6 +23,7 @@ use cashgate_withdrawal::time::Timestamp;
 use crate::boundary::{AtmNo, What};
 use crate::chance::Chance;
 use crate::crash_plan::Tail;
+use crate::end_to_end::EveryKey;
 use crate::event::{Asked, Caller, Event};
 use crate::faults::FaultKind;
 use crate::journal::NotAppended;
@@ -52,6 +54,8 @@ pub(crate) struct Gateway {
     next_number: u64,
     pub(crate) calls: BTreeMap<u64, (AtmNo, Asked)>,
     next_call: u64,
+    /// The dispenser's nonce of each QR session that a machine began with one.
+    pub(crate) command_nonces: BTreeMap<u128, u128>,
 }
 
 #[derive(Debug)]
@@ -96,6 +100,7 @@ fn institution(plan: &Plan) -> Institution {
         currency: Currency::JPY,
         time_zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(9)),
         limits: limits.expect("one currency"),
+        evidence_demanded: EvidenceGrade::ALL.get(usize::from(plan.evidence_demanded)).copied().unwrap_or_default(),
         core_banking: CoreBanking {
             endpoint: String::new(),
             server_name: String::new(),
@@ -123,6 +128,7 @@ impl Gateway {
             next_number: 0,
             calls: BTreeMap::new(),
             next_call: 0,
+            command_nonces: BTreeMap::new(),
         }
     }
 
@@ -173,7 +179,9 @@ fn desk(plan: &Plan, limits: &Arc<Limits>, institutions: &[Institution]) -> Arc<
         known.remember(names::institution(), names::phone(phone), device);
     }
     let policy = Box::new(Wary { seed: plan.seed, per_mille: plan.step_up_per_mille });
-    Arc::new(Desk::new(Arc::clone(limits), policy, Arc::new(known), institutions, || Some(4_711)))
+    let demanded = institutions.iter().map(|one| (one.id.clone(), one.evidence_demanded));
+    let desk = Desk::new(Arc::clone(limits), policy, Arc::new(known), institutions, || Some(4_711));
+    Arc::new(desk.with_dispense_keys(Arc::new(EveryKey)).with_evidence_demanded(demanded))
 }
 
 impl Slot {

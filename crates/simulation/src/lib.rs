@@ -21,6 +21,8 @@ pub mod coverage;
 pub mod crash_plan;
 pub mod crash_table;
 mod customers;
+mod dispenser;
+mod end_to_end;
 mod errands;
 mod event;
 pub mod faults;

@@ -3,7 +3,7 @@
 use cashgate_withdrawal::cassettes::Cassettes;
 use cashgate_withdrawal::dispense::NoteCount;
 use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, Outcome, OutcomeReport};
-use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
+use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{AtmFacts, FromAtm, Input, LinkId, ToAtm};
 use cashgate_withdrawal::money::Currency;
 
@@ -29,24 +29,30 @@ impl World {
             return;
         }
         match message {
-            AtmSays::Hello { unresolved } => {
+            AtmSays::Hello { end_to_end, unresolved } => {
                 if self.gateway.link(atm).is_some_and(|known| known > link) {
                     return;
                 }
-                for (id, said) in &unresolved {
+                for (id, said) in unresolved.iter().filter(|(_, said)| said.present.is_none()) {
                     self.report_arrives(atm, *id, said);
                 }
                 self.gateway.connecting(atm, link);
-                self.put(atm, Input::AtmConnected { link: LinkId(link), facts: facts(), unresolved }, None);
+                self.put(atm, Input::AtmConnected { link: LinkId(link), facts: facts(end_to_end), unresolved }, None);
             }
             _ if self.gateway.link(atm) != Some(link) => {}
-            AtmSays::Touched { amount } => {
+            AtmSays::Touched { amount, command_nonce } => {
                 let fresh = QrSessionId::from_bytes(self.gateway.fresh(self.now).to_be_bytes());
-                let message = FromAtm::StartQrSession { amount, fresh };
+                if let Some(nonce) = command_nonce {
+                    self.gateway.command_nonces.insert(u128::from_be_bytes(*fresh.as_bytes()), nonce);
+                }
+                let command_nonce = command_nonce.map(|nonce| CommandNonce::from_bytes(nonce.to_be_bytes()));
+                let message = FromAtm::StartQrSession { amount, command_nonce, fresh };
                 self.put(atm, Input::AtmSaid { link: LinkId(link), message }, None);
             }
             AtmSays::Said(message) => {
-                if let FromAtm::Outcome { withdrawal, report } = &message {
+                if let FromAtm::Outcome { withdrawal, report } = &message
+                    && report.present.is_none()
+                {
                     self.report_arrives(atm, *withdrawal, report);
                 }
                 self.put(atm, Input::AtmSaid { link: LinkId(link), message }, None);
@@ -54,7 +60,7 @@ impl World {
         }
     }
 
-    fn report_arrives(&mut self, atm: AtmNo, id: WithdrawalId, said: &OutcomeReport) {
+    pub(crate) fn report_arrives(&mut self, atm: AtmNo, id: WithdrawalId, said: &OutcomeReport) {
         self.crosses(What::ReportArrived { atm, withdrawal: number(id), report: books::report(said) });
     }
 
@@ -84,9 +90,10 @@ impl World {
         };
         match message {
             ToAtm::Dispense(command) => self.dispenses(atm, &command),
-            ToAtm::QueryOutcome(id) => {
-                if let Some(said) = machine.asked(id) {
-                    self.says_outcome(atm, id, said);
+            ToAtm::QueryOutcome { withdrawal, present_nonce } => {
+                if let Some(said) = machine.asked(withdrawal, present_nonce.is_some()) {
+                    let said = self.vouched(atm, withdrawal, said, present_nonce.as_ref());
+                    self.says_outcome(atm, withdrawal, said);
                 }
             }
             ToAtm::OutcomeRecorded(id) => {
@@ -119,6 +126,7 @@ impl World {
         if is_new {
             let (boot, after) = (machine.boot, self.network.between(2_000, 6_000));
             self.after(after, Event::NotesArrive { atm, boot, withdrawal: command.withdrawal });
+            self.perhaps_denies_early(atm, command.withdrawal);
         }
     }
 
@@ -133,6 +141,8 @@ impl World {
         self.notes_move(atm, id, fate, amount);
         let honest = fate.report(amount);
         let said = self.perhaps_lies(atm, &honest, amount);
+        let said = self.perhaps_denies(atm, id, said);
+        let said = self.vouched(atm, id, said, None);
         if let Some(machine) = self.atm(atm) {
             machine.writes_down(id, said.clone());
             if said.outcome == Outcome::Unknown {
@@ -160,6 +170,9 @@ impl World {
 
     fn notes_move(&mut self, atm: AtmNo, id: WithdrawalId, fate: Fate, amount: u64) {
         let (presented, taken) = fate.notes(amount);
+        if let Some(machine) = self.atm(atm) {
+            machine.dispenser.moved(fate, amount);
+        }
         if presented > 0 {
             self.crosses(What::NotesMoved { atm, withdrawal: number(id), presented });
             self.cash.insert(id, taken);
@@ -167,7 +180,7 @@ impl World {
         }
     }
 
-    fn says_outcome(&mut self, atm: AtmNo, withdrawal: WithdrawalId, said: OutcomeReport) {
+    pub(crate) fn says_outcome(&mut self, atm: AtmNo, withdrawal: WithdrawalId, said: OutcomeReport) {
         self.send_from_atm(atm, AtmSays::Said(FromAtm::Outcome { withdrawal, report: said }));
     }
 
@@ -185,6 +198,7 @@ impl World {
         let Some(machine) = self.atm(atm).filter(|machine| machine.powered) else { return };
         machine.powered = false;
         machine.boot += 1;
+        machine.dispenser.loses_power();
         let under_way = machine.presenting;
         let link = machine.link.take();
         if let Some(id) = under_way {
@@ -257,8 +271,8 @@ impl World {
 }
 
 #[allow(clippy::expect_used, reason = "constant notes")]
-fn facts() -> AtmFacts {
+fn facts(end_to_end: bool) -> AtmFacts {
     let notes = [10_000, 1_000].map(|value| NoteCount { denomination: yen(value), count: 100 });
     let cassettes = Cassettes::new(&notes, Currency::JPY, 60).expect("notes");
-    AtmFacts { name: "Shibuya".into(), place: "Tokyo".into(), cassettes }
+    AtmFacts { name: "Shibuya".into(), place: "Tokyo".into(), cassettes, end_to_end }
 }

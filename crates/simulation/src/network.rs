@@ -154,7 +154,7 @@ impl World {
         machine.refused.clear();
         let unresolved = machine.unresolved();
         self.note(|| format!("A{atm} connects (link {link}, {} unresolved)", unresolved.len()));
-        self.send_from_atm(atm, AtmSays::Hello { unresolved });
+        self.says_hello(atm, unresolved);
         self.after(WELCOME_PATIENCE_MS, Event::AtmWaitsForWelcome { atm, link });
     }
 }

@@ -76,6 +76,8 @@ impl World {
             Event::Minted { life, atm, qr_session, signed } => self.minted(life, atm, qr_session, signed),
             Event::ReadBack { life, atm, withdrawal, report } => self.read_back(life, atm, withdrawal, report),
             Event::CallTimesOut { life, call } => self.call_times_out(life, call),
+            Event::TokenMade { life, atm, withdrawal, token } => self.token_made(life, atm, withdrawal, token),
+            Event::TokenVerified { life, atm, verifying } => self.token_verified(life, atm, *verifying),
             Event::AtmDials { atm, boot } => self.atm_dials(atm, boot),
             Event::AtmWaitsForWelcome { atm, link } => self.atm_waits_for_welcome(atm, link),
             Event::ToAtm { atm, link, message } => self.atm_hears(atm, link, message),

@@ -31,6 +31,10 @@ pub struct Plan {
     pub call_timeout_ms: u64,
     /// Of so many phones in a thousand the policy asks for a code.
     pub step_up_per_mille: u64,
+    /// One bit a machine, the lowest for the first: whether its dispenser has end-to-end security.
+    pub end_to_end: u16,
+    /// What grade of evidence the institution demands: 0 for C, 1 for B, 2 for A.
+    pub evidence_demanded: u8,
     /// The customers of a scenario; in a drawn world they are drawn too.
     pub script: Option<Script>,
 }
@@ -65,6 +69,8 @@ impl Plan {
             phones: u16::try_from(chance.between(2, 4)).unwrap_or(2),
             call_timeout_ms: chance.pick(&[5_000, 20_000]).unwrap_or(5_000),
             step_up_per_mille: chance.pick(&[0, 0, 300, 1_000]).unwrap_or(0),
+            end_to_end: chance.pick(&[0b000, 0b000, 0b111, 0b010, 0b101]).unwrap_or(0),
+            evidence_demanded: chance.pick(&[0, 0, 0, 1, 2]).unwrap_or(0),
             script: None,
         }
     }
@@ -81,13 +87,15 @@ impl Plan {
             phones: 2,
             call_timeout_ms: 5_000,
             step_up_per_mille: if step_up { 1_000 } else { 0 },
+            end_to_end: 0,
+            evidence_demanded: 0,
             script: Some(script),
         }
     }
 
     /// What the checker is told, but for the faults.
     #[must_use]
-    pub const fn setup(&self) -> Setup {
+    pub fn setup(&self) -> Setup {
         Setup {
             per_withdrawal: 100_000,
             per_day: 200_000,
@@ -95,7 +103,15 @@ impl Plan {
             zone_offset_ms: ZONE_OFFSET_MS,
             lying_atms: Vec::new(),
             core_bank_contradicts: false,
+            end_to_end_atms: (0..self.atms).filter(|atm| self.is_end_to_end(*atm)).collect(),
+            demands_proof: self.evidence_demanded == 2,
         }
+    }
+
+    /// Whether a machine's dispenser has end-to-end security.
+    #[must_use]
+    pub const fn is_end_to_end(&self, atm: AtmNo) -> bool {
+        self.end_to_end >> atm & 1 == 1
     }
 
     /// The machines that lie, if any do.

@@ -31,6 +31,8 @@ pub struct Scenario {
     pub at_the_machine: bool,
     /// Whether the policy asks for a code.
     pub step_up: bool,
+    /// Whether the dispensers have end-to-end security.
+    pub end_to_end: bool,
     /// What goes wrong, each at its first opportunity.
     pub faults: &'static [FaultKind],
     /// Parts of its timeline's lines, in this order.
@@ -81,7 +83,9 @@ impl Scenario {
             at_the_machine: self.at_the_machine,
             faults: self.faults.to_vec(),
         };
-        Plan { seed, faulty_for_ms: FAULTY_FOR_MS, atms: self.machines, ..Plan::scenario(script, self.step_up) }
+        let end_to_end = if self.end_to_end { u16::MAX } else { 0 };
+        let plan = Plan::scenario(script, self.step_up);
+        Plan { seed, faulty_for_ms: FAULTY_FOR_MS, atms: self.machines, end_to_end, ..plan }
     }
 
     /// Whether a world did what the scenario says; if not, how far it came and what is missing.
@@ -101,7 +105,8 @@ impl Scenario {
 
     const fn of(name: &'static str, amounts: &'static [u64], faults: &'static [FaultKind]) -> Self {
         let (story, ends): (&[&str], &[Standing]) = (&[], &[]);
-        Self { name, machines: 1, amounts, at_the_machine: false, step_up: false, faults, story, ends, apart_from: "" }
+        let (at_the_machine, step_up, end_to_end, apart_from) = (false, false, false, "");
+        Self { name, machines: 1, amounts, at_the_machine, step_up, end_to_end, faults, story, ends, apart_from }
     }
 
     const fn tells(self, story: &'static [&'static str]) -> Self {
@@ -118,6 +123,10 @@ impl Scenario {
 
     const fn two_machines(self) -> Self {
         Self { machines: 2, ..self }
+    }
+
+    const fn end_to_end(self) -> Self {
+        Self { end_to_end: true, ..self }
     }
 
     const fn with_code(self) -> Self {
@@ -308,7 +317,51 @@ pub const FURTHER: [Scenario; 34] = [
     Scenario::of("HSM refuses", &[20_000], &[HsmRefuses]).tells(&["[HsmRefuses"]),
 ];
 
+/// With dispensers that pay out against a token, and prove what they did.
+pub const END_TO_END: [Scenario; 10] = [
+    Scenario::of("end to end, success", &[30_000], &[])
+        .end_to_end()
+        .tells(&[HELD, "token: Some", "StatusVerified", CONFIRMING, CONFIRMED])
+        .ends(&[Confirmed(30_000)]),
+    Scenario::of("end to end, no token for a while", &[20_000], &[TokenNotMade])
+        .end_to_end()
+        .tells(&[HELD, "[TokenNotMade", COMMANDED, CONFIRMED])
+        .ends(&[Confirmed(20_000)]),
+    Scenario::of("end to end, line cut before the token", &[20_000], &[TokenNotMade, LineCut])
+        .end_to_end()
+        .tells(&[HELD, "[LineCut", "connects", COMMANDED, CONFIRMED])
+        .ends(&[Confirmed(20_000)]),
+    Scenario::of("end to end, jam", &[20_000], &[Jam])
+        .end_to_end()
+        .tells(&["[Jam", UNKNOWN, "OutcomeAsked", "StatusVerified", REVERSING, REVERSED])
+        .ends(&[Reversed]),
+    Scenario::of("end to end, partial dispense", &[30_000], &[PartialDispense])
+        .end_to_end()
+        .tells(&["[PartialDispense", UNKNOWN, "OutcomeAsked", CONFIRMING, CONFIRMED])
+        .ends(&[Confirmed(20_000)]),
+    Scenario::of("end to end, jam while the HSM is away", &[20_000], &[Jam, StatusNotVerified, StatusNotVerified])
+        .end_to_end()
+        .tells(&["[StatusNotVerified", UNKNOWN, "[StatusNotVerified", "StatusVerified", REVERSING, REVERSED])
+        .ends(&[Reversed]),
+    Scenario::of("end to end, forged status", &[20_000], &[Jam, StatusForged])
+        .end_to_end()
+        .tells(&["[StatusForged", UNKNOWN, "genuine: true", REVERSING, REVERSED])
+        .ends(&[Reversed]),
+    Scenario::of("end to end, denied too early", &[20_000], &[DeniesEarly])
+        .end_to_end()
+        .tells(&["[DeniesEarly", UNKNOWN, "OutcomeAsked", "NotesMoved", CONFIRMING, CONFIRMED])
+        .ends(&[Confirmed(20_000)]),
+    Scenario::of("end to end, denied without proof", &[20_000], &[DeniesWithoutProof])
+        .end_to_end()
+        .tells(&["NotesMoved", "[DeniesWithoutProof", UNKNOWN, "-> suspect", RESOLVED, CONFIRMED])
+        .ends(&[Confirmed(20_000)]),
+    Scenario::of("end to end, command never arrives", &[20_000], &[DeafAtm])
+        .end_to_end()
+        .tells(&["[DeafAtm", COMMANDED, "connects", UNKNOWN, "-> suspect", RESOLVED, REVERSED])
+        .ends(&[Reversed]),
+];
+
 /// Every scenario.
 pub fn all() -> impl Iterator<Item = Scenario> {
-    OF_THE_DEMO.into_iter().chain(FURTHER)
+    OF_THE_DEMO.into_iter().chain(FURTHER).chain(END_TO_END)
 }

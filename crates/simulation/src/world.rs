@@ -13,6 +13,7 @@ use crate::core_bank::CoreBank;
 use crate::coverage::Coverage;
 use crate::crash_plan::CrashPlan;
 use crate::customers::Visit;
+use crate::dispenser::Dispenser;
 use crate::event::{Code, Event};
 use crate::faults::{Allowed, FaultId, FaultKind, Faults};
 use crate::gateway::Gateway;
@@ -99,7 +100,7 @@ impl World {
             lines: Lines::new(plan.atms),
             gateway: Gateway::new(&plan),
             journal: Journal::default(),
-            atms: (0..plan.atms).map(|_| Atm::new()).collect(),
+            atms: (0..plan.atms).map(|atm| Atm::new(Dispenser::new(plan.seed, atm, plan.is_end_to_end(atm)))).collect(),
             bank: CoreBank { balances: plan.balances(), ..CoreBank::default() },
             hsm_lost_until_ms: 0,
             visits: plan.visits(),

@@ -6,7 +6,7 @@ use cashgate_simulation::boundary::Standing;
 use cashgate_simulation::crash_plan::{Crash, CrashPlan, Passed, Point, Tail};
 use cashgate_simulation::crash_table::{self, Column, Detail, Row};
 use cashgate_simulation::faults::Allowed;
-use cashgate_simulation::scenarios::{Cast, FURTHER, OF_THE_DEMO, Scenario, all};
+use cashgate_simulation::scenarios::{Cast, END_TO_END, FURTHER, OF_THE_DEMO, Scenario, all};
 use cashgate_simulation::world::{Ended, World};
 
 fn passes(scenarios: &[Scenario]) {
@@ -46,6 +46,11 @@ fn no_crash_in_any_further_scenario_breaks_a_rule() {
 }
 
 #[test]
+fn no_crash_around_a_dispense_token_breaks_a_rule() {
+    passes(&END_TO_END);
+}
+
+#[test]
 fn every_case_of_the_demo_has_its_row() {
     let cases = include_str!("../../xtask/src/demo/cases/mod.rs");
     let (_, list) = cases.split_once("const ALL").unwrap();
@@ -64,7 +69,7 @@ fn every_case_of_the_demo_has_its_row() {
 #[test]
 fn scenarios_have_names_of_their_own() {
     let names: std::collections::BTreeSet<&str> = all().map(|scenario| scenario.name).collect();
-    assert_eq!(names.len(), OF_THE_DEMO.len() + FURTHER.len());
+    assert_eq!(names.len(), OF_THE_DEMO.len() + FURTHER.len() + END_TO_END.len());
 }
 
 /// The enumeration itself has no gap: nothing becomes durable and nothing leaves without a point at which it could have failed.

@@ -1,13 +1,13 @@
 //! The ATM's stream.
 
 use cashgate_withdrawal::cassettes::{Cassettes, CassettesError};
-use cashgate_withdrawal::dispense::{NoteCount, OutcomeReport};
-use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
+use cashgate_withdrawal::dispense::{DispenseCommand, NoteCount, OutcomeReport};
+use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{AtmFacts, ConfirmCode, FromAtm, QrSessionEnd, ToAtm};
 use cashgate_withdrawal::money::Currency;
 use cashgate_withdrawal::refusal::Refusal;
 
-use crate::fields::{id, invalid, money_to, positive_money, unix_ms, words};
+use crate::fields::{id, invalid, money_to, optional_id, positive_money, unix_ms, words};
 use crate::outcome::report_from;
 use crate::proto::atm::v1::{self as pb, atm_message, gateway_message};
 use crate::proto::withdrawal::v1::OutcomeReport as OutcomeMessage;
@@ -42,11 +42,23 @@ pub fn hello_from(message: pb::AtmMessage) -> Result<Hello, Refusal> {
             name: words("hello.name", hello.name, 1..=64)?,
             place: words("hello.place", hello.place, 1..=128)?,
             cassettes,
+            end_to_end: end_to_end_from(hello.end_to_end)?,
         },
         notes_per_dispense_max: hello.notes_per_dispense_max,
         unresolved: hello.unresolved.into_iter().map(unresolved_from).collect::<Result<_, _>>()?,
         software: words("hello.software", hello.software, 0..=64)?,
     })
+}
+
+/// The token format of end-to-end security that there is.
+const TOKEN_FORMAT: u32 = 1;
+
+fn end_to_end_from(declared: Option<pb::EndToEndSecurity>) -> Result<bool, Refusal> {
+    match declared {
+        None => Ok(false),
+        Some(pb::EndToEndSecurity { token_format: TOKEN_FORMAT }) => Ok(true),
+        Some(_) => Err(invalid("hello.end_to_end.token_format", format!("must be {TOKEN_FORMAT}"))),
+    }
 }
 
 /// A report inside Hello: what is wrong with it is told with its path there.
@@ -68,7 +80,8 @@ pub fn message_from(
                 None => None,
                 amount => Some(positive_money("start_qr_session.amount", amount)?),
             };
-            FromAtm::StartQrSession { amount, fresh }
+            let command_nonce = optional_id("start_qr_session.command_nonce", &start.command_nonce)?;
+            FromAtm::StartQrSession { amount, command_nonce, fresh }
         }
         Some(atm_message::Message::EndQrSession(end)) => {
             FromAtm::EndQrSession { qr_session: id("end_qr_session.qr_session_id", &end.qr_session_id)? }
@@ -122,12 +135,11 @@ pub fn message_to(message: ToAtm) -> pb::GatewayMessage {
             tries_left: tries_left.into(),
             expires_at_unix_ms: unix_ms(expires_at),
         }),
-        ToAtm::Dispense(command) => Message::Dispense(pb::Dispense {
-            withdrawal_id: command.withdrawal.to_string(),
-            amount: Some(money_to(command.amount)),
-            start_before_unix_ms: unix_ms(command.start_before),
+        ToAtm::Dispense(command) => Message::Dispense(dispense_to(command)),
+        ToAtm::QueryOutcome { withdrawal, present_nonce } => Message::QueryOutcome(pb::QueryOutcome {
+            withdrawal_id: withdrawal.to_string(),
+            present_nonce: present_nonce.map(|nonce| nonce.to_string()).unwrap_or_default(),
         }),
-        ToAtm::QueryOutcome(id) => Message::QueryOutcome(pb::QueryOutcome { withdrawal_id: id.to_string() }),
         ToAtm::OutcomeRecorded(id) => Message::OutcomeRecorded(pb::OutcomeRecorded { withdrawal_id: id.to_string() }),
         ToAtm::QrSessionEnded { qr_session, end } => Message::QrSessionEnded(pb::QrSessionEnded {
             qr_session_id: qr_session.to_string(),
@@ -140,6 +152,22 @@ pub fn message_to(message: ToAtm) -> pb::GatewayMessage {
         ToAtm::Refused { refusal, withdrawal } => Message::Refused(refused_to(&refusal, withdrawal)),
     };
     pb::GatewayMessage { message: Some(message) }
+}
+
+/// The command, byte for byte the same whenever it is sent: the nonce for the present status after it is the withdrawal's id.
+fn dispense_to(command: DispenseCommand) -> pb::Dispense {
+    let present_nonce = CommandNonce::from_bytes(*command.withdrawal.as_bytes());
+    let (dispense_token, present_nonce) = match command.dispense_token {
+        None => (String::new(), String::new()),
+        Some(token) => (token.as_str().to_owned(), present_nonce.to_string()),
+    };
+    pb::Dispense {
+        withdrawal_id: command.withdrawal.to_string(),
+        amount: Some(money_to(command.amount)),
+        start_before_unix_ms: unix_ms(command.start_before),
+        dispense_token,
+        present_nonce,
+    }
 }
 
 fn refused_to(refusal: &Refusal, withdrawal: Option<WithdrawalId>) -> pb::Refused {

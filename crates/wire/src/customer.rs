@@ -11,7 +11,7 @@ use crate::fields::{id, invalid, moment, money_to, positive_money, unix_ms};
 use crate::proto::customer::v1 as pb;
 
 /// The longest scanned text, in bytes.
-pub const QR_TEXT_LENGTH_MAX: usize = 512;
+pub const QR_TEXT_LENGTH_MAX: usize = 760;
 /// The longest DER signature of P-256, in bytes.
 pub const SIGNATURE_LENGTH_MAX: usize = 72;
 /// The longest public key, in bytes.

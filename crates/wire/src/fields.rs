@@ -20,6 +20,14 @@ where
     text.parse().map_err(|error: T::Err| invalid(field, error))
 }
 
+/// A text that may be left out.
+pub(crate) fn optional_id<T: FromStr>(field: &'static str, text: &str) -> Result<Option<T>, Refusal>
+where
+    T::Err: ToString,
+{
+    if text.is_empty() { Ok(None) } else { id(field, text).map(Some) }
+}
+
 /// An amount that must be there, in whatever size [`Money`] allows.
 pub fn money_from(field: &'static str, money: Option<pb::Money>) -> Result<Money, Refusal> {
     optional_money(field, money)?.ok_or_else(|| invalid(field, "is missing"))

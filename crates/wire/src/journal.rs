@@ -2,7 +2,8 @@
 
 use cashgate_withdrawal::dispense::DispenseCommand;
 use cashgate_withdrawal::event::{Event, ReversalCause, Settlement};
-use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::evidence::{PresentFinding, PresentStatus, WrongToken};
+use cashgate_withdrawal::ids::{CommandNonce, KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::Record;
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::step;
@@ -10,9 +11,11 @@ use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 use cashgate_withdrawal::withdrawal::{Decision, Terms, Withdrawal};
 use prost::Message;
 
-use crate::fields::{bytes, id, invalid, moment, money_from, money_to, positive_money, unix_ms};
+use crate::fields::{
+    bytes, id, invalid, moment, money_from, money_to, optional_id, optional_money, positive_money, unix_ms,
+};
 use crate::outcome::{report_from, report_to};
-use crate::proto::journal::v1::{self as pb, step::Event as Body};
+use crate::proto::journal::v1::{self as pb, present_finding::Finding, step::Event as Body};
 
 /// Why a withdrawal could not be rebuilt from its steps. Any of these is damage or a record of a newer version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,11 +140,15 @@ fn read(withdrawal: WithdrawalId, body: &[u8]) -> Result<Read, Refusal> {
                 withdrawal,
                 amount: money_from("amount", e.amount)?,
                 start_before: moment("start_before_unix_ms", e.start_before_unix_ms)?,
+                dispense_token: optional_id("dispense_token", &e.dispense_token)?,
             },
         },
         Body::OutcomeReported(e) => {
             let report = e.report.ok_or_else(|| invalid("report", "is missing"))?;
-            let (about, report) = report_from(report)?;
+            let (about, mut report) = report_from(report)?;
+            if let Some(present) = &mut report.present {
+                present.finding = finding_from(e.present_finding)?;
+            }
             if about != withdrawal {
                 return Err(invalid("report.withdrawal_id", "is another withdrawal's"));
             }
@@ -175,10 +182,12 @@ fn event_to(event: &Event, withdrawal: WithdrawalId) -> Body {
         Event::DispenseCommanded { command } => Body::DispenseCommanded(pb::DispenseCommanded {
             amount: Some(money_to(command.amount)),
             start_before_unix_ms: unix_ms(command.start_before),
+            dispense_token: command.dispense_token.as_ref().map(|token| token.as_str().to_owned()).unwrap_or_default(),
         }),
-        Event::OutcomeReported { report } => {
-            Body::OutcomeReported(pb::OutcomeReported { report: Some(report_to(withdrawal, report)) })
-        }
+        Event::OutcomeReported { report } => Body::OutcomeReported(pb::OutcomeReported {
+            report: Some(report_to(withdrawal, report)),
+            present_finding: report.present.as_ref().map(|present| finding_to(&present.finding)),
+        }),
         Event::OutcomeDeadlinePassed => Body::OutcomeDeadlinePassed(pb::OutcomeDeadlinePassed {}),
         Event::HoldConfirmed => Body::HoldConfirmed(pb::HoldConfirmed {}),
         Event::HoldReversed => Body::HoldReversed(pb::HoldReversed {}),
@@ -211,6 +220,8 @@ fn approved_to(terms: &Terms) -> pb::Approved {
         key_id: decision.key.0.to_vec(),
         day: decision.day.0,
         confirm_code: decision.confirm_code,
+        command_nonce: terms.command_nonce.as_ref().map(CommandNonce::to_string).unwrap_or_default(),
+        evidence_demanded: terms.evidence_demanded.name().to_owned(),
     }
 }
 
@@ -232,5 +243,36 @@ fn approved_from(approved: pb::Approved) -> Result<Terms, Refusal> {
             day: CalendarDay(approved.day),
             confirm_code: approved.confirm_code,
         },
+        command_nonce: optional_id("command_nonce", &approved.command_nonce)?,
+        evidence_demanded: optional_id("evidence_demanded", &approved.evidence_demanded)?.unwrap_or_default(),
     })
+}
+
+fn finding_to(finding: &PresentFinding) -> pb::PresentFinding {
+    let finding = match finding {
+        PresentFinding::Genuine(PresentStatus { presented, retracted, fresh }) => Finding::Genuine(pb::PresentStatus {
+            presented: presented.map(money_to),
+            retracted: retracted.map(money_to),
+            fresh: *fresh,
+        }),
+        PresentFinding::Wrong(why) => Finding::Wrong(why.name().to_owned()),
+        PresentFinding::Unverified => Finding::Unverified(pb::Unverified {}),
+    };
+    pb::PresentFinding { finding: Some(finding) }
+}
+
+fn finding_from(finding: Option<pb::PresentFinding>) -> Result<PresentFinding, Refusal> {
+    match finding.and_then(|finding| finding.finding) {
+        Some(Finding::Genuine(status)) => Ok(PresentFinding::Genuine(PresentStatus {
+            presented: optional_money("present_finding.presented", status.presented)?,
+            retracted: optional_money("present_finding.retracted", status.retracted)?,
+            fresh: status.fresh,
+        })),
+        Some(Finding::Wrong(why)) => {
+            let known = WrongToken::ALL.into_iter().find(|known| known.name() == why);
+            known.map(PresentFinding::Wrong).ok_or_else(|| invalid("present_finding.wrong", "is unknown"))
+        }
+        Some(Finding::Unverified(_)) => Ok(PresentFinding::Unverified),
+        None => Err(invalid("present_finding", "is missing, though there is a present token")),
+    }
 }

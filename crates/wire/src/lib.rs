@@ -12,6 +12,7 @@ mod generated {
 pub mod atm;
 pub mod corebank;
 pub mod customer;
+pub mod dispense_token;
 mod fields;
 pub mod journal;
 pub mod operations;

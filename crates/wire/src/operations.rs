@@ -1,14 +1,20 @@
 //! What operators and event consumers see.
 
+use std::collections::HashMap;
+
 use cashgate_withdrawal::event::Settlement;
+use cashgate_withdrawal::ids::KeyId;
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::withdrawal::{State, Withdrawal};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::fields::{invalid, money_to, positive_money, text, unix_ms};
+use crate::fields::{id, invalid, money_to, positive_money, text, unix_ms};
 use crate::proto::events::v1 as events;
 use crate::proto::operations::v1 as pb;
 use crate::proto::withdrawal::v1::WithdrawalState;
+use crate::status::DOMAIN;
 
 /// A state as messages name it.
 #[must_use]
@@ -90,6 +96,24 @@ pub fn resolution(request: pb::ResolveSuspectRequest) -> Result<(Settlement, Str
     Ok((settlement, text("reason", request.reason, 1..=512)?))
 }
 
+/// Reads a wish for other keys: their label, whether to make them, and why.
+pub fn rotation(request: pb::RotateKeyRequest) -> Result<(String, bool, String), Refusal> {
+    let label = text("label", request.label, 1..=128)?;
+    Ok((label, request.generate, text("reason", request.reason, 1..=512)?))
+}
+
+/// Reads a wish to retire a key: which, whether at once, and why.
+pub fn retirement(request: pb::RetireKeyRequest) -> Result<(KeyId, bool, String), Refusal> {
+    let key_id = id("key_id", &request.key_id)?;
+    Ok((key_id, request.at_once, text("reason", request.reason, 1..=512)?))
+}
+
+/// Why a wish about keys was not granted, as a gRPC status. Operators are told everything.
+#[must_use]
+pub fn key_refused(code: Code, reason: &'static str, message: String, metadata: HashMap<String, String>) -> Status {
+    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
+}
+
 /// An ATM as operators see it.
 #[must_use]
 pub fn atm_to(id: &str, view: &cashgate_withdrawal::lane::LaneView) -> pb::Atm {
@@ -102,5 +126,57 @@ pub fn atm_to(id: &str, view: &cashgate_withdrawal::lane::LaneView) -> pb::Atm {
         connected: view.connected,
         open_withdrawals: u32::try_from(view.open_withdrawals).unwrap_or(u32::MAX),
         dispensable_max: dispensable_max.map(money_to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_for_other_keys_names_them_and_says_why() {
+        let wish = |label: &str, reason: &str| pb::RotateKeyRequest {
+            label: label.to_owned(),
+            generate: true,
+            reason: reason.to_owned(),
+        };
+        assert_eq!(rotation(wish("qr-2", "yearly")), Ok(("qr-2".to_owned(), true, "yearly".to_owned())));
+        let long = "x".repeat(513);
+        for (refused, named) in [
+            (wish("", "yearly"), "label"),
+            (wish(&long[..129], "yearly"), "label"),
+            (wish("qr\n2", "yearly"), "label"),
+            (wish("qr-2", ""), "reason"),
+            (wish("qr-2", &long), "reason"),
+        ] {
+            assert!(matches!(rotation(refused), Err(Refusal::FieldInvalid { field, .. }) if field == named), "{named}");
+        }
+    }
+
+    #[test]
+    fn a_wish_to_retire_names_a_key_and_says_why() {
+        let wish = |key_id: &str, reason: &str| pb::RetireKeyRequest {
+            key_id: key_id.to_owned(),
+            at_once: false,
+            reason: reason.to_owned(),
+        };
+        let key_id = KeyId([0x0a, 0x1b, 0x2c, 0x3d]);
+        assert_eq!(retirement(wish("0a1b2c3d", "yearly")), Ok((key_id, false, "yearly".to_owned())));
+        for (refused, named) in [(wish("0a1b2c", "yearly"), "key_id"), (wish("0a1b2c3d", ""), "reason")] {
+            assert!(
+                matches!(retirement(refused), Err(Refusal::FieldInvalid { field, .. }) if field == named),
+                "{named}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_operator_is_told_why_a_key_stays() {
+        let until = HashMap::from([("may_be_retired_from_unix_ms".to_owned(), "5".to_owned())]);
+        let status = key_refused(Code::FailedPrecondition, "KEY_CODES_VALID", "come back".to_owned(), until);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "come back"));
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("KEY_CODES_VALID", DOMAIN));
+        assert_eq!(info.metadata["may_be_retired_from_unix_ms"], "5");
     }
 }

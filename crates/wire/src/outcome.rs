@@ -1,11 +1,12 @@
 //! Outcome reports and the notes in them.
 
 use cashgate_withdrawal::dispense::{EVIDENCE_DETAIL_LENGTH_MAX, EvidenceSource, NoteCount, Outcome, OutcomeReport};
+use cashgate_withdrawal::evidence::PresentEvidence;
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::refusal::Refusal;
 
-use crate::fields::{id, invalid, moment, money_to, positive_money, text, unix_ms};
+use crate::fields::{id, invalid, moment, money_to, optional_id, positive_money, text, unix_ms};
 use crate::proto::withdrawal::v1 as pb;
 
 /// The most denominations in one list of notes.
@@ -45,6 +46,7 @@ pub fn report_from(report: pb::OutcomeReport) -> Result<(WithdrawalId, OutcomeRe
             evidence,
             detail: text("outcome.detail", report.detail, 0..=EVIDENCE_DETAIL_LENGTH_MAX)?,
             observed_at: moment("outcome.observed_at_unix_ms", report.observed_at_unix_ms)?,
+            present: present_from(&report.present_token)?,
         },
     ))
 }
@@ -73,7 +75,13 @@ pub fn report_to(withdrawal: WithdrawalId, report: &OutcomeReport) -> pb::Outcom
         .into(),
         detail: report.detail.clone(),
         observed_at_unix_ms: unix_ms(report.observed_at),
+        present_token: report.present.as_ref().map(|present| present.token.as_str().to_owned()).unwrap_or_default(),
     }
+}
+
+/// A present token, which nobody has verified when it comes out of a message.
+fn present_from(token: &str) -> Result<Option<PresentEvidence>, Refusal> {
+    Ok(optional_id("outcome.present_token", token)?.map(PresentEvidence::unverified))
 }
 
 fn notes_from(field: &'static str, notes: Vec<pb::NoteCount>) -> Result<Vec<NoteCount>, Refusal> {

@@ -43,6 +43,7 @@ const fn code(refusal: &Refusal) -> Code {
         | Refusal::QrSessionEnded
         | Refusal::AtmUnavailable
         | Refusal::AtmBusy
+        | Refusal::DispenseKeyMissing
         | Refusal::ScanRequired
         | Refusal::AmountNotDispensable
         | Refusal::AmountDiffers

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::evidence::{DispenseToken, EvidenceGrade, PresentEvidence, PresentFinding};
 use crate::ids::WithdrawalId;
 use crate::money::{Money, MoneyError};
 use crate::time::Timestamp;
@@ -16,6 +17,8 @@ pub struct DispenseCommand {
     pub amount: Money,
     /// The ATM must not begin after this moment of the gateway's clock: by then the customer may have left.
     pub start_before: Timestamp,
+    /// What the dispenser demands to see before it pays out, if it has end-to-end security. Made before the command is, and kept with it.
+    pub dispense_token: Option<DispenseToken>,
 }
 
 /// What the ATM says became of a dispense command.
@@ -46,8 +49,19 @@ pub enum EvidenceSource {
     BareWord,
     /// The ATM's durable record of its last command (grade B).
     LastCommandRecord,
-    /// The dispenser's own present status (grade B; A once it is authenticated end to end).
+    /// The dispenser's own present status, as the ATM tells it (grade B; only a present token makes it A).
     PresentStatus,
+}
+
+impl EvidenceSource {
+    /// What a report that was read there proves by itself.
+    #[must_use]
+    pub const fn grade(self) -> EvidenceGrade {
+        match self {
+            Self::BareWord => EvidenceGrade::C,
+            Self::LastCommandRecord | Self::PresentStatus => EvidenceGrade::B,
+        }
+    }
 }
 
 /// So many notes of one denomination.
@@ -78,6 +92,8 @@ pub struct OutcomeReport {
     pub detail: String,
     /// When it was observed, by the ATM's clock, which is not trusted.
     pub observed_at: Timestamp,
+    /// The dispenser's present token, if one came with it.
+    pub present: Option<PresentEvidence>,
 }
 
 /// The longest `detail` of a report, in bytes.
@@ -107,6 +123,8 @@ pub enum Contradiction {
     WordAgainstCount,
     /// Another currency than the command's.
     OtherCurrency,
+    /// What the ATM says and what its dispenser's genuine present token says do not fit each other.
+    WordAgainstPresentStatus,
     /// Two reports of one command differ.
     TwoOutcomes,
     /// Core banking's answer does not fit what it was asked, or what it answered before.
@@ -122,6 +140,7 @@ impl Contradiction {
             Self::MoreRetractedThanPresented => "more_retracted_than_presented",
             Self::WordAgainstCount => "word_against_count",
             Self::OtherCurrency => "other_currency",
+            Self::WordAgainstPresentStatus => "word_against_present_status",
             Self::TwoOutcomes => "two_outcomes",
             Self::CoreBanking => "core_banking",
         }
@@ -129,12 +148,41 @@ impl Contradiction {
 }
 
 impl OutcomeReport {
-    /// What the report proves about a command for `commanded`.
+    /// What the report proves about a command for `commanded`, where less than everything is believed on evidence of the grade `demanded` or
+    /// a better one.
     ///
     /// A retract is not proof that nothing was taken: only counted notes are credited. `not_dispensed` on the bare word of a message
-    /// proves nothing either; transaction-reversal fraud lives on believing it.
+    /// proves nothing either, whatever is demanded; transaction-reversal fraud lives on believing it. That everything left is believed of
+    /// anybody. A genuine present token counts for more than the words, and one that they contradict makes a contradiction of both; one that
+    /// is wrong or was not verified counts for nothing.
     #[must_use]
-    pub fn verdict(&self, commanded: Money) -> Verdict {
+    pub fn verdict(&self, commanded: Money, demanded: EvidenceGrade) -> Verdict {
+        #[cfg(feature = "planted")]
+        let demanded = crate::planted::demanded(self, demanded);
+        let said = self.said(commanded);
+        if matches!(said, Verdict::Contradiction(_)) {
+            return said;
+        }
+        let Some(PresentEvidence { finding: PresentFinding::Genuine(status), .. }) = &self.present else {
+            return believed(said, self.evidence.grade(), commanded, demanded);
+        };
+        #[cfg(feature = "planted")]
+        let status = &crate::planted::status(*status);
+        match status.verdict(commanded) {
+            contradiction @ Verdict::Contradiction(_) => contradiction,
+            _ if status.contradicts(said, self.presented, commanded) => {
+                Verdict::Contradiction(Contradiction::WordAgainstPresentStatus)
+            }
+            // An older status may not know of the retract that came after it.
+            proved @ (Verdict::Left(_) | Verdict::NothingLeft) if status.fresh => {
+                believed(proved, EvidenceGrade::A, commanded, demanded)
+            }
+            _ => believed(said, self.evidence.grade(), commanded, demanded),
+        }
+    }
+
+    /// What the words and counts say, whoever vouches for them.
+    fn said(&self, commanded: Money) -> Verdict {
         match self.left_of(commanded) {
             Ok(verdict) => verdict,
             Err(MoneyError::WouldBeNegative) => Verdict::Contradiction(Contradiction::MoreRetractedThanPresented),
@@ -161,23 +209,31 @@ impl OutcomeReport {
             return Ok(Verdict::Contradiction(Contradiction::WordAgainstCount));
         }
         Ok(match (self.outcome, retracted) {
+            (Outcome::NotDispensed, _) => Verdict::NothingLeft,
             (Outcome::Retracted, None) => Verdict::NotKnown,
             (Outcome::Retracted, Some(back)) => match presented.checked_sub(back)? {
-                left if !left.is_zero() => Verdict::Left(left),
-                _ if self.evidence == EvidenceSource::BareWord => Verdict::NotKnown,
-                _ => Verdict::NothingLeft,
+                left if left.is_zero() => Verdict::NothingLeft,
+                left => Verdict::Left(left),
             },
-            (Outcome::NotDispensed, _) if self.evidence == EvidenceSource::BareWord => Verdict::NotKnown,
-            (Outcome::NotDispensed, _) => Verdict::NothingLeft,
             _ => Verdict::Left(presented),
         })
     }
 
     /// Whether two reports say the same about the money, whatever their wording and time.
     #[must_use]
-    pub fn agrees_with(&self, other: &Self, commanded: Money) -> bool {
-        self.verdict(commanded) == other.verdict(commanded)
+    pub fn agrees_with(&self, other: &Self, commanded: Money, demanded: EvidenceGrade) -> bool {
+        self.verdict(commanded, demanded) == other.verdict(commanded, demanded)
     }
+}
+
+/// A verdict, if evidence of this grade may lead to it. "Nothing left" needs more than a bare word everywhere.
+fn believed(verdict: Verdict, grade: EvidenceGrade, commanded: Money, demanded: EvidenceGrade) -> Verdict {
+    let needed = match verdict {
+        Verdict::NothingLeft => demanded.max(EvidenceGrade::B),
+        Verdict::Left(amount) if amount != commanded => demanded,
+        Verdict::Left(_) | Verdict::NotKnown | Verdict::Contradiction(_) => EvidenceGrade::C,
+    };
+    if grade >= needed { verdict } else { Verdict::NotKnown }
 }
 
 impl fmt::Display for OutcomeReport {
@@ -189,7 +245,8 @@ impl fmt::Display for OutcomeReport {
             None => f.write_str(", taken back not counted")?,
         }
         write_notes(f, &self.retracted_notes)?;
-        write!(f, ", {:?}, {}", self.evidence, self.detail)
+        write!(f, ", {:?}, {}", self.evidence, self.detail)?;
+        self.present.iter().try_for_each(|present| write!(f, "; {}", present.finding))
     }
 }
 
@@ -198,107 +255,4 @@ fn write_notes(f: &mut fmt::Formatter<'_>, notes: &[NoteCount]) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::money::Currency;
-    use proptest::prelude::*;
-
-    fn yen(amount: u64) -> Money {
-        Money::from_minor_units(amount, Currency::JPY).unwrap()
-    }
-
-    fn report(outcome: Outcome, presented: u64, retracted: Option<u64>, evidence: EvidenceSource) -> OutcomeReport {
-        OutcomeReport {
-            outcome,
-            presented: yen(presented),
-            retracted: retracted.map(yen),
-            presented_notes: vec![],
-            retracted_notes: vec![],
-            evidence,
-            detail: String::new(),
-            observed_at: Timestamp::from_unix_ms(0),
-        }
-    }
-
-    #[test]
-    fn what_a_report_about_30_000_yen_proves() {
-        use {
-            super::Contradiction::*,
-            EvidenceSource::*,
-            Outcome::*,
-            Verdict::{Left, NotKnown, NothingLeft},
-        };
-        let rows = [
-            (report(Dispensed, 30_000, None, BareWord), Left(yen(30_000))),
-            (report(Dispensed, 30_000, Some(0), LastCommandRecord), Left(yen(30_000))),
-            (report(Dispensed, 20_000, None, LastCommandRecord), Verdict::Contradiction(WordAgainstCount)),
-            (report(Dispensed, 30_000, Some(10_000), LastCommandRecord), Verdict::Contradiction(WordAgainstCount)),
-            (report(Dispensed, 40_000, None, LastCommandRecord), Verdict::Contradiction(MoreThanCommanded)),
-            (report(PartiallyDispensed, 20_000, None, LastCommandRecord), Left(yen(20_000))),
-            (report(PartiallyDispensed, 30_000, None, LastCommandRecord), Verdict::Contradiction(WordAgainstCount)),
-            (report(PartiallyDispensed, 0, None, LastCommandRecord), Verdict::Contradiction(WordAgainstCount)),
-            (report(NotDispensed, 0, None, BareWord), NotKnown),
-            (report(NotDispensed, 0, None, LastCommandRecord), NothingLeft),
-            (report(NotDispensed, 0, None, PresentStatus), NothingLeft),
-            (report(NotDispensed, 10_000, None, PresentStatus), Verdict::Contradiction(WordAgainstCount)),
-            (report(Retracted, 30_000, None, PresentStatus), NotKnown),
-            (report(Retracted, 30_000, Some(30_000), PresentStatus), NothingLeft),
-            (report(Retracted, 30_000, Some(30_000), BareWord), NotKnown),
-            (report(Retracted, 30_000, Some(10_000), PresentStatus), Left(yen(20_000))),
-            (report(Retracted, 30_000, Some(10_000), BareWord), Left(yen(20_000))),
-            (
-                report(Retracted, 20_000, Some(30_000), PresentStatus),
-                Verdict::Contradiction(MoreRetractedThanPresented),
-            ),
-            (report(Retracted, 0, Some(0), PresentStatus), Verdict::Contradiction(WordAgainstCount)),
-            (report(Unknown, 0, None, LastCommandRecord), NotKnown),
-            (report(Unknown, 30_000, None, LastCommandRecord), NotKnown),
-        ];
-        for (report, expected) in rows {
-            assert_eq!(report.verdict(yen(30_000)), expected, "{report:?}");
-        }
-    }
-
-    #[test]
-    fn another_currency_is_a_contradiction() {
-        let mut foreign = report(Outcome::Dispensed, 30_000, None, EvidenceSource::PresentStatus);
-        foreign.presented = Money::from_minor_units(30_000, "EUR".parse().unwrap()).unwrap();
-        assert_eq!(foreign.verdict(yen(30_000)), Verdict::Contradiction(Contradiction::OtherCurrency));
-    }
-
-    #[test]
-    fn nothing_is_nothing_in_every_currency() {
-        let fifty_euro = Money::from_minor_units(5_000, "EUR".parse().unwrap()).unwrap();
-        let nothing = report(Outcome::NotDispensed, 0, None, EvidenceSource::PresentStatus);
-        assert_eq!(nothing.verdict(fifty_euro), Verdict::NothingLeft);
-    }
-
-    #[test]
-    fn a_report_reads_like_a_sentence() {
-        let mut taken_back = report(Outcome::Retracted, 30_000, Some(10_000), EvidenceSource::PresentStatus);
-        taken_back.detail = "shutter jam".into();
-        let line = "Retracted: presented 30000 JPY, taken back 10000 JPY, PresentStatus, shutter jam";
-        assert_eq!(taken_back.to_string(), line);
-        let notes = |value, count| NoteCount { denomination: yen(value), count };
-        taken_back.presented_notes = vec![notes(10_000, 2), notes(5_000, 2)];
-        taken_back.retracted_notes = vec![notes(5_000, 2)];
-        let line = "Retracted: presented 30000 JPY (2 x 10000 JPY) (2 x 5000 JPY), taken back 10000 JPY (2 x 5000 JPY), \
-                    PresentStatus, shutter jam";
-        assert_eq!(taken_back.to_string(), line);
-        taken_back.retracted = None;
-        assert!(taken_back.to_string().contains(", taken back not counted"), "{taken_back}");
-    }
-
-    proptest! {
-        #[test]
-        fn never_more_left_than_was_commanded(
-            word in 0..5_usize, presented in 0..100_u64, retracted in proptest::option::of(0..100_u64), commanded in 1..100_u64,
-        ) {
-            let report = report(Outcome::ALL[word], presented, retracted, EvidenceSource::PresentStatus);
-            if let Verdict::Left(left) = report.verdict(yen(commanded)) {
-                prop_assert!(left.minor_units() >= 1 && left.minor_units() <= commanded);
-                prop_assert_eq!(left.minor_units() + retracted.unwrap_or(0), presented);
-            }
-        }
-    }
-}
+mod tests;

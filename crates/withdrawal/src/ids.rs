@@ -22,7 +22,13 @@ pub enum IdError {
         /// Which id it was to be.
         kind: &'static str,
     },
+    /// Not upper-case hexadecimal digits, or too many.
+    #[error("a dispenser's nonce must have 1 to {COMMAND_NONCE_LENGTH_MAX} characters out of 0-9 A-F")]
+    NotCommandNonce,
 }
+
+/// The longest command nonce, in characters.
+pub const COMMAND_NONCE_LENGTH_MAX: usize = 64;
 
 /// The longest text id, in characters.
 pub const TEXT_ID_LENGTH_MAX: usize = 64;
@@ -171,6 +177,49 @@ impl fmt::Debug for Nonce {
     }
 }
 
+/// A nonce of XFS4IoT end-to-end security, as it stands in a token: the dispenser's own, which a dispense token answers, or the one that a
+/// dispenser is asked its present status with.
+///
+/// 1 to 64 characters out of `0-9 A-F`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommandNonce(Arc<str>);
+
+impl CommandNonce {
+    /// Sixteen bytes as 32 digits.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(format!("{:032X}", u128::from_be_bytes(bytes)).into())
+    }
+
+    /// The nonce as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CommandNonce {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let is_hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
+        let fits = (1..=COMMAND_NONCE_LENGTH_MAX).contains(&text.len());
+        if is_hex && fits { Ok(Self(text.into())) } else { Err(IdError::NotCommandNonce) }
+    }
+}
+
+impl fmt::Display for CommandNonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for CommandNonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The SHA-256 digest of a QR token's bytes: what the customer's phone signs, and how the gateway remembers a token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct QrTokenDigest(pub [u8; 32]);
@@ -256,6 +305,18 @@ mod tests {
         for bad in ["", "0a1b2c3", "0a1b2c3d4", "+a1b2c3d", "0a1b2c3g"] {
             assert_eq!(bad.parse::<KeyId>(), Err(IdError::NotKeyId), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn command_nonces_are_upper_case_hexadecimal_digits() {
+        for good in ["0", "254611E63B2531576314E86527338D61", &"F".repeat(64)] {
+            assert_eq!(good.parse::<CommandNonce>().unwrap().as_str(), good);
+        }
+        for bad in ["", "0a", "0G", "0 ", "+1", "1,", &"F".repeat(65)] {
+            assert_eq!(bad.parse::<CommandNonce>(), Err(IdError::NotCommandNonce), "{bad:?}");
+        }
+        let from_bytes = CommandNonce::from_bytes([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff]);
+        assert_eq!(from_bytes.to_string(), "000102030405060708090A0B0C0D0EFF");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub mod cassettes;
 pub mod dispense;
 pub mod event;
+pub mod evidence;
 pub mod ids;
 pub mod lane;
 pub mod money;

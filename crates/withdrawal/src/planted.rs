@@ -5,8 +5,9 @@
 
 use std::cell::Cell;
 
-use crate::dispense::{EvidenceSource, Outcome, Verdict};
+use crate::dispense::{EvidenceSource, Outcome, OutcomeReport, Verdict};
 use crate::event::{Effect, Event, ReversalCause};
+use crate::evidence::{EvidenceGrade, PresentStatus};
 use crate::money::Money;
 use crate::withdrawal::{State, Terms, Withdrawal};
 
@@ -77,6 +78,16 @@ bugs! {
     SingleNotChecked: "a single withdrawal is not limited",
     ReservationKept: "a reversed withdrawal goes on counting",
     OpenForgottenOnCrash: "withdrawals that are being confirmed are not recovered",
+    GradeIgnored: "less than everything is believed below the grade that the institution demands",
+    StrippedTokenBelieved: "a machine with end-to-end security is believed without a present token",
+    StaleStatusBelieved: "a present status that nobody asked for counts as fresh",
+    OtherDispenseBelieved: "the present status of another dispense counts",
+    WrongTokenBelieved: "a present token with a wrong MAC counts as genuine",
+    UnverifiedTokenBelieved: "a present token that the HSM could not verify counts as genuine",
+    UnfinishedStatusBelieved: "notes that lie on the stacker count as not presented",
+    CommandBeforeToken: "a machine with end-to-end security is commanded before its dispense token is made",
+    TokenRemadeOnResend: "a command is resent with another dispense token",
+    TokenForMore: "a dispense token is made for more than was approved",
 }
 
 thread_local! {
@@ -94,12 +105,27 @@ pub fn is(bug: Bug) -> bool {
     PLANTED.get() == Some(bug)
 }
 
+/// The grade that is held against a report.
+pub(crate) fn demanded(report: &OutcomeReport, demanded: EvidenceGrade) -> EvidenceGrade {
+    let stripped = is(Bug::StrippedTokenBelieved) && report.present.is_none();
+    if stripped { EvidenceGrade::C } else { demanded }
+}
+
+/// What a genuine present status counts for.
+pub(crate) fn status(status: PresentStatus) -> PresentStatus {
+    PresentStatus { fresh: status.fresh || is(Bug::StaleStatusBelieved), ..status }
+}
+
 /// What a bug makes of an event, if the planted one has to do with it.
 pub(crate) fn step(before: &Withdrawal, event: &Event) -> Option<(State, Vec<Effect>)> {
     let (terms, state) = (&before.terms, before.state.clone());
     match (PLANTED.get()?, event, state) {
         (Bug::LateGrantAccepted, Event::HoldGranted { hold }, State::Reversing { hold: None, .. }) => {
             Some((State::Held { hold: hold.clone() }, vec![]))
+        }
+        (Bug::CommandBeforeToken, Event::DispenseCommanded { command }, State::Held { hold }) => {
+            let (command, send) = (command.clone(), Effect::SendDispense { command: command.clone() });
+            Some((State::DispenseCommanded { hold, command }, vec![send]))
         }
         (Bug::SilenceIsGrant, Event::HoldUnanswered, State::HoldRequested)
         | (Bug::RefusalIsGrant, Event::HoldDeclined { .. }, State::HoldRequested) => {
@@ -130,7 +156,7 @@ pub(crate) fn step(before: &Withdrawal, event: &Event) -> Option<(State, Vec<Eff
 
 fn reported(terms: &Terms, event: &Event, state: State) -> Option<(State, Vec<Effect>)> {
     let Event::OutcomeReported { report } = event else { return None };
-    let verdict = report.verdict(terms.amount);
+    let verdict = report.verdict(terms.amount, terms.evidence_demanded);
     let is_open = matches!(state, State::DispenseCommanded { .. } | State::OutcomeUnknown { .. });
     match PLANTED.get()? {
         Bug::UnknownIsReversed if report.outcome == Outcome::Unknown => reversed(state),

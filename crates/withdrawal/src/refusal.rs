@@ -35,6 +35,9 @@ pub enum Refusal {
     /// No code can be signed now.
     #[error("no code can be signed at present")]
     HsmUnavailable,
+    /// The ATM's dispenser demands end-to-end security, and there is no key for it.
+    #[error("the HSM has no dispense key for this ATM")]
+    DispenseKeyMissing,
     /// The device has not scanned the code.
     #[error("the device has to scan the code first")]
     ScanRequired,
@@ -120,6 +123,7 @@ impl Refusal {
             Self::AtmUnavailable => "ATM_UNAVAILABLE",
             Self::AtmBusy => "ATM_BUSY",
             Self::HsmUnavailable => "HSM_UNAVAILABLE",
+            Self::DispenseKeyMissing => "DISPENSE_KEY_MISSING",
             Self::ScanRequired => "SCAN_REQUIRED",
             Self::AmountNotDispensable => "AMOUNT_NOT_DISPENSABLE",
             Self::AmountDiffers => "AMOUNT_DIFFERS",

@@ -64,7 +64,7 @@ pub fn step(before: Withdrawal, event: Event, now: Timestamp) -> Result<(Withdra
         Event::CustomerCancelled => abandon(state, ReversalCause::CustomerCancelled),
         Event::Abandoned { cause } => abandon(state, cause),
         Event::DispenseCommanded { command } => match state {
-            State::Held { hold } if command.withdrawal == terms.withdrawal && command.amount == terms.amount => {
+            State::Held { hold } if is_commanded(&terms, &command) => {
                 let send = Effect::SendDispense { command: command.clone() };
                 Some((State::DispenseCommanded { hold, command }, vec![send]))
             }
@@ -131,8 +131,15 @@ fn abandon(state: State, cause: ReversalCause) -> Next {
     }
 }
 
+/// Whether a command is the one that was agreed, with a dispense token if and only if the dispenser demands one.
+fn is_commanded(terms: &Terms, command: &DispenseCommand) -> bool {
+    command.withdrawal == terms.withdrawal
+        && command.amount == terms.amount
+        && command.dispense_token.is_some() == terms.command_nonce.is_some()
+}
+
 fn outcome_reported(terms: &Terms, state: State, report: OutcomeReport) -> Next {
-    let verdict = report.verdict(terms.amount);
+    let verdict = report.verdict(terms.amount, terms.evidence_demanded);
     let acknowledged = |state| Some((state, vec![Effect::AcknowledgeOutcome]));
     match state {
         State::DispenseCommanded { hold, command } => Some(judge(hold, command, None, report, verdict)),
@@ -149,9 +156,8 @@ fn outcome_reported(terms: &Terms, state: State, report: OutcomeReport) -> Next 
         State::Suspect { hold, command: Some(command), cause, report: known, reports, asked, answered } => {
             // Kept as evidence if it says something new; it decides nothing any more.
             // "Not known" adds nothing to any report, and must not hide one that says more.
-            let is_new = known
-                .as_ref()
-                .is_none_or(|known| verdict != Verdict::NotKnown && !known.agrees_with(&report, terms.amount));
+            let agrees = |known: &OutcomeReport| known.agrees_with(&report, terms.amount, terms.evidence_demanded);
+            let is_new = known.as_ref().is_none_or(|known| verdict != Verdict::NotKnown && !agrees(known));
             let (report, reports) = match is_new {
                 false => (known, reports),
                 true if reports < SUSPECT_REPORTS_MAX => (Some(report), reports + 1),

@@ -2,8 +2,10 @@
 
 use crate::dispense::{DispenseCommand, OutcomeReport};
 use crate::event::{ReversalCause, Settlement, SuspectCause};
+use crate::evidence::EvidenceGrade;
 use crate::ids::{
-    AccountId, AtmId, DeviceId, HoldReference, InstitutionId, KeyId, Nonce, QrSessionId, ReasonCode, WithdrawalId,
+    AccountId, AtmId, CommandNonce, DeviceId, HoldReference, InstitutionId, KeyId, Nonce, QrSessionId, ReasonCode,
+    WithdrawalId,
 };
 use crate::money::Money;
 use crate::time::{CalendarDay, Timestamp};
@@ -31,6 +33,11 @@ pub struct Terms {
     pub approved_at: Timestamp,
     /// What stood behind accepting it.
     pub decision: Decision,
+    /// The dispenser's command nonce for this customer, if it has end-to-end security: it is paid out against a dispense token for this
+    /// nonce or not at all.
+    pub command_nonce: Option<CommandNonce>,
+    /// The least grade of evidence on which less than everything is believed to have left. A wherever there is a command nonce.
+    pub evidence_demanded: EvidenceGrade,
 }
 
 /// What stood behind the acceptance of an approval, for the auditor.
@@ -197,6 +204,18 @@ impl State {
             | Self::Confirming { hold, .. }
             | Self::Confirmed { hold, .. } => Some(hold),
             Self::Reversing { hold, .. } | Self::Suspect { hold, .. } | Self::Reversed { hold, .. } => hold.as_ref(),
+        }
+    }
+
+    /// The command, while something still depends on it.
+    #[must_use]
+    pub const fn command(&self) -> Option<&DispenseCommand> {
+        match self {
+            Self::DispenseCommanded { command, .. }
+            | Self::OutcomeUnknown { command, .. }
+            | Self::Confirming { command, .. } => Some(command),
+            Self::Reversing { command, .. } | Self::Suspect { command, .. } => command.as_ref(),
+            _ => None,
         }
     }
 

@@ -4,6 +4,7 @@
 
 use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, Outcome, OutcomeReport};
 use cashgate_withdrawal::event::{Effect, Event, ReversalCause, Settlement, SuspectCause};
+use cashgate_withdrawal::evidence::{EvidenceGrade, PresentEvidence, PresentFinding, PresentStatus, WrongToken};
 use cashgate_withdrawal::ids::{HoldReference, KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::step;
@@ -34,6 +35,8 @@ fn terms(confirm_code: bool) -> Terms {
             day: CalendarDay(20_000),
             confirm_code,
         },
+        command_nonce: None,
+        evidence_demanded: EvidenceGrade::C,
     }
 }
 
@@ -42,7 +45,8 @@ fn hold() -> HoldReference {
 }
 
 fn command() -> DispenseCommand {
-    DispenseCommand { withdrawal: ID, amount: yen(30_000), start_before: Timestamp::from_unix_ms(9_000) }
+    let start_before = Timestamp::from_unix_ms(9_000);
+    DispenseCommand { withdrawal: ID, amount: yen(30_000), start_before, dispense_token: None }
 }
 
 fn report(outcome: Outcome, presented: u64, retracted: Option<u64>) -> OutcomeReport {
@@ -55,6 +59,7 @@ fn report(outcome: Outcome, presented: u64, retracted: Option<u64>) -> OutcomeRe
         evidence: EvidenceSource::LastCommandRecord,
         detail: String::new(),
         observed_at: Timestamp::from_unix_ms(5_000),
+        present: None,
     }
 }
 
@@ -279,6 +284,64 @@ fn three_wrong_codes_and_the_money_goes_back() {
         now = step(now, event("code-wrong"), LATER).unwrap().0;
     }
     assert_eq!(now.state.reason(), Some("code_refused"));
+}
+
+/// Of a dispenser with end-to-end security.
+fn with_token() -> Terms {
+    let command_nonce = Some("254611E63B2531576314E86527338D61".parse().unwrap());
+    Terms { command_nonce, evidence_demanded: EvidenceGrade::A, ..terms(false) }
+}
+
+fn command_with_token() -> DispenseCommand {
+    DispenseCommand { dispense_token: Some("NONCE=1".parse().unwrap()), ..command() }
+}
+
+#[test]
+fn a_command_has_a_dispense_token_if_and_only_if_the_dispenser_demands_one() {
+    let held = |terms| Withdrawal { terms, state: State::Held { hold: hold() }, since: LATER };
+    let commanded = |terms, command| step(held(terms), Event::DispenseCommanded { command }, LATER).is_ok();
+    assert!(commanded(terms(false), command()));
+    assert!(!commanded(terms(false), command_with_token()));
+    assert!(!commanded(with_token(), command()));
+    assert!(commanded(with_token(), command_with_token()));
+}
+
+#[test]
+fn what_a_dispenser_proves_decides_where_grade_a_is_demanded() {
+    let genuine = |presented: u64, fresh| {
+        PresentFinding::Genuine(PresentStatus { presented: Some(yen(presented)), retracted: Some(yen(0)), fresh })
+    };
+    let nothing = (Outcome::NotDispensed, 0);
+    let partial = (Outcome::PartiallyDispensed, 20_000);
+    let all = (Outcome::Dispensed, 30_000);
+    let rows = [
+        // The words, what was found of the present token, and the next state out of each of these two.
+        (nothing, None, "outcome_unknown", "outcome_unknown"),
+        (nothing, Some(genuine(0, false)), "outcome_unknown", "outcome_unknown"),
+        (nothing, Some(PresentFinding::Unverified), "outcome_unknown", "outcome_unknown"),
+        (nothing, Some(PresentFinding::Wrong(WrongToken::OtherDispense)), "outcome_unknown", "outcome_unknown"),
+        (nothing, Some(genuine(0, true)), "reversing", "reversing"),
+        (nothing, Some(genuine(30_000, false)), "suspect", "suspect"),
+        (nothing, Some(genuine(30_000, true)), "suspect", "suspect"),
+        (partial, None, "outcome_unknown", "outcome_unknown"),
+        (partial, Some(genuine(20_000, true)), "confirming", "confirming"),
+        (all, None, "confirming", "confirming"),
+        (all, Some(PresentFinding::Wrong(WrongToken::Forged)), "confirming", "confirming"),
+        (all, Some(genuine(0, true)), "suspect", "suspect"),
+    ];
+    let unknown = report(Outcome::Unknown, 0, None);
+    let commanded = State::DispenseCommanded { hold: hold(), command: command_with_token() };
+    let open = State::OutcomeUnknown { hold: hold(), command: command_with_token(), report: unknown };
+    for ((outcome, presented), finding, from_commanded, from_unknown) in rows {
+        for (state, expected) in [(commanded.clone(), from_commanded), (open.clone(), from_unknown)] {
+            let mut report = report(outcome, presented, None);
+            let token = "NONCE=2".parse().unwrap();
+            report.present = finding.clone().map(|finding| PresentEvidence { token, finding });
+            let before = Withdrawal { terms: with_token(), state, since: LATER };
+            let (after, _) = step(before, Event::OutcomeReported { report }, LATER).unwrap();
+            assert_eq!(after.state.name(), expected, "{outcome:?} with {finding:?}");
+        }
+    }
 }
 
 mod properties {

@@ -6,6 +6,7 @@
 // It is a program for a terminal, and its tasks stand outside the worlds that are replayed from a seed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod books;
 mod clock;
 mod command;
@@ -61,6 +62,15 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Measures the design's figures as ratios, ours and the baseline in turn; writes target/bench/results.json.
+    Bench {
+        /// A few minutes, for a first look.
+        #[arg(long)]
+        quick: bool,
+        /// Only rows whose name begins so.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+    },
     /// Measures how long a gateway takes to be ready again when many withdrawals are open.
     Recovery {
         /// How many are open.
@@ -102,6 +112,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Demo { once, json } => demo::run(once, json.as_deref()),
         Task::Crashes { kills, minutes, seed } => crashes::run(crashes::Order { kills, minutes, seed }),
+        Task::Bench { quick, only } => bench::run(bench::Order { quick, only: only.as_deref() }),
         Task::Recovery { open } => recovery::run(open),
         Task::Simulate { worlds, seed, minutes, threads, crashes, every_run } => {
             simulate::run(simulate::Order { worlds, seed, minutes, threads, crashes, every_run })

@@ -29,6 +29,30 @@ pub(crate) const OPENSC: Package = Package {
     is_there: || Path::new("/usr/bin/pkcs11-tool").exists(),
 };
 
+pub(crate) const NSS: Package = Package {
+    name: "libnss3",
+    purpose: "softokn, the second PKCS#11 module of the tests",
+    is_there: || exists_in_library_folder(&["nss/libsoftokn3.so", "libsoftokn3.so"]),
+};
+
+pub(crate) const NSS_TOOLS: Package = Package {
+    name: "libnss3-tools",
+    purpose: "certutil makes softokn's database",
+    is_there: || Path::new("/usr/bin/certutil").exists(),
+};
+
+pub(crate) const P11_KIT: Package = Package {
+    name: "p11-kit",
+    purpose: "puts a PKCS#11 module into a server that tests can kill",
+    is_there: || command::succeeds("p11-kit", &["--version"]),
+};
+
+pub(crate) const P11_KIT_MODULES: Package = Package {
+    name: "p11-kit-modules",
+    purpose: "the PKCS#11 module that talks to that server",
+    is_there: || exists_in_library_folder(&["pkcs11/p11-kit-client.so"]),
+};
+
 pub(crate) const STRACE: Package = Package {
     name: "strace",
     purpose: "lets a disk fail under the gateway",
@@ -52,6 +76,11 @@ pub(crate) const PYTHON_VENV: Package = Package {
     purpose: "the checks that are written in Python",
     is_there: || command::succeeds("python3", &["-c", "import venv, ensurepip"]),
 };
+
+fn exists_in_library_folder(names: &[&str]) -> bool {
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    folders.iter().any(|folder| names.iter().any(|name| Path::new(folder).join(name).exists()))
+}
 
 /// Makes sure that the packages are there.
 pub(crate) fn ensure(packages: &[Package]) -> Result<(), String> {

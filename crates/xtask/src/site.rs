@@ -63,6 +63,16 @@ impl Site {
         command::output(Command::new(&self.programs.cashgate).arg("issue-cert").arg(self.dir()).arg(whose)).map(drop)
     }
 
+    /// Makes an ATM's dispense key, in the HSM and in a file: its dispenser demands end-to-end security from then on.
+    pub(crate) fn make_dispense_key(&self, atm: &str) -> Result<(), String> {
+        command::output(Command::new(&self.programs.cashgate).arg("dispense-key").arg(self.dir()).arg(atm)).map(drop)
+    }
+
+    /// The file of an ATM's dispense key, if one was made.
+    pub(crate) fn dispense_key(&self, atm: &str) -> Option<PathBuf> {
+        Some(self.dir().join("certs").join(format!("atm-{atm}-dispense-key"))).filter(|file| file.exists())
+    }
+
     /// Changes the configuration for every later start. An edit that changes nothing is a mistake.
     pub(crate) fn edit_configuration(&self, edit: impl FnOnce(&str) -> String) -> Result<(), String> {
         let file = self.config();

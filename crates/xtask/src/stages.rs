@@ -81,6 +81,10 @@ fn unit() -> Result<(), String> {
         packages::C_COMPILER,
         packages::SOFTHSM,
         packages::OPENSC,
+        packages::NSS,
+        packages::NSS_TOOLS,
+        packages::P11_KIT,
+        packages::P11_KIT_MODULES,
         packages::STRACE,
         packages::UTIL_LINUX,
     ])?;

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::dispenser::PresentStatus;
 use super::notes::{Notes, value_of};
 use super::report::{OutcomeWord, Report};
+use super::secured::Trick;
 use crate::csv::write_line;
 
 /// The columns of [`Book::write_csv`], as `docs/reconciliation.md` has them.
@@ -27,6 +29,15 @@ pub enum Fact {
         /// Not to begin from then on, by the gateway's clock.
         start_before_unix_ms: i64,
     },
+    /// The dispenser took a dispense token for the command. Durable before anything moves; its nonce is used up from here on.
+    TokenAccepted {
+        /// For which command.
+        withdrawal_id: String,
+        /// The dispenser's own nonce.
+        nonce: String,
+        /// The token's HMAC, 64 hexadecimal digits in upper case.
+        dispense_id: String,
+    },
     /// The dispenser begins to move these notes.
     Moving {
         /// For which command.
@@ -42,6 +53,12 @@ pub enum Fact {
         cash_out: u64,
         /// What the machine says of it, from now on always in these words.
         report: Report,
+        /// What a dispenser with end-to-end security keeps of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        present_status: Option<PresentStatus>,
+        /// How the machine plays false with present tokens of it. The simulation's, as [`Fact::GoneUncounted`] is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trick: Option<Trick>,
     },
     /// The command has not come and will never be carried out.
     Never {
@@ -78,6 +95,8 @@ pub struct Entry {
     pub cash_out: u64,
     /// What the machine says, once it has made that up.
     pub report: Option<Report>,
+    /// How the machine plays false with present tokens of it.
+    pub trick: Option<Trick>,
     /// Whether the gateway has it on disk.
     pub acknowledged: bool,
 }
@@ -123,11 +142,14 @@ impl Book {
                 self.entry(withdrawal_id).moving = true;
                 self.moved.extend_from_slice(picked);
             }
-            Fact::Counted { withdrawal_id, cash_out, report } => {
+            Fact::Counted { withdrawal_id, cash_out, report, trick, .. } => {
                 let entry = self.entry(withdrawal_id);
                 entry.cash_out = entry.cash_out.saturating_add(*cash_out);
                 entry.report = Some(report.clone());
+                entry.trick = *trick;
             }
+            // The dispenser's own; the books are about notes.
+            Fact::TokenAccepted { .. } => {}
             Fact::Never { withdrawal_id, report } => self.entry(withdrawal_id).report = Some(report.clone()),
             Fact::Acknowledged { withdrawal_id } => self.entry(withdrawal_id).acknowledged = true,
             Fact::GoneUncounted { withdrawal_id, cash_out } => {
@@ -239,11 +261,13 @@ mod tests {
             detail: String::new(),
             currency: "JPY".to_owned(),
             observed_at_unix_ms: 0,
+            present_token: String::new(),
         };
         let (withdrawal_id, currency) = (W1.to_owned(), "JPY".to_owned());
         let commanded =
             Fact::Commanded { withdrawal_id: withdrawal_id.clone(), amount: 30_000, currency, start_before_unix_ms: 0 };
-        let book = Book::of(&[commanded, Fact::Counted { withdrawal_id, cash_out, report }]);
+        let counted = Fact::Counted { withdrawal_id, cash_out, report, present_status: None, trick: None };
+        let book = Book::of(&[commanded, counted]);
         let mut csv = Vec::new();
         book.write_csv("A1", &mut csv).unwrap();
         let header = "atm_id,withdrawal_id,currency,presented_minor_units,retracted_minor_units\n";

@@ -13,6 +13,8 @@ pub enum Command {
     Code(String),
     /// What goes wrong with the next dispense.
     Fault(Fault),
+    /// Hang up and come back as a machine without end-to-end security, until it is switched off. Its dispenser goes on to demand tokens.
+    Strip,
     /// Hang up and stay away.
     Disconnect,
     /// Come back.
@@ -44,6 +46,20 @@ pub enum Fault {
     LieMore,
     /// Pays the amount and claims, on its bare word, that nothing left.
     LieNothing,
+    /// Pays the amount, claims that its record says that nothing left, and hands out no present token, then or later.
+    Lie,
+    /// The same claim with a genuine present token that was asked before the notes were presented; replayed whenever it is asked again.
+    Stale,
+    /// The same claim with a present token made up for it, whose HMAC is wrong.
+    Forge,
+}
+
+impl Fault {
+    /// Whether it takes a dispenser with end-to-end security.
+    #[must_use]
+    pub fn is_about_tokens(self) -> bool {
+        matches!(self, Self::Lie | Self::Stale | Self::Forge)
+    }
 }
 
 /// A line was not understood.
@@ -51,7 +67,7 @@ pub enum Fault {
 #[error(
     "{line:?} is not one of: start [AMOUNT] | end | code 1234 | fault NAME [AMOUNT] | disconnect | connect | quit; \
      faults: empty, jam AMOUNT, retract, retract-uncounted, retract-some AMOUNT, power-cut, power-cut-before, \
-     power-cut-during, lie-more, lie-nothing"
+     power-cut-during [AMOUNT], lie-more, lie-nothing; with --dispense-key also lie, stale, forge, and strip at once"
 )]
 pub struct CommandError {
     line: String,
@@ -72,6 +88,7 @@ fn command(words: &[&str]) -> Option<Command> {
         ["start", amount] => Command::Start(Some(amount.parse().ok()?)),
         ["end"] => Command::End,
         ["code", code] => Command::Code((*code).to_owned()),
+        ["fault", "strip"] => Command::Strip,
         ["fault", name] => Command::Fault(fault(name, None)?),
         ["fault", name, amount] => Command::Fault(fault(name, Some(amount.parse().ok()?))?),
         ["disconnect"] => Command::Disconnect,
@@ -93,6 +110,9 @@ fn fault(name: &str, amount: Option<u64>) -> Option<Fault> {
         ("power-cut-during", taken) => Fault::PowerCutDuring(taken),
         ("lie-more", None) => Fault::LieMore,
         ("lie-nothing", None) => Fault::LieNothing,
+        ("lie", None) => Fault::Lie,
+        ("stale", None) => Fault::Stale,
+        ("forge", None) => Fault::Forge,
         _ => return None,
     })
 }
@@ -118,6 +138,10 @@ mod tests {
             ("fault power-cut-during", Command::Fault(Fault::PowerCutDuring(None))),
             ("fault lie-more", Command::Fault(Fault::LieMore)),
             ("fault lie-nothing", Command::Fault(Fault::LieNothing)),
+            ("fault lie", Command::Fault(Fault::Lie)),
+            ("fault stale", Command::Fault(Fault::Stale)),
+            ("fault forge", Command::Fault(Fault::Forge)),
+            ("fault strip", Command::Strip),
             ("disconnect", Command::Disconnect),
             ("connect", Command::Connect),
             ("quit", Command::Quit),

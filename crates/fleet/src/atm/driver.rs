@@ -12,6 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tonic::transport::Endpoint;
 
 use super::command::Command;
+use super::dispenser::{DispenseKey, SecureDispenser};
 use super::link::{Link, LinkEvent};
 use super::machine::{Input, Machine, Output, Plan};
 use super::record_file::{RecordError, RecordFile};
@@ -67,12 +68,38 @@ pub async fn run(
     screen: mpsc::UnboundedSender<ScreenEvent>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Ended, AtmError> {
+    install(installation, None, screen).await?.run(commands, shutdown).await
+}
+
+/// As [`run`], with a dispenser that demands XFS4IoT dispense tokens made with this key.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_secured(
+    installation: Installation,
+    key: DispenseKey,
+    commands: mpsc::Receiver<Command>,
+    screen: mpsc::UnboundedSender<ScreenEvent>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ended, AtmError> {
+    install(installation, Some(key), screen).await?.run(commands, shutdown).await
+}
+
+async fn install(
+    installation: Installation,
+    key: Option<DispenseKey>,
+    screen: mpsc::UnboundedSender<ScreenEvent>,
+) -> Result<Driver, AtmError> {
     let Installation { plan, gateway, state_dir } = installation;
     let (record, facts) = tokio::task::spawn_blocking(move || RecordFile::open(&state_dir)).await??;
     let mut repeat = interval(REPEAT_EVERY);
     repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let driver = Driver {
-        machine: Machine::new(plan, &facts),
+    let dispenser = key.map(|key| SecureDispenser::recalled(key, &plan.currency, &facts));
+    Ok(Driver {
+        machine: match dispenser {
+            Some(dispenser) => Machine::secured(plan, &facts, dispenser),
+            None => Machine::new(plan, &facts),
+        },
         gateway,
         record: Arc::new(Mutex::new(record)),
         screen,
@@ -80,8 +107,7 @@ pub async fn run(
         presented_at: None,
         failures: 0,
         repeat,
-    };
-    driver.run(commands, shutdown).await
+    })
 }
 
 struct Driver {

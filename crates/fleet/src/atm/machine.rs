@@ -12,12 +12,16 @@ use cashgate_wire::proto::atm::v1::{
 
 use super::book::{Book, Fact};
 use super::command::{Command, Fault};
+use super::dispenser::SecureDispenser;
 use super::dispensing::Presenting;
 use super::notes::{Cassettes, Notes, money};
+use super::report::Report;
 use super::screen::ScreenEvent;
 
 /// The most reports that one `Hello` carries.
 const HELLO_REPORTS_MAX: usize = 64;
+/// What an operator hears who wants a trick with tokens from a machine without them.
+const NO_DISPENSE_KEY: &str = "this machine has no end-to-end security: start it with --dispense-key";
 
 /// How a machine is built and filled.
 #[derive(Clone, Debug)]
@@ -87,6 +91,10 @@ pub struct Machine {
     pub(super) cassettes: Cassettes,
     pub(super) presenting: Option<Presenting>,
     pub(super) next_fault: Option<Fault>,
+    /// `None` in a machine that pays without dispense tokens.
+    pub(super) dispenser: Option<SecureDispenser>,
+    /// Whether it hides that its dispenser demands tokens.
+    pub(super) stripped: bool,
     /// The gateway's clock less the own one.
     pub(super) clock_offset_ms: i64,
     connected: bool,
@@ -113,6 +121,8 @@ impl Machine {
             cassettes,
             presenting: None,
             next_fault: None,
+            dispenser: None,
+            stripped: false,
             clock_offset_ms: 0,
             connected: false,
             stays_away: false,
@@ -122,6 +132,12 @@ impl Machine {
             backlog: VecDeque::new(),
             refused: BTreeSet::new(),
         }
+    }
+
+    /// The same with a dispenser that demands dispense tokens, recalled from the same facts.
+    #[must_use]
+    pub fn secured(plan: Plan, facts: &[Fact], dispenser: SecureDispenser) -> Self {
+        Self { dispenser: Some(dispenser), ..Self::new(plan, facts) }
     }
 
     /// Its books.
@@ -159,7 +175,7 @@ impl Machine {
         self.connected = true;
         self.refused.clear();
         let mut open = self.book.unacknowledged();
-        let unresolved = open.by_ref().take(HELLO_REPORTS_MAX).map(|(id, report)| report.to_message(id)).collect();
+        let unresolved = open.by_ref().take(HELLO_REPORTS_MAX).map(|(id, report)| self.in_words(id, report)).collect();
         self.backlog = open.map(|(id, _)| id.to_owned()).collect();
         outputs.push(Output::Send(Saying::Hello(wire::Hello {
             name: self.plan.name.clone(),
@@ -168,6 +184,7 @@ impl Machine {
             notes_per_dispense_max: self.plan.notes_per_dispense_max,
             unresolved,
             software: concat!("cashgate-fleet ", env!("CARGO_PKG_VERSION")).to_owned(),
+            end_to_end: self.declared(),
         })));
     }
 
@@ -193,7 +210,7 @@ impl Machine {
                 outputs.push(Output::Screen(ScreenEvent::Connected { atm_id: welcome.atm_id }));
             }
             Told::Dispense(command) => self.dispense(command, now, outputs),
-            Told::QueryOutcome(query) => self.answer_query(query.withdrawal_id, now, outputs),
+            Told::QueryOutcome(query) => self.answer_query(query, now, outputs),
             Told::OutcomeRecorded(recorded) => self.acknowledge(recorded.withdrawal_id, outputs),
             Told::Reconnect(wire::Reconnect { after_ms }) => {
                 self.forget_stream();
@@ -241,7 +258,18 @@ impl Machine {
 
     fn operate(&mut self, command: Command, outputs: &mut Vec<Output>) {
         match command {
+            Command::Fault(fault) if fault.is_about_tokens() && self.dispenser.is_none() => {
+                outputs.push(bad(NO_DISPENSE_KEY));
+            }
             Command::Fault(fault) => self.next_fault = Some(fault),
+            Command::Strip if self.dispenser.is_none() => outputs.push(bad(NO_DISPENSE_KEY)),
+            Command::Strip => {
+                self.stripped = true;
+                self.stays_away = false;
+                self.forget_stream();
+                outputs.push(Output::HangUp);
+                outputs.push(Output::Dial(Some(Duration::ZERO)));
+            }
             Command::Quit => self.switching_off = true,
             Command::Disconnect => {
                 self.stays_away = true;
@@ -260,7 +288,12 @@ impl Machine {
             }
             Command::Start(amount) => {
                 let amount = amount.and_then(|amount| money(amount, &self.plan.currency));
-                outputs.push(Output::Send(Saying::StartQrSession(wire::StartQrSession { amount })));
+                outputs.push(match self.fetch_command_nonce() {
+                    Some(command_nonce) => {
+                        Output::Send(Saying::StartQrSession(wire::StartQrSession { amount, command_nonce }))
+                    }
+                    None => bad("the dispenser has no random numbers to make a nonce of"),
+                });
             }
             Command::End => outputs.push(match self.qr_session_id.clone() {
                 Some(qr_session_id) => Output::Send(Saying::EndQrSession(wire::EndQrSession { qr_session_id })),
@@ -290,15 +323,22 @@ impl Machine {
     fn repeat_reports(&self, outputs: &mut Vec<Output>) {
         let due = self.book.unacknowledged().filter(|(id, _)| !self.refused.contains(*id));
         for (id, report) in due.take(HELLO_REPORTS_MAX).filter(|_| self.connected) {
-            outputs.push(Output::Send(Saying::Outcome(report.to_message(id))));
+            outputs.push(Output::Send(Saying::Outcome(self.in_words(id, report))));
         }
     }
 
     /// Sends what the record says of a command, if there is a stream; `Hello` brings it later otherwise.
     pub(super) fn send_report(&self, withdrawal_id: &str, outputs: &mut Vec<Output>) {
         let report = self.book.get(withdrawal_id).and_then(|entry| entry.report.as_ref());
-        if let Some(report) = report.filter(|_| self.connected) {
-            outputs.push(Output::Send(Saying::Outcome(report.to_message(withdrawal_id))));
+        if let Some(report) = report {
+            self.send_words(withdrawal_id, report, outputs);
+        }
+    }
+
+    /// Sends a report, if there is a stream.
+    pub(super) fn send_words(&self, withdrawal_id: &str, report: &Report, outputs: &mut Vec<Output>) {
+        if self.connected {
+            outputs.push(Output::Send(Saying::Outcome(self.in_words(withdrawal_id, report))));
         }
     }
 
@@ -311,6 +351,9 @@ impl Machine {
 
     pub(super) fn record(&mut self, fact: Fact, outputs: &mut Vec<Output>) {
         self.book.add(&fact);
+        if let Some(dispenser) = &mut self.dispenser {
+            dispenser.remember(&fact);
+        }
         outputs.push(Output::Record(fact));
     }
 }

@@ -2,6 +2,7 @@
 
 mod book;
 mod command;
+mod dispenser;
 mod dispensing;
 mod driver;
 mod link;
@@ -11,16 +12,21 @@ mod qr_picture;
 mod record_file;
 mod report;
 mod screen;
+mod secured;
 
 pub use book::{Book, BookLine, Entry, Fact};
 pub use command::{Command, CommandError, Fault};
-pub use driver::{AtmError, Ended, Installation, run};
+pub use dispenser::{
+    Authorised, DispenseKey, DispenseKeyError, PresentStatus, Retracted, SecureDispenser, TokenRefused,
+};
+pub use driver::{AtmError, Ended, Installation, run, run_secured};
 pub use machine::{Input, Machine, Output, Plan};
 pub use notes::{Cassettes, Notes, NotesError, value_of};
 pub use qr_picture::{QrPictureError, terminal_picture};
 pub use record_file::{RECORD_FILE_NAME, RecordError, RecordFile, read_facts};
 pub use report::{Evidence, OutcomeWord, Report};
 pub use screen::ScreenEvent;
+pub use secured::Trick;
 
 #[cfg(test)]
 mod tests;

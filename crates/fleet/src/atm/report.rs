@@ -50,6 +50,9 @@ pub struct Report {
     pub currency: String,
     /// When, by the machine's own clock, milliseconds since 1970-01-01T00:00:00Z.
     pub observed_at_unix_ms: i64,
+    /// The present token that goes with it; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub present_token: String,
 }
 
 impl Report {
@@ -69,6 +72,7 @@ impl Report {
             detail: detail.to_owned(),
             currency: currency.to_owned(),
             observed_at_unix_ms: now,
+            present_token: String::new(),
         }
     }
 
@@ -106,6 +110,7 @@ impl Report {
             evidence: evidence.into(),
             detail: self.detail.clone(),
             observed_at_unix_ms: self.observed_at_unix_ms,
+            present_token: self.present_token.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cashgate_fleet::atm::{self, Book, Command, Ended, Installation, Notes, Plan, ScreenEvent};
+use cashgate_fleet::atm::{self, Book, Command, DispenseKey, Ended, Installation, Notes, Plan, ScreenEvent};
 use clap::Args;
 use tokio::sync::mpsc;
 
@@ -41,6 +41,10 @@ pub(crate) struct AtmArguments {
     /// Draws the code on stderr, so that a phone can scan it.
     #[arg(long)]
     show_qr: bool,
+    /// Gives it a dispenser with XFS4IoT end-to-end security, which pays only against dispense tokens: a file with the 32-byte key
+    /// as 64 hexadecimal digits.
+    #[arg(long)]
+    dispense_key: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -57,6 +61,7 @@ pub(crate) struct BooksArguments {
 }
 
 pub(super) async fn run(arguments: AtmArguments) -> Result<Exit, Failure> {
+    let dispense_key = arguments.dispense_key.as_deref().map(DispenseKey::read).transpose()?;
     let installation = Installation {
         gateway: arguments.gateway.identity.credentials()?.endpoint(&arguments.gateway.gateway)?,
         state_dir: arguments.state,
@@ -78,7 +83,11 @@ pub(super) async fn run(arguments: AtmArguments) -> Result<Exit, Failure> {
         }
         Ok::<(), std::io::Error>(())
     });
-    let ended = atm::run(installation, commands, screen, std::future::pending()).await?;
+    let switched_off = std::future::pending();
+    let ended = match dispense_key {
+        Some(key) => atm::run_secured(installation, key, commands, screen, switched_off).await?,
+        None => atm::run(installation, commands, screen, switched_off).await?,
+    };
     // The task that waits for a line still holds a sender, so the screen is read only to what is there now.
     let _ = tokio::time::timeout(Duration::from_millis(50), showing).await;
     Ok(match ended {

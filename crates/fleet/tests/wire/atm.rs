@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cashgate_fleet::atm::{Book, Command, Ended, Installation, Notes, OutcomeWord, Plan, ScreenEvent, read_facts, run};
+use aws_lc_rs::hmac;
+use cashgate_fleet::atm::{
+    AtmError, Book, Command, DispenseKey, Ended, Installation, Notes, OutcomeWord, Plan, ScreenEvent, read_facts, run,
+    run_secured,
+};
 use cashgate_fleet::clock::unix_ms;
 use cashgate_wire::proto::atm::v1::atm_service_server::{AtmService, AtmServiceServer};
 use cashgate_wire::proto::atm::v1::{
@@ -48,7 +52,8 @@ impl Conversation {
     fn dispense(&self, amount: i64) {
         let amount = Some(Money { minor_units: amount, currency: "JPY".to_owned() });
         let start_before_unix_ms = unix_ms() + 30_000;
-        self.tell(Told::Dispense(Dispense { withdrawal_id: W1.to_owned(), amount, start_before_unix_ms }));
+        let withdrawal_id = W1.to_owned();
+        self.tell(Told::Dispense(Dispense { withdrawal_id, amount, start_before_unix_ms, ..Dispense::default() }));
     }
 }
 
@@ -88,7 +93,17 @@ impl Site {
     }
 
     fn switch_on(&self, state_dir: &Path) -> Atm {
-        let installation = Installation {
+        let installation = self.installation(state_dir);
+        Atm::of(|commands, screen| run(installation, commands, screen, std::future::pending()))
+    }
+
+    fn switch_on_secured(&self, state_dir: &Path, key: &[u8; 32]) -> Atm {
+        let (installation, key) = (self.installation(state_dir), DispenseKey::new(key));
+        Atm::of(|commands, screen| run_secured(installation, key, commands, screen, std::future::pending()))
+    }
+
+    fn installation(&self, state_dir: &Path) -> Installation {
+        Installation {
             plan: Plan {
                 name: "ATM A1".to_owned(),
                 place: "Shibuya, Tokyo".to_owned(),
@@ -99,12 +114,7 @@ impl Site {
             },
             gateway: self.authority.credentials("atm/A1").endpoint(&self.uri).unwrap(),
             state_dir: state_dir.to_owned(),
-        };
-        let (operator, commands) = mpsc::channel(4);
-        let (screen, shown) = mpsc::unbounded_channel();
-        let running =
-            tokio::spawn(async { run(installation, commands, screen, std::future::pending()).await.unwrap() });
-        Atm { operator, shown, running }
+        }
     }
 
     async fn call(&mut self) -> Conversation {
@@ -119,6 +129,16 @@ struct Atm {
 }
 
 impl Atm {
+    fn of<R>(start: impl FnOnce(mpsc::Receiver<Command>, mpsc::UnboundedSender<ScreenEvent>) -> R) -> Self
+    where
+        R: Future<Output = Result<Ended, AtmError>> + Send + 'static,
+    {
+        let (operator, commands) = mpsc::channel(4);
+        let (screen, shown) = mpsc::unbounded_channel();
+        let started = start(commands, screen);
+        Self { operator, shown, running: tokio::spawn(async { started.await.unwrap() }) }
+    }
+
     async fn shows(&mut self, wanted: impl Fn(&ScreenEvent) -> bool) {
         let seen = async { while !wanted(&self.shown.recv().await.expect("the ATM is on")) {} };
         tokio::time::timeout(PATIENCE, seen).await.expect("the screen shows it");
@@ -191,4 +211,30 @@ async fn an_atm_whose_operator_is_gone_switches_off_though_the_gateway_is_silent
     call.welcome().await;
     drop(atm.operator);
     assert_eq!(tokio::time::timeout(PATIENCE, atm.running).await.unwrap().unwrap(), Ended::SwitchedOff);
+}
+
+#[tokio::test]
+async fn an_atm_with_a_dispense_key_pays_against_a_token_and_proves_it() {
+    let (mut site, state, key) = (Site::open().await, tempfile::tempdir().unwrap(), [7; 32]);
+    let atm = site.switch_on_secured(state.path(), &key);
+    let mut call = site.call().await;
+    assert_eq!(call.welcome().await.end_to_end.map(|declared| declared.token_format), Some(1));
+    atm.order("start").await;
+    let Saying::StartQrSession(started) = call.hear().await else { panic!("a customer") };
+    let nonce = started.command_nonce;
+    let covered = format!("NONCE={nonce},TOKENFORMAT=1,TOKENLENGTH=0167,DISPENSE1=30000.00JPY,HMACSHA256=");
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), covered.as_bytes());
+    let dispense_id = hex::encode_upper(mac);
+    let present_nonce = "0123456789ABCDEF0123456789ABCDEF".to_owned();
+    call.tell(Told::Dispense(Dispense {
+        withdrawal_id: W1.to_owned(),
+        amount: Some(Money { minor_units: 30_000, currency: "JPY".to_owned() }),
+        start_before_unix_ms: unix_ms() + 30_000,
+        dispense_token: format!("{covered}{dispense_id}"),
+        present_nonce: present_nonce.clone(),
+    }));
+    let Saying::Outcome(report) = call.hear().await else { panic!("an outcome") };
+    assert_eq!(report.outcome(), Outcome::Dispensed);
+    let begin = format!("NONCE={present_nonce},TOKENFORMAT=1,TOKENLENGTH=0327,DISPENSEID={dispense_id},DISPENSED1=");
+    assert!(report.present_token.starts_with(&begin), "{}", report.present_token);
 }

@@ -3,6 +3,7 @@
 use cashgate_ledger::{Ledger, LedgerOptions, StepRecord, WithdrawalRow};
 use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, NoteCount, Outcome, OutcomeReport};
 use cashgate_withdrawal::event::Event;
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId};
 use cashgate_withdrawal::lane::Record;
 use cashgate_withdrawal::step;
@@ -41,6 +42,8 @@ fn terms(n: u8) -> Terms {
             day: CalendarDay(20_775),
             confirm_code: false,
         },
+        command_nonce: None,
+        evidence_demanded: EvidenceGrade::C,
     }
 }
 
@@ -50,7 +53,8 @@ fn granted() -> Event {
 
 fn commanded(n: u8) -> Event {
     let start_before = Timestamp::from_unix_ms(1_795_000_020_000);
-    Event::DispenseCommanded { command: DispenseCommand { withdrawal: id(n), amount: yen(30_000), start_before } }
+    let command = DispenseCommand { withdrawal: id(n), amount: yen(30_000), start_before, dispense_token: None };
+    Event::DispenseCommanded { command }
 }
 
 fn reported(outcome: Outcome, notes: u32) -> Event {
@@ -64,6 +68,7 @@ fn reported(outcome: Outcome, notes: u32) -> Event {
         evidence: EvidenceSource::PresentStatus,
         detail: String::new(),
         observed_at: Timestamp::from_unix_ms(1_795_000_010_000),
+        present: None,
     };
     Event::OutcomeReported { report }
 }

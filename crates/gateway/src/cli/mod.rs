@@ -2,8 +2,10 @@
 
 mod certificates;
 mod check_config;
+mod dispense_key;
 mod environment;
 mod init;
+mod keys;
 mod ledger;
 mod output;
 mod reconcile;
@@ -22,6 +24,9 @@ pub(crate) enum Command {
     Init(init::Arguments),
     /// Issues a certificate from a folder's development authority.
     IssueCert(certificates::Arguments),
+    /// Makes an ATM's dispense key: a file for its dispenser, and a copy in the folder's SoftHSM token. For trials: in production the key is made in
+    /// the HSM and loaded into the machine by the vendor's means.
+    DispenseKey(dispense_key::Arguments),
     /// Checks a configuration and says everything that is wrong with it.
     CheckConfig(check_config::Arguments),
     /// Serves until SIGTERM or Ctrl-C.
@@ -30,6 +35,11 @@ pub(crate) enum Command {
     Withdrawals {
         #[command(subcommand)]
         look: withdrawals::Look,
+    },
+    /// Looks after the keys that sign QR tokens, at a running gateway.
+    Keys {
+        #[command(subcommand)]
+        task: keys::Task,
     },
     /// Looks after a ledger file.
     Ledger {
@@ -47,9 +57,11 @@ impl Command {
         match self {
             Self::Init(arguments) => init::run(arguments),
             Self::IssueCert(arguments) => certificates::run(&arguments),
+            Self::DispenseKey(arguments) => dispense_key::run(&arguments),
             Self::CheckConfig(arguments) => check_config::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Withdrawals { look } => withdrawals::run(&look),
+            Self::Keys { task } => keys::run(&task),
             Self::Ledger { task } => ledger::run(&task),
             Self::Reconcile(arguments) => reconcile::run(&arguments),
         }

@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, then `CASHGATE_` environment variables, parsed once into validated values.
 
+mod hsm;
 mod reader;
 
 use std::fmt;
@@ -9,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cashgate_limits::{Burst, LimitFigures};
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{InstitutionId, NetworkId};
 use cashgate_withdrawal::lane::LaneSettings;
 use cashgate_withdrawal::money::{Currency, Money};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::Dict;
+pub use hsm::{HsmSection, PinSource, SlotSection};
 use reader::Reader;
 
 /// Everything that a gateway is told at its start.
@@ -52,27 +55,6 @@ pub struct Config {
     pub institutions: Vec<Institution>,
 }
 
-/// What the configuration says of the HSM.
-#[derive(Clone, Debug)]
-pub struct HsmSection {
-    /// The PKCS#11 module.
-    pub module: PathBuf,
-    /// The HSM token's label.
-    pub token_label: String,
-    /// The file that holds the PIN.
-    pub pin_file: PathBuf,
-    /// The label of the key that signs QR tokens.
-    pub signing_key_label: String,
-    /// How many HSM sessions.
-    pub workers: usize,
-    /// How many calls may wait.
-    pub queue: usize,
-    /// How long a call may take, waiting included.
-    pub call_deadline: Duration,
-    /// Environment variables that the module reads, such as `SOFTHSM2_CONF`.
-    pub environment: Vec<(String, String)>,
-}
-
 /// A bank whose customers withdraw.
 #[derive(Clone, Debug)]
 pub struct Institution {
@@ -84,6 +66,8 @@ pub struct Institution {
     pub time_zone: jiff::tz::TimeZone,
     /// The limits of an account.
     pub limits: LimitFigures,
+    /// The least grade of evidence on which less than everything is believed to have left a machine.
+    pub evidence_demanded: EvidenceGrade,
     /// Where its core banking is.
     pub core_banking: CoreBanking,
 }
@@ -167,7 +151,7 @@ impl Config {
             None
         };
         let (trust_domain, network) = (root.text("trust_domain"), root.parsed("network"));
-        let (hsm, timing, institutions) = (read_hsm(root), read_timing(root), read_institutions(root));
+        let (hsm, timing, institutions) = (hsm::read(root), read_timing(root), read_institutions(root));
         let (qr_lifetime, drain, lanes) = timing?;
         Some(Self {
             trust_domain: trust_domain?,
@@ -193,33 +177,6 @@ impl Config {
 /// `CASHGATE_LOG`, or what Kubernetes sets for a service named `cashgate`.
 fn is_setting(name: &str) -> bool {
     name.contains("__") || ["trust_domain", "network"].contains(&name.to_ascii_lowercase().as_str())
-}
-
-fn read_hsm(root: &Reader) -> Option<HsmSection> {
-    let hsm = root.table("hsm");
-    let small = |key, default, range| hsm.number(key, Some(default), range).and_then(|n| usize::try_from(n).ok());
-    let section = (
-        hsm.existing_file("module", "install the vendor's package (Debian: softhsm2), or correct the name"),
-        hsm.text("token_label"),
-        hsm.existing_file("pin_file", "write the HSM token's PIN into it (mode 0600), or correct the name"),
-        hsm.text("signing_key_label"),
-        small("workers", 4, 1..=64),
-        small("queue", 1_024, 1..=65_536),
-        hsm.milliseconds("call_deadline_ms", Duration::from_secs(2), 10..=60_000),
-        hsm.texts("environment"),
-    );
-    hsm.close();
-    let (module, token_label, pin_file, signing_key_label, workers, queue, call_deadline, environment) = section;
-    Some(HsmSection {
-        module: module?,
-        token_label: token_label?,
-        pin_file: pin_file?,
-        signing_key_label: signing_key_label?,
-        workers: workers?,
-        queue: queue?,
-        call_deadline: call_deadline?,
-        environment,
-    })
 }
 
 fn read_timing(root: &Reader) -> Option<(Duration, Duration, LaneSettings)> {
@@ -280,6 +237,7 @@ fn read_institution(table: &Reader) -> Option<Institution> {
             .ok()
     });
     let limits = read_limits(table, currency);
+    let evidence_demanded = read_evidence_demanded(table);
     let core = table.table("core_banking");
     let (endpoint, server_name) = (core.text("endpoint"), core.text("server_name"));
     if endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("https://")) {
@@ -289,7 +247,29 @@ fn read_institution(table: &Reader) -> Option<Institution> {
     core.close();
     table.close();
     let core_banking = CoreBanking { endpoint: endpoint?, server_name: server_name?, call_timeout: call_timeout? };
-    Some(Institution { id: id?, currency: currency?, time_zone: time_zone?, limits: limits?, core_banking })
+    Some(Institution {
+        id: id?,
+        currency: currency?,
+        time_zone: time_zone?,
+        limits: limits?,
+        evidence_demanded: evidence_demanded?,
+        core_banking,
+    })
+}
+
+fn read_evidence_demanded(institution: &Reader) -> Option<EvidenceGrade> {
+    if !institution.has("evidence_demanded") {
+        return Some(EvidenceGrade::C);
+    }
+    match institution.text("evidence_demanded")?.as_str() {
+        "A" => Some(EvidenceGrade::A),
+        "B" => Some(EvidenceGrade::B),
+        "C" => Some(EvidenceGrade::C),
+        other => {
+            institution.error("evidence_demanded", format!("{other:?} is not a grade: \"A\", \"B\" or \"C\""));
+            None
+        }
+    }
 }
 
 fn read_limits(institution: &Reader, currency: Option<Currency>) -> Option<LimitFigures> {

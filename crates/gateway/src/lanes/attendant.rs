@@ -3,14 +3,15 @@
 //! The one rule stands here as types. An input gives an [`Intent`]: records to make durable, and errands that nobody sees before the
 //! intent is handed back to [`Attendant::carry_out`]. The driver does that when the ledger has answered; so does the simulation.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use cashgate_limits::Reservation;
 use cashgate_wire::customer::PinBlock;
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::event::Settlement;
-use cashgate_withdrawal::ids::{AtmId, HoldReference, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::evidence::DispenseToken;
+use cashgate_withdrawal::ids::{AtmId, CommandNonce, HoldReference, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{
     Action, Answer, Input, Lane, LaneSettings, LaneView, LinkId, Record, Remark, RequestId, ToAtm, Turn,
 };
@@ -21,8 +22,13 @@ use cashgate_withdrawal::withdrawal::{Terms, Withdrawal};
 
 use crate::admission::{Desk, LaneDesk};
 
-/// How many read-backs may wait: as many reports as one Hello may bring.
-const RECALLS_WAITING_MAX: usize = 64;
+/// How many reports may wait to be read back or verified: as many as one Hello may bring.
+const REPORTS_WAITING_MAX: usize = 64;
+/// How many of the nonces that a machine was asked with about one withdrawal may still be answered: more than there are questions before the
+/// deadline for an outcome, since a line may hold its answers for minutes. A later one replaces the oldest.
+const NONCES_MAX: usize = 64;
+/// About how many withdrawals nonces are kept; more are open only after long outages.
+const ASKED_MAX: usize = 64;
 
 /// One ATM's lane with what it keeps between inputs.
 #[derive(Debug)]
@@ -30,7 +36,10 @@ pub struct Attendant {
     lane: Lane,
     desk: LaneDesk,
     minting: Minting,
-    recalling: Recalling,
+    recalling: OneAtATime<(WithdrawalId, OutcomeReport)>,
+    verifying: OneAtATime<(WithdrawalId, OutcomeReport, DispenseToken)>,
+    /// The nonces that the machine was asked for its present status with. Forgotten in a restart: then it is asked again.
+    asked_with: HashMap<WithdrawalId, VecDeque<CommandNonce>>,
 }
 
 /// What an input led to. Whoever drops it stops the lane for good: its memory is then ahead of the ledger.
@@ -95,6 +104,35 @@ pub enum Errand {
         /// How.
         settlement: Settlement,
     },
+    /// Ask the connected ATM what became of a command; with its dispenser's status under a fresh nonce, which is told to
+    /// [`Attendant::asked_with`] before it leaves.
+    AskOutcome {
+        /// Which withdrawal.
+        withdrawal: WithdrawalId,
+        /// Whether the status is asked too.
+        with_status: bool,
+    },
+    /// Have the HSM make a dispense token, and come back with [`Input::DispenseTokenMade`] or [`Input::DispenseTokenFailed`].
+    MakeDispenseToken {
+        /// For which withdrawal.
+        withdrawal: WithdrawalId,
+        /// The dispenser's nonce.
+        nonce: CommandNonce,
+        /// The most that it may pay out.
+        amount: Money,
+    },
+    /// Have the HSM verify the present token of a report, and come back with [`Input::PresentTokenVerified`], also if it could not be. There
+    /// is never more than one of these under way, so reports with tokens stay in their order.
+    VerifyPresentToken {
+        /// On which withdrawal.
+        withdrawal: WithdrawalId,
+        /// The report.
+        report: OutcomeReport,
+        /// What the token has to be about.
+        dispense_token: DispenseToken,
+        /// The nonces that make it a fresh one.
+        asked_with: Vec<CommandNonce>,
+    },
     /// Read a withdrawal back, and come back with [`Input::Recalled`] or [`Attendant::recall_failed`]. There is never more than one of
     /// these under way.
     Recall {
@@ -113,11 +151,35 @@ struct Minting {
     next: Option<(QrSessionId, Option<Money>)>,
 }
 
-/// At most one withdrawal is being read back at a time; a few more may wait, the rest the ATM will repeat.
-#[derive(Debug, Default)]
-struct Recalling {
+/// At most one thing of a kind is under way at a time; a few more may wait, the rest the ATM will repeat.
+#[derive(Debug)]
+struct OneAtATime<T> {
     busy: bool,
-    next: VecDeque<(WithdrawalId, OutcomeReport)>,
+    next: VecDeque<T>,
+}
+
+impl<T> OneAtATime<T> {
+    const fn new() -> Self {
+        Self { busy: false, next: VecDeque::new() }
+    }
+
+    /// Gives it back if it may begin now; keeps it otherwise.
+    fn begin(&mut self, one: T) -> Option<T> {
+        if !self.busy {
+            self.busy = true;
+            return Some(one);
+        }
+        if self.next.len() < REPORTS_WAITING_MAX {
+            self.next.push_back(one);
+        }
+        None
+    }
+
+    /// What was under way is done; gives what waited longest.
+    fn done(&mut self) -> Option<T> {
+        self.busy = false;
+        self.next.pop_front()
+    }
 }
 
 impl Attendant {
@@ -141,13 +203,15 @@ impl Attendant {
     }
 
     fn over(lane: Lane, desk: LaneDesk) -> Self {
-        Self { lane, desk, minting: Minting::default(), recalling: Recalling::default() }
+        let (minting, asked_with) = (Minting::default(), HashMap::new());
+        Self { lane, desk, minting, recalling: OneAtATime::new(), verifying: OneAtATime::new(), asked_with }
     }
 
     /// Takes one input. The next is to come only after the intent was carried out. `pin_block` is that of an approval.
     pub fn take(&mut self, input: Input, pin_block: Option<PinBlock>, now: Timestamp) -> Intent {
         let minted = matches!(input, Input::CodeMinted(_) | Input::MintFailed { .. });
         let recalled = matches!(input, Input::Recalled { .. });
+        let verified = matches!(input, Input::PresentTokenVerified { .. });
         let mut turn = self.lane.apply(input, now, &mut self.desk);
         if minted {
             self.minting.busy = false;
@@ -155,9 +219,16 @@ impl Attendant {
             turn.actions.extend(next.map(|(qr_session, amount)| Action::Mint { qr_session, amount }));
         }
         if recalled {
-            self.recalling.busy = false;
-            let next = self.recalling.next.pop_front();
+            let next = self.recalling.done();
             turn.actions.extend(next.map(|(withdrawal, report)| Action::Recall { withdrawal, report }));
+        }
+        if verified {
+            let next = self.verifying.done();
+            turn.actions.extend(next.map(|(withdrawal, report, dispense_token)| Action::VerifyPresentToken {
+                withdrawal,
+                report,
+                dispense_token,
+            }));
         }
         intent(turn, pin_block)
     }
@@ -180,9 +251,21 @@ impl Attendant {
     /// What [`Errand::Recall`] was to find could not be read. The ATM will repeat its report.
     #[must_use]
     pub fn recall_failed(&mut self) -> Option<Errand> {
-        self.recalling.busy = false;
-        let (withdrawal, report) = self.recalling.next.pop_front()?;
+        let (withdrawal, report) = self.recalling.done()?;
         self.recall(withdrawal, report)
+    }
+
+    /// The machine is being asked for its present status with this nonce: a token that answers it is fresh.
+    pub fn asked_with(&mut self, withdrawal: WithdrawalId, nonce: CommandNonce) {
+        if self.asked_with.len() >= ASKED_MAX {
+            let open: HashSet<WithdrawalId> = self.lane.open_withdrawals().map(|open| open.terms.withdrawal).collect();
+            self.asked_with.retain(|id, _| open.contains(id));
+        }
+        let nonces = self.asked_with.entry(withdrawal).or_default();
+        if nonces.len() >= NONCES_MAX {
+            nonces.pop_front();
+        }
+        nonces.push_back(nonce);
     }
 
     /// When [`Input::TimePassed`] is to come at the latest.
@@ -229,18 +312,25 @@ impl Attendant {
                 Errand::Mint { qr_session, amount }
             }
             Action::Recall { withdrawal, report } => return self.recall(withdrawal, report),
+            Action::AskOutcome { withdrawal, with_status } => Errand::AskOutcome { withdrawal, with_status },
+            Action::MakeDispenseToken { withdrawal, nonce, amount } => {
+                Errand::MakeDispenseToken { withdrawal, nonce, amount }
+            }
+            Action::VerifyPresentToken { withdrawal, report, dispense_token } => {
+                return self.verify(withdrawal, report, dispense_token);
+            }
         })
     }
 
     fn recall(&mut self, withdrawal: WithdrawalId, report: OutcomeReport) -> Option<Errand> {
-        if self.recalling.busy {
-            if self.recalling.next.len() < RECALLS_WAITING_MAX {
-                self.recalling.next.push_back((withdrawal, report));
-            }
-            return None;
-        }
-        self.recalling.busy = true;
+        let (withdrawal, report) = self.recalling.begin((withdrawal, report))?;
         Some(Errand::Recall { withdrawal, report })
+    }
+
+    fn verify(&mut self, id: WithdrawalId, report: OutcomeReport, dispense_token: DispenseToken) -> Option<Errand> {
+        let (withdrawal, report, dispense_token) = self.verifying.begin((id, report, dispense_token))?;
+        let asked_with = self.asked_with.get(&withdrawal).into_iter().flatten().cloned().collect();
+        Some(Errand::VerifyPresentToken { withdrawal, report, dispense_token, asked_with })
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use cashgate_ledger::{AppendError, StepRecord};
 use cashgate_wire::{atm as wire_atm, status};
 use cashgate_withdrawal::dispense::OutcomeReport;
-use cashgate_withdrawal::ids::{QrSessionId, WithdrawalId};
+use cashgate_withdrawal::evidence::{DispenseToken, PresentFinding};
+use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{Answer, Input, LinkId, OUTCOME_CONTRADICTS_END, Record, RequestId, ToAtm};
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
@@ -223,7 +224,55 @@ impl Driver {
                 });
             }
             Errand::Recall { withdrawal, report } => self.recall(withdrawal, report),
+            Errand::AskOutcome { withdrawal, with_status } => self.ask_outcome(withdrawal, with_status),
+            Errand::MakeDispenseToken { withdrawal, nonce, amount } => {
+                let atm = self.attendant.atm().clone();
+                tokio::spawn(async move {
+                    let input = match surroundings.desk.dispense_tokens().make(&atm, &nonce, amount).await {
+                        Ok(token) => Input::DispenseTokenMade { withdrawal, token },
+                        Err(error) => {
+                            tracing::warn!(%atm, %withdrawal, %error, "no dispense token could be made");
+                            Input::DispenseTokenFailed { withdrawal }
+                        }
+                    };
+                    let _ = inbox.send(Order::Input(input)).await;
+                });
+            }
+            Errand::VerifyPresentToken { withdrawal, report, dispense_token, asked_with } => {
+                self.verify(withdrawal, report, dispense_token, asked_with);
+            }
         }
+    }
+
+    /// Asks for an outcome, and for the dispenser's status under a nonce that nobody has seen before.
+    fn ask_outcome(&mut self, withdrawal: WithdrawalId, with_status: bool) {
+        let present_nonce = if with_status { clock::fresh_nonce() } else { None };
+        if let Some(nonce) = &present_nonce {
+            self.attendant.asked_with(withdrawal, nonce.clone());
+        }
+        self.tell(ToAtm::QueryOutcome { withdrawal, present_nonce });
+    }
+
+    /// The lane goes on meanwhile; the report is not acknowledged before it comes back to the lane, whatever the HSM says.
+    fn verify(
+        &self,
+        withdrawal: WithdrawalId,
+        mut report: OutcomeReport,
+        dispense_token: DispenseToken,
+        asked_with: Vec<CommandNonce>,
+    ) {
+        let (atm, surroundings) = (self.attendant.atm().clone(), Arc::clone(&self.surroundings));
+        let inbox = self.own_inbox.clone();
+        tokio::spawn(async move {
+            if let Some(present) = &mut report.present {
+                let tokens = surroundings.desk.dispense_tokens();
+                present.finding = tokens.find(&atm, &present.token, &dispense_token, &asked_with).await;
+                if let PresentFinding::Wrong(why) = &present.finding {
+                    tracing::warn!(%atm, %withdrawal, why = why.name(), "a present token proves nothing");
+                }
+            }
+            let _ = inbox.send(Order::Input(Input::PresentTokenVerified { withdrawal, report })).await;
+        });
     }
 
     fn mint(&mut self, qr_session: QrSessionId, amount: Option<Money>) {

@@ -56,7 +56,8 @@ impl AtmService for AtmPort {
         let lane = self.lanes.of_connecting(&atm).map_err(|refusal| self.refuse(&refusal))?;
         let (outbox, outgoing) = mpsc::channel(OUTBOX_LENGTH_MAX);
         let link = self.lanes.next_link();
-        tracing::info!(%atm, software = hello.software, unresolved = hello.unresolved.len(), "an ATM connected");
+        let (unresolved, end_to_end) = (hello.unresolved.len(), hello.facts.end_to_end);
+        tracing::info!(%atm, software = hello.software, unresolved, end_to_end, "an ATM connected");
         lane.connected(hello.facts, hello.unresolved, link, outbox.clone()).await;
         let lanes = Arc::clone(&self.lanes);
         tokio::spawn(async move {

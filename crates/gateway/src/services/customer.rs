@@ -52,7 +52,7 @@ impl CustomerPort {
     /// Verifies a token: there is no way to a lane but through a signature under a published key.
     fn verified(&self, qr_text: &str) -> Result<VerifiedQrToken, Refusal> {
         let mint = &self.lanes.surroundings().mint;
-        let token = cashgate_qr::verify(qr_text, mint.keys()).map_err(|error| {
+        let token = cashgate_qr::verify(qr_text, &mint.keys()).map_err(|error| {
             tracing::info!(%error, "a QR token was not accepted");
             Refusal::QrTokenInvalid
         })?;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use cashgate_ledger::{ReadError, StoredRemark, StoredStep, WithdrawalFilter, WithdrawalPage};
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsService;
 use cashgate_wire::proto::operations::v1::{
-    GetWithdrawalRequest, GetWithdrawalResponse, ListAtmsRequest, ListAtmsResponse, ListWithdrawalsRequest,
-    ListWithdrawalsResponse, Remark, ResolveSuspectRequest, ResolveSuspectResponse, Step,
+    GetWithdrawalRequest, GetWithdrawalResponse, ListAtmsRequest, ListAtmsResponse, ListKeyEventsRequest,
+    ListKeyEventsResponse, ListKeysRequest, ListKeysResponse, ListWithdrawalsRequest, ListWithdrawalsResponse, Remark,
+    ResolveSuspectRequest, ResolveSuspectResponse, RetireKeyRequest, RetireKeyResponse, RotateKeyRequest,
+    RotateKeyResponse, Step,
 };
 use cashgate_wire::{id, journal, operations as wire, status, unix_ms};
 use cashgate_withdrawal::ids::{InstitutionId, OperatorName, WithdrawalId};
@@ -16,6 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::{identity, may_see, read, read_withdrawal};
 use crate::identity::Identity;
+use crate::keys::{KeyOffice, KeyRefusal, messages};
 use crate::lanes::{Lanes, read_back};
 
 /// How many withdrawals a page has if the caller does not say.
@@ -25,13 +28,14 @@ const PAGE_SIZE_USUAL: u32 = 100;
 #[derive(Clone, Debug)]
 pub struct OperationsPort {
     lanes: Arc<Lanes>,
+    keys: KeyOffice,
 }
 
 impl OperationsPort {
-    /// A port over the lanes.
+    /// A port over the lanes and the keys.
     #[must_use]
-    pub const fn new(lanes: Arc<Lanes>) -> Self {
-        Self { lanes }
+    pub const fn new(lanes: Arc<Lanes>, keys: KeyOffice) -> Self {
+        Self { lanes, keys }
     }
 
     fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
@@ -183,4 +187,44 @@ impl OperationsService for OperationsPort {
         .map_err(refuse)?;
         Ok(Response::new(ResolveSuspectResponse {}))
     }
+    async fn list_keys(&self, request: Request<ListKeysRequest>) -> Result<Response<ListKeysResponse>, Status> {
+        self.operator("ListKeys", &request)?;
+        Ok(Response::new(messages::status(self.keys.status().await)))
+    }
+
+    async fn rotate_key(&self, request: Request<RotateKeyRequest>) -> Result<Response<RotateKeyResponse>, Status> {
+        let operator = self.operator("RotateKey", &request)?;
+        let (label, generate, reason) =
+            wire::rotation(request.into_inner()).map_err(|refusal| self.refuse("RotateKey", &refusal))?;
+        let rotated = self.keys.rotate(&label, generate, &operator, &reason).await;
+        let rotation = rotated.map_err(|refusal| refuse_key("RotateKey", &operator, refusal))?;
+        Ok(Response::new(RotateKeyResponse {
+            key_ids: rotation.key_ids.iter().map(ToString::to_string).collect(),
+            use_from_unix_ms: unix_ms(rotation.use_from),
+        }))
+    }
+
+    async fn retire_key(&self, request: Request<RetireKeyRequest>) -> Result<Response<RetireKeyResponse>, Status> {
+        let operator = self.operator("RetireKey", &request)?;
+        let (key_id, at_once, reason) =
+            wire::retirement(request.into_inner()).map_err(|refusal| self.refuse("RetireKey", &refusal))?;
+        let retired = self.keys.retire(key_id, at_once, &operator, &reason).await;
+        retired.map_err(|refusal| refuse_key("RetireKey", &operator, refusal))?;
+        Ok(Response::new(RetireKeyResponse {}))
+    }
+
+    async fn list_key_events(
+        &self,
+        request: Request<ListKeyEventsRequest>,
+    ) -> Result<Response<ListKeyEventsResponse>, Status> {
+        self.operator("ListKeyEvents", &request)?;
+        let events = read(&self.lanes, |reader| reader.key_events()).await?;
+        Ok(Response::new(ListKeyEventsResponse { events: events.into_iter().map(messages::event).collect() }))
+    }
+}
+
+/// A wish about keys that is not granted changes nothing, so it stands in the log and not in the audit trail.
+fn refuse_key(rpc: &'static str, operator: &OperatorName, refusal: KeyRefusal) -> Status {
+    tracing::warn!(rpc, %operator, reason = refusal.reason(), "refused: {refusal}");
+    refusal.into()
 }

@@ -42,7 +42,7 @@ async fn every_problem_is_told_at_once_with_the_path_of_its_key() {
             ("atm = \"127.0.0.1:", "atm = \"nowhere:"),
             ("certificate = \"gateway.pem\"", "certificate = 7"),
             ("workers = 4 ", "workers = 0 "),
-            ("queue = 1024 ", "queue = \"many\" "),
+            ("queue = 4096 ", "queue = \"many\" "),
             ("pin_file = \"hsm-pin\"", "pin = \"1234\""),
             ("qr_lifetime_s = 30", "qr_lifetime_s = 4\nqr_lifetime = 30"),
             ("path = \"ledger.db\"", "path = \"\""),

@@ -16,6 +16,7 @@ mod crashes;
 mod disk;
 mod harness;
 mod identity;
+mod keys;
 mod reconciling;
 mod secrecy;
 mod starting;

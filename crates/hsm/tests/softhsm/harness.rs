@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use cashgate_hsm::{Hsm, HsmConfig, HsmOpenError};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use cashgate_hsm::{Batcher, Hsm, HsmConfig, HsmSlot, SigningPublicKey};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::session::{Session as HsmSession, UserType};
 
@@ -138,22 +140,90 @@ pub(crate) fn provision_token() {
 
 pub(crate) fn config() -> HsmConfig {
     HsmConfig {
-        module: softhsm_module(),
-        token_label: TOKEN_LABEL.to_owned(),
-        pin: PIN.into(),
+        slots: vec![slot()],
         signing_key_label: KEY_LABEL.to_owned(),
         workers: 4,
         queue: 64,
-        call_deadline: Duration::from_secs(20),
+        batch_max: 64,
+        call_deadline: Duration::from_secs(4),
+        patience: Duration::from_secs(20),
+        retry_first: Duration::from_millis(50),
+        retry_max: Duration::from_secs(1),
     }
 }
 
-/// The one line that an operator would see.
-pub(crate) fn refusal(config: HsmConfig) -> (HsmOpenError, String) {
-    let error = Hsm::open(config).map(Hsm::close).expect_err("this must not open");
-    let line = error.to_string();
-    assert_eq!(line.lines().count(), 1, "an operator gets one line: {line}");
-    (error, line)
+pub(crate) fn slot() -> HsmSlot {
+    HsmSlot { module: softhsm_module(), token_label: TOKEN_LABEL.to_owned(), pin: PIN.into() }
+}
+
+/// The configuration, over another module.
+pub(crate) fn config_over(module: PathBuf) -> HsmConfig {
+    HsmConfig { slots: vec![HsmSlot { module, ..slot() }], ..config() }
+}
+
+/// The one line that an operator sees while the slot is lost.
+pub(crate) fn refusal(config: HsmConfig) -> String {
+    let hsm = Hsm::open(config, Papers).expect("whatever may heal does not stop it");
+    let slot = hsm.slots().remove(0);
+    assert_eq!(slot.state, cashgate_hsm::HsmState::Lost, "{slot:?}");
+    let refused = block_on(hsm.sign(b"anything".to_vec())).expect_err("nothing is signed");
+    assert!(matches!(refused, cashgate_hsm::HsmError::Lost { .. }), "{refused}");
+    assert_eq!(slot.reason.lines().count(), 1, "an operator gets one line: {}", slot.reason);
+    hsm.close();
+    slot.reason
+}
+
+/// Papers that are signed together: each is numbered, and the digest is over all of them with their nonces.
+pub(crate) struct Papers;
+
+/// A paper, the nonce it got, and what proves it.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedPaper {
+    pub(crate) nonce: [u8; 16],
+    pub(crate) batch: Vec<u8>,
+    pub(crate) size: usize,
+    key: SigningPublicKey,
+    signature: [u8; 64],
+}
+
+impl SignedPaper {
+    /// Whether the batch contains the paper with its nonce and the signature is right.
+    pub(crate) fn verifies(&self, paper: &[u8]) -> bool {
+        let leaf = [&self.nonce, paper].concat();
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.sec1_uncompressed());
+        self.batch.windows(leaf.len()).any(|window| window == leaf) && key.verify(&self.batch, &self.signature).is_ok()
+    }
+
+    pub(crate) fn is_signed_by(&self, key: &SigningPublicKey) -> bool {
+        self.key == *key
+    }
+}
+
+impl Batcher for Papers {
+    type Order = Vec<u8>;
+    type Batch = (Vec<[u8; 16]>, Vec<u8>, SigningPublicKey);
+    type Signed = SignedPaper;
+
+    fn batch(&self, key: &SigningPublicKey, orders: &[(Vec<u8>, [u8; 16])]) -> Result<Self::Batch, String> {
+        if orders.iter().any(|(paper, _)| paper == b"forbidden") {
+            return Err("this paper is never signed".to_owned());
+        }
+        let nonces = orders.iter().map(|(_, nonce)| *nonce).collect();
+        let papers = orders.iter().flat_map(|(paper, nonce)| [&nonce[..], paper].concat()).collect();
+        Ok((nonces, papers, *key))
+    }
+
+    fn digest(&self, (_, papers, _): &Self::Batch) -> [u8; 32] {
+        digest(&SHA256, papers).as_ref().try_into().expect("32 bytes")
+    }
+
+    fn signed(&self, (nonces, batch, key): Self::Batch, signature: [u8; 64]) -> Option<Vec<SignedPaper>> {
+        let size = nonces.len();
+        let verifier = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.sec1_uncompressed());
+        verifier.verify(&batch, &signature).ok()?;
+        let paper = |nonce| SignedPaper { nonce, batch: batch.clone(), size, key, signature };
+        Some(nonces.into_iter().map(paper).collect())
+    }
 }
 
 /// Does something on the HSM token that the crate itself would not do, with cryptoki alone.
@@ -166,6 +236,16 @@ pub(crate) fn with_hsm_session(work: impl FnOnce(&HsmSession)) {
     work(&hsm_session);
     hsm_session.close().expect("closes");
     context.finalize().expect("finalises");
+}
+
+/// Waits until the HSM is ready, for 20 seconds at most.
+pub(crate) fn until_ready<B: Batcher>(hsm: &Hsm<B>) {
+    let mut states = hsm.subscribe();
+    let ready = block_on(async {
+        let ready = states.wait_for(|state| *state == cashgate_hsm::HsmState::Ready);
+        tokio::time::timeout(Duration::from_secs(20), ready).await.is_ok()
+    });
+    assert!(ready, "{:?}", hsm.slots());
 }
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {

@@ -1,15 +1,18 @@
 //! New HSM tokens and keys, and what is never overwritten.
 
-use cashgate_hsm::{Hsm, HsmConfig, HsmModuleError, HsmProvisionError, HsmTokenError, create_signing_key, provision};
+use cashgate_hsm::{
+    Hsm, HsmConfig, HsmModuleError, HsmProvisionError, HsmSlot, HsmTokenError, create_signing_key, provision,
+};
 
-use crate::harness::{KEY_LABEL, PIN, SO_PIN, TOKEN_LABEL, config, in_own_process, provision_token, softhsm_module};
+use crate::harness::{
+    KEY_LABEL, PIN, Papers, SO_PIN, TOKEN_LABEL, block_on, config, in_own_process, provision_token, slot,
+    softhsm_module,
+};
 
 in_own_process! {
     fn a_new_token_opens_with_the_public_key_that_provisioning_returned() {
         let created = provision(&softhsm_module(), TOKEN_LABEL, &SO_PIN.into(), &PIN.into(), KEY_LABEL).expect("created");
-        let hsm = Hsm::open(config()).expect("opens");
-        assert_eq!(*hsm.signing_key(), created);
-        hsm.close();
+        assert_eq!(public_key_of(KEY_LABEL), created);
     }
 }
 
@@ -41,8 +44,9 @@ in_own_process! {
     fn a_second_token_stands_beside_the_first() {
         provision_token();
         provision(&softhsm_module(), "another", &SO_PIN.into(), &PIN.into(), KEY_LABEL).expect("its labels are free");
-        let another = Hsm::open(HsmConfig { token_label: "another".to_owned(), ..config() }).expect("opens");
-        let its_key = *another.signing_key();
+        let slots = vec![HsmSlot { token_label: "another".to_owned(), ..slot() }];
+        let another = Hsm::open(HsmConfig { slots, ..config() }, Papers).expect("opens");
+        let its_key = block_on(another.find_key(KEY_LABEL)).expect("answers").remove(0).key.expect("a key");
         another.close();
         assert_ne!(its_key, public_key_of(KEY_LABEL));
     }
@@ -83,16 +87,19 @@ in_own_process! {
 in_own_process! {
     fn nothing_is_created_while_an_hsm_is_open() {
         provision_token();
-        let hsm = Hsm::open(config()).expect("opens");
+        let hsm = Hsm::open(config(), Papers).expect("opens");
         let refused = create_signing_key(&softhsm_module(), TOKEN_LABEL, &PIN.into(), "qr-2");
-        assert!(matches!(refused, Err(HsmProvisionError::Module(HsmModuleError::AlreadyOpen))), "{refused:?}");
+        assert!(matches!(refused, Err(HsmProvisionError::Module(HsmModuleError::AlreadyOpen { .. }))), "{refused:?}");
         hsm.close();
     }
 }
 
 fn public_key_of(signing_key_label: &str) -> cashgate_hsm::SigningPublicKey {
-    let hsm = Hsm::open(HsmConfig { signing_key_label: signing_key_label.to_owned(), ..config() }).expect("opens");
-    let public_key = *hsm.signing_key();
+    let config = HsmConfig { signing_key_label: signing_key_label.to_owned(), ..config() };
+    let hsm = Hsm::open(config, Papers).expect("opens");
+    let found = block_on(hsm.find_key(signing_key_label)).expect("answers").remove(0).key.expect("a key");
+    let signed = block_on(hsm.sign(b"paper".to_vec())).expect("signs");
+    assert!(signed.verifies(b"paper") && signed.is_signed_by(&found));
     hsm.close();
-    public_key
+    found
 }

@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 use cashgate_hsm::{Hsm, HsmConfig};
 
 use crate::harness::{
-    KEY_LABEL, PIN, SO_PIN, TOKEN_LABEL, block_on, config, directory, in_own_process, softhsm_module, spied_calls,
-    spy_module,
+    KEY_LABEL, PIN, Papers, SO_PIN, TOKEN_LABEL, block_on, config, directory, in_own_process, softhsm_module,
+    spied_calls, spy_module,
 };
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../hsm-config/create-keys.sh");
@@ -88,8 +88,9 @@ fn pin_files() -> (String, String) {
 }
 
 fn assert_opens(signing_key_label: &str) {
-    let hsm = Hsm::open(HsmConfig { signing_key_label: signing_key_label.to_owned(), ..config() }).expect("opens");
-    block_on(hsm.sign([9; 32])).expect("signs");
+    let config = HsmConfig { signing_key_label: signing_key_label.to_owned(), ..config() };
+    let hsm = Hsm::open(config, Papers).expect("opens");
+    block_on(hsm.sign(b"paper".to_vec())).expect("signs");
     hsm.close();
 }
 

@@ -10,6 +10,7 @@ mod damage;
 mod durability;
 mod failure;
 mod full_disk;
+mod key_events;
 mod log;
 mod opening;
 mod plain_sql;

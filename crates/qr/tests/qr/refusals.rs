@@ -1,8 +1,9 @@
 //! What is not a genuine token is refused, for the right reason.
 
-use cashgate_qr::{EncodeError, QrClaims, QrTokenError, UnsignedQrToken, verify};
+use cashgate_qr::{EncodeError, QrClaims, QrTokenError, verify};
 
 use super::crafted_tokens::{CraftedToken, cbor, text, usual_fields};
+use super::refused_batches::entries;
 use super::refused_tokens::refused_tokens;
 use super::test_keys::{published, published_set, usual_claims, yen};
 
@@ -12,9 +13,10 @@ fn the_crafted_token_is_genuine_before_it_is_bent() {
     let crafted = CraftedToken::naming(key, cbor(&ciborium::Value::Map(usual_fields())));
     let verified = verify(&crafted.text(key), &published_set()).unwrap();
     assert_eq!(verified.claims(), &usual_claims());
-    let signature = crafted.signature(key);
-    let unsigned = UnsignedQrToken::new(&usual_claims(), key.key_id()).unwrap();
-    assert_eq!(unsigned.signed_with(signature).bytes(), crafted.bytes(&signature), "two encoders, the same bytes");
+    let entries = entries();
+    for index in 0..5 {
+        assert!(verify(&CraftedToken::in_tree(key, &entries, index).text(key), &published_set()).is_ok(), "{index}");
+    }
 }
 
 #[test]
@@ -63,8 +65,8 @@ fn every_truncation_is_refused() {
 
 #[test]
 fn what_no_reader_takes_is_not_written() {
-    let check = |claims, expected| {
-        assert_eq!(UnsignedQrToken::new(&claims, published()[0].key_id()).map(drop), Err(expected));
+    let check = |claims: QrClaims, expected| {
+        assert_eq!(QrClaims::check(&claims), Err(expected));
     };
     for seconds in [0, 301, u16::MAX] {
         let claims = QrClaims { lifetime_seconds: seconds, ..usual_claims() };

@@ -3,6 +3,9 @@
 use ciborium::Value;
 
 use super::crafted_tokens::{CraftedToken, cbor, map, text, usual_fields};
+use super::refused_batches::{
+    bad_batch_signatures, malformed_batch_headers, malformed_entries, malformed_proofs, other_trees,
+};
 use super::test_keys::{forger, published, usual_claims};
 
 /// A text that is not a genuine token.
@@ -16,9 +19,17 @@ pub(crate) struct RefusedToken {
 
 pub(crate) fn refused_tokens() -> Vec<RefusedToken> {
     let mut all = Vec::new();
-    let parts =
-        [("malformed", malformed_texts()), ("malformed", malformed_envelopes()), ("malformed", malformed_claims())];
-    for (error, named) in parts.into_iter().chain([("bad_signature", bad_signatures())]) {
+    for (error, named) in [
+        ("malformed", malformed_texts()),
+        ("malformed", malformed_envelopes()),
+        ("malformed", malformed_claims()),
+        ("malformed", other_trees()),
+        ("malformed", malformed_proofs()),
+        ("malformed", malformed_batch_headers()),
+        ("malformed", malformed_entries()),
+        ("bad_signature", bad_signatures()),
+        ("bad_signature", bad_batch_signatures()),
+    ] {
         all.extend(named.into_iter().map(|(name, text)| RefusedToken { name, text, error }));
     }
     let genuine = usual_token().text(&published()[0]);
@@ -32,13 +43,14 @@ pub(crate) fn refused_tokens() -> Vec<RefusedToken> {
             error: "not_a_qr_token",
         },
         RefusedToken { name: "a space before the prefix", text: format!(" {genuine}"), error: "not_a_qr_token" },
-        RefusedToken { name: "longer than any token", text: format!("CG1:{}", "0".repeat(424)), error: "too_long" },
+        RefusedToken { name: "longer than any token", text: format!("CG1:{}", "0".repeat(757)), error: "too_long" },
         RefusedToken { name: "signed with a key that is not published", text: foreign, error: "unknown_key" },
     ]);
     all
 }
 
-type Named = Vec<(&'static str, String)>;
+/// Names and texts.
+pub(crate) type Named = Vec<(&'static str, String)>;
 
 fn usual_token() -> CraftedToken {
     CraftedToken::naming(&published()[0], cbor(&Value::Map(usual_fields())))

@@ -1,12 +1,14 @@
 //! What the gateway mints is what the app reads.
 
-use cashgate_qr::ids::{Nonce, QrSessionId};
+use cashgate_qr::ids::{KeyId, Nonce, QrSessionId};
 use cashgate_qr::money::Money;
 use cashgate_qr::time::Timestamp;
-use cashgate_qr::{KeySet, QrClaims, TEXT_LENGTH_MAX, UnsignedQrToken, verify};
+use cashgate_qr::{BATCH_MAX, KeySet, QrClaims, TEXT_LENGTH_MAX, UnsignedBatch, verify};
 use proptest::prelude::*;
 
-use super::test_keys::{ISSUED_UNIX_S, is_high_s, published, published_set, usual_claims, with_other_s, yen};
+use super::test_keys::{
+    ISSUED_UNIX_S, for_several, is_high_s, published, published_set, usual_claims, with_other_s, yen,
+};
 
 #[test]
 fn a_token_expires_after_its_lifetime() {
@@ -38,11 +40,11 @@ fn either_published_key_signs() {
 #[test]
 fn a_signature_has_a_twin_so_the_digest_alone_does_not_tell_used_tokens() {
     let key = &published()[0];
-    let unsigned = UnsignedQrToken::new(&usual_claims(), key.key_id()).unwrap();
+    let unsigned = UnsignedBatch::new(&[usual_claims()], key.key_id()).unwrap();
     let signature = key.sign_digest(unsigned.digest());
     let twin = with_other_s(signature);
     assert_ne!(is_high_s(signature), is_high_s(twin));
-    let [one, other] = [signature, twin].map(|signature| unsigned.clone().signed_with(signature));
+    let [one, other] = [signature, twin].map(|signature| unsigned.clone().signed_with(signature).remove(0));
     let [one, other] = [one, other].map(|token| verify(token.text(), &published_set()).unwrap());
     assert_eq!(one.claims(), other.claims());
     assert_ne!(one.digest(), other.digest());
@@ -51,8 +53,7 @@ fn a_signature_has_a_twin_so_the_digest_alone_does_not_tell_used_tokens() {
 #[test]
 fn the_readme_says_where_the_bytes_are() {
     let key = &published()[0];
-    let unsigned = UnsignedQrToken::new(&usual_claims(), key.key_id()).unwrap();
-    let (digest, token) = (unsigned.digest(), key.mint(&usual_claims()));
+    let (digest, token) = (signed_digest(&usual_claims(), key.key_id()), key.mint(&usual_claims()));
     let bytes = token.bytes();
     assert_eq!(bytes[..7], [0x84, 0x49, 0xa2, 0x01, 0x26, 0x04, 0x44]);
     assert_eq!(bytes[7..11], key.key_id().0);
@@ -73,8 +74,7 @@ fn the_worked_example_of_the_readme_is_true() {
     let verified = verify(text, &published_set()).unwrap();
     assert_eq!(verified.claims(), &usual_claims());
     assert!(readme.contains(&hex::encode(verified.digest().0)), "the token's digest");
-    let unsigned = UnsignedQrToken::new(&usual_claims(), verified.key_id()).unwrap();
-    assert!(readme.contains(&hex::encode(unsigned.digest())), "the signed digest");
+    assert!(readme.contains(&hex::encode(signed_digest(&usual_claims(), verified.key_id()))), "the signed digest");
 }
 
 #[test]
@@ -87,9 +87,18 @@ fn the_longest_claims_fill_the_longest_text() {
         amount: Some(yen(Money::MINOR_UNITS_MAX)),
         ..usual_claims()
     };
-    let token = published()[0].mint(&claims);
-    assert_eq!(token.text().len(), TEXT_LENGTH_MAX);
-    assert!(verify(token.text(), &published_set()).is_ok());
+    assert_eq!(published()[0].mint(&claims).text().len(), 427, "in the single form");
+    let tokens = published()[0].mint_batch(&for_several(BATCH_MAX, &claims));
+    for token in &tokens {
+        assert!(verify(token.text(), &published_set()).is_ok());
+    }
+    assert_eq!(tokens.iter().map(|token| token.text().len()).max(), Some(TEXT_LENGTH_MAX));
+    assert_eq!(TEXT_LENGTH_MAX, 760, "README.md says so");
+}
+
+/// The digest that the HSM signs for one token in the single form.
+pub(crate) fn signed_digest(claims: &QrClaims, key_id: KeyId) -> [u8; 32] {
+    UnsignedBatch::new(std::slice::from_ref(claims), key_id).unwrap().digest()
 }
 
 prop_compose! {

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIX
 use cashgate_qr::ids::{KeyId, Nonce, QrSessionId};
 use cashgate_qr::money::{Currency, Money};
 use cashgate_qr::time::Timestamp;
-use cashgate_qr::{KeySet, PublicKey, QrClaims, QrToken, UnsignedQrToken};
+use cashgate_qr::{KeySet, PublicKey, QrClaims, QrToken, UnsignedBatch};
 
 /// A P-256 key pair.
 pub(crate) struct TestKey {
@@ -46,11 +46,27 @@ impl TestKey {
         pair.unwrap().sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
 
+    /// One token, in the single form.
     pub(crate) fn mint(&self, claims: &QrClaims) -> QrToken {
-        let unsigned = UnsignedQrToken::new(claims, self.key_id()).unwrap();
+        self.mint_batch(std::slice::from_ref(claims)).pop().unwrap()
+    }
+
+    /// Tokens under one signature.
+    pub(crate) fn mint_batch(&self, claims: &[QrClaims]) -> Vec<QrToken> {
+        let unsigned = UnsignedBatch::new(claims, self.key_id()).unwrap();
         let signature = self.sign_digest(unsigned.digest());
         unsigned.signed_with(signature)
     }
+}
+
+/// Claims like these for several customers: each with a QR session and a nonce of its own.
+pub(crate) fn for_several(count: usize, like: &QrClaims) -> Vec<QrClaims> {
+    let numbered = |number: usize| {
+        let unique: [u8; 32] = digest(&SHA256, &number.to_be_bytes()).as_ref().try_into().unwrap();
+        let [qr_session, nonce] = [&unique[..16], &unique[16..]].map(|half| half.try_into().unwrap());
+        QrClaims { qr_session: QrSessionId::from_bytes(qr_session), nonce: Nonce(nonce), ..like.clone() }
+    };
+    (0..count).map(numbered).collect()
 }
 
 /// The two published keys of the tests: the one that signs, and its successor.

@@ -1,11 +1,14 @@
 //! The committed test vectors are true, and say no less than the tables they were made from.
 
+use std::collections::BTreeSet;
+
 use cashgate_qr::approval::{self, ApprovalError, ApprovalStatement, DeviceKey};
 use cashgate_qr::ids::QrTokenDigest;
 use cashgate_qr::money::Money;
 use cashgate_qr::{KeySet, verify};
 use serde_json::Value;
 
+use super::crafted_tokens::{proof_in, sha256, signed_bytes};
 use super::refusals::error_code;
 use super::refused_tokens::refused_tokens;
 use super::test_keys::{is_high_s, published_set};
@@ -58,8 +61,20 @@ fn valid_tokens_verify_and_say_what_is_written_beside_them() {
         assert_eq!(currency.as_deref(), written["currency"].as_str(), "{name}");
         assert_eq!(verified.digest().0.to_vec(), bytes(vector, "digest"), "{name}");
         assert_eq!(verified.key_id().to_string(), text(vector, "key_id"), "{name}");
+        let signed = signed_bytes(&bytes(vector, "cose_sign1"));
+        assert_eq!(sha256(&signed).to_vec(), bytes(vector, "signed_digest"), "{name}");
+        let tree_size = proof_in(&bytes(vector, "cose_sign1")).map(|(size, ..)| size as u64);
+        assert_eq!(tree_size, vector["tree"]["size"].as_u64(), "{name}");
         assert_eq!(verified.expires_at().unix_ms() / 1000, vector["expires_unix_s"].as_u64().unwrap(), "{name}");
     }
+}
+
+#[test]
+fn every_size_of_tree_is_among_the_valid_tokens() {
+    let tokens = tokens();
+    let size = |vector: &Value| vector["tree"]["size"].as_u64();
+    let sizes: BTreeSet<Option<u64>> = list(&tokens["valid"]).iter().map(size).collect();
+    assert_eq!(sizes, [None, Some(2), Some(4), Some(8), Some(16), Some(32), Some(64)].into());
 }
 
 #[test]

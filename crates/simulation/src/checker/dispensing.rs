@@ -6,29 +6,26 @@ use super::verdict::{Judgement, Rule, broken};
 use crate::boundary::{AtmNo, WithdrawalNo};
 
 impl Checker {
-    pub(super) fn dispense_sent(
-        &mut self,
-        withdrawal: WithdrawalNo,
-        atm: AtmNo,
-        amount: u64,
-        start_before_ms: u64,
-    ) -> Judgement {
+    pub(super) fn dispense_sent(&mut self, withdrawal: WithdrawalNo, command: Command) -> Judgement {
         let contradicts = self.setup.core_bank_contradicts;
-        let command = Command { atm, amount, start_before_ms, life: self.life };
         let trail = self.trails.entry(withdrawal).or_default();
         judge_moment(trail, withdrawal, contradicts)?;
         judge_terms(trail, withdrawal, command)?;
+        judge_token(trail, withdrawal, command)?;
         match trail.command {
             None => {
                 trail.command = Some(command);
                 trail.evidence.begin_with_command();
                 Ok(())
             }
-            Some(first) if first.start_before_ms == start_before_ms => Ok(()),
+            Some(first) if first.token != command.token => {
+                broken(Rule::Two, withdrawal, || "the command was sent again with another dispense token".to_owned())
+            }
+            Some(first) if first.start_before_ms == command.start_before_ms => Ok(()),
             Some(first) => broken(Rule::Two, withdrawal, || {
                 format!(
-                    "the command was sent to start before {} ms and again to start before {start_before_ms} ms",
-                    first.start_before_ms
+                    "the command was sent to start before {} ms and again to start before {} ms",
+                    first.start_before_ms, command.start_before_ms
                 )
             }),
         }
@@ -36,7 +33,11 @@ impl Checker {
 
     /// Notes move once, for a command, and no more of them than it says.
     pub(super) fn notes_moved(&mut self, withdrawal: WithdrawalNo, atm: AtmNo, presented: u64) -> Judgement {
+        let is_secured = self.setup.end_to_end_atms.contains(&atm);
         let trail = self.trails.entry(withdrawal).or_default();
+        if is_secured && trail.command.is_some_and(|command| command.token.is_none()) {
+            return broken(Rule::Two, withdrawal, || format!("machine {atm} moved notes without a dispense token"));
+        }
         if trail.presented.is_some() {
             return broken(Rule::Two, withdrawal, || format!("machine {atm} moved notes a second time"));
         }
@@ -110,6 +111,18 @@ fn judge_terms(trail: &Trail, withdrawal: WithdrawalNo, command: Command) -> Jud
         });
     }
     Ok(())
+}
+
+/// A dispenser that gave a nonce is commanded with a token for this nonce and this amount, any other without one.
+fn judge_token(trail: &Trail, withdrawal: WithdrawalNo, command: Command) -> Judgement {
+    let nonce = trail.terms.and_then(|terms| terms.command_nonce);
+    match (nonce, command.token) {
+        (None, None) => Ok(()),
+        (Some(nonce), Some(token)) if token.nonce == nonce && token.amount == command.amount => Ok(()),
+        (nonce, token) => broken(Rule::Two, withdrawal, || {
+            format!("the dispenser's nonce is {nonce:x?}, the command for {} yen has {token:x?}", command.amount)
+        }),
+    }
 }
 
 fn judge_notes(trail: &Trail, withdrawal: WithdrawalNo, atm: AtmNo, amount: u64) -> Judgement {

@@ -1,8 +1,10 @@
 //! Rules 5, 6 and 10: what reports prove, and what was acknowledged.
 
+use std::collections::BTreeSet;
+
 use super::Checker;
 use super::verdict::{Judgement, Rule, broken};
-use crate::boundary::{AtmNo, Report, WithdrawalNo, Word};
+use crate::boundary::{AtmNo, Report, Status, WithdrawalNo, Word};
 
 /// How much left the machine for good, if the report proves it; 0 if it proves that nothing did.
 ///
@@ -17,6 +19,23 @@ pub(super) fn amount_proved(report: &Report, commanded: u64) -> Option<u64> {
         Word::NotDispensed => (report.presented == 0).then_some(0),
         Word::Retracted if report.presented > 0 => report.presented.checked_sub(report.retracted?),
         Word::Retracted | Word::Unknown => None,
+    }
+}
+
+/// How much left the machine for good, if its dispenser's own status proves it about this very dispense.
+///
+/// Notes that were dispensed and neither presented nor taken back lie on the stacker, and may come out yet.
+fn amount_vouched(status: &Status, dispense: u64, asked: &BTreeSet<u128>) -> Option<u64> {
+    if !status.genuine || status.dispense != Some(dispense) || !asked.contains(&status.nonce) {
+        return None;
+    }
+    match (status.presented, status.retracted) {
+        ((false, _), (false, _)) => (status.dispensed == 0).then_some(0),
+        ((false, _), (true, back)) => (back == Some(status.dispensed)).then_some(0),
+        ((true, presented), (false, _)) => presented.filter(|presented| *presented == status.dispensed),
+        ((true, presented), (true, back)) => {
+            presented.filter(|presented| *presented == status.dispensed)?.checked_sub(back?)
+        }
     }
 }
 
@@ -36,6 +55,8 @@ pub(super) struct Evidence {
     reports: u32,
     acknowledgements: u32,
     first_proof: Option<Proof>,
+    /// The nonces that this gateway process asked the dispenser's status with; those of an earlier one are forgotten.
+    asked: BTreeSet<u128>,
 }
 
 /// The first report of a gateway process that proves something.
@@ -54,11 +75,26 @@ impl Evidence {
         *self = Self { heard: self.heard, ..Self::default() };
     }
 
-    fn arrived(&mut self, report: &Report, commanded: u64, life: u32) {
+    fn arrived(&mut self, report: &Report, commanded: u64, demands_proof: bool, life: u32) {
         self.turn_to(life);
         self.reported = true;
         self.reports += 1;
-        let Some(amount) = amount_proved(report, commanded) else { return };
+        // That everything left is believed of anybody.
+        let proved = amount_proved(report, commanded).filter(|amount| !demands_proof || *amount == commanded);
+        if let Some(amount) = proved {
+            self.proves(amount);
+        }
+    }
+
+    /// The status came with the report that arrived last.
+    fn vouched(&mut self, status: &Status, dispense: u64, life: u32) {
+        self.turn_to(life);
+        if let Some(amount) = amount_vouched(status, dispense, &self.asked) {
+            self.proves(amount);
+        }
+    }
+
+    fn proves(&mut self, amount: u64) {
         if self.first_proof.is_none() {
             let undisputed = self.proved.iter().all(|other| *other == amount);
             self.first_proof = Some(Proof { amount, place: self.reports, undisputed });
@@ -86,6 +122,7 @@ impl Evidence {
             self.reports = 0;
             self.acknowledgements = 0;
             self.first_proof = None;
+            self.asked.clear();
         }
     }
 }
@@ -95,9 +132,17 @@ impl Checker {
         let trail = self.trails.entry(withdrawal).or_default();
         trail.evidence.heard = true;
         if let Some(terms) = trail.terms.filter(|terms| terms.atm == atm) {
-            trail.evidence.arrived(report, terms.amount, self.life);
+            trail.evidence.arrived(report, terms.amount, terms.demands_proof, self.life);
         }
         Ok(())
+    }
+
+    pub(super) fn status_verified(&mut self, withdrawal: WithdrawalNo, atm: AtmNo, status: &Status) {
+        let trail = self.trails.entry(withdrawal).or_default();
+        let token = trail.command.filter(|command| command.atm == atm).and_then(|command| command.token);
+        if let Some(token) = token {
+            trail.evidence.vouched(status, token.mac, self.life);
+        }
     }
 
     /// Rule 10: only what arrived can be acknowledged.
@@ -114,8 +159,11 @@ impl Checker {
     }
 
     /// Rule 6: what is not known may be asked again and again, also after an acknowledged "unknown"; what was proved and acknowledged never.
-    pub(super) fn outcome_asked(&mut self, withdrawal: WithdrawalNo) -> Judgement {
+    pub(super) fn outcome_asked(&mut self, withdrawal: WithdrawalNo, nonce: Option<u128>) -> Judgement {
+        let life = self.life;
         let trail = self.trails.entry(withdrawal).or_default();
+        trail.evidence.turn_to(life);
+        trail.evidence.asked.extend(nonce);
         match trail.evidence.settled {
             Some(amount) => broken(Rule::Six, withdrawal, || {
                 format!("the outcome was asked for again after the proof that {amount} yen left had been acknowledged")

@@ -39,7 +39,7 @@ use crate::boundary::{AccountNo, AtmNo, Crossing, Setup, What, WithdrawalNo};
 use codes::Codes;
 use postings::AccountBook;
 use settling::Owed;
-use trail::{Approval, Trail};
+use trail::{Approval, Command, Trail};
 use verdict::{Judgement, broken};
 pub use verdict::{Rule, Violation};
 
@@ -55,6 +55,8 @@ pub struct Checker {
     trails: BTreeMap<WithdrawalNo, Trail>,
     accounts: BTreeMap<AccountNo, AccountBook>,
     owed: Option<Owed>,
+    /// The command nonce of the QR session that each machine last showed a code for.
+    nonces: BTreeMap<AtmNo, Option<u128>>,
 }
 
 impl Checker {
@@ -70,6 +72,7 @@ impl Checker {
             trails: BTreeMap::new(),
             accounts: BTreeMap::new(),
             owed: None,
+            nonces: BTreeMap::new(),
         }
     }
 
@@ -93,7 +96,8 @@ impl Checker {
                 Ok(())
             }
             What::GatewayStopped => Ok(()),
-            What::CodeSigned { nonce, atm, qr_session, expires_at_ms } => {
+            What::CodeSigned { nonce, atm, qr_session, expires_at_ms, command_nonce } => {
+                self.nonces.insert(atm, command_nonce);
                 self.codes.signed(nonce, atm, qr_session, expires_at_ms, self.life)
             }
             What::ScanAccepted { nonce, phone } => self.codes.scan_accepted(nonce, phone, self.now_ms, self.life),
@@ -113,12 +117,17 @@ impl Checker {
             What::SettlementAnswerArrived { withdrawal, confirm, done } => {
                 self.settlement_answer_arrived(withdrawal, confirm, done)
             }
-            What::DispenseSent { atm, withdrawal, amount, start_before_ms } => {
-                self.dispense_sent(withdrawal, atm, amount, start_before_ms)
+            What::DispenseSent { atm, withdrawal, amount, start_before_ms, token } => {
+                let command = Command { atm, amount, start_before_ms, token, life: self.life };
+                self.dispense_sent(withdrawal, command)
             }
             What::NotesMoved { atm, withdrawal, presented } => self.notes_moved(withdrawal, atm, presented),
             What::CashTaken { atm, withdrawal, amount } => self.cash_taken(withdrawal, atm, amount),
-            What::OutcomeAsked { withdrawal, .. } => self.outcome_asked(withdrawal),
+            What::OutcomeAsked { withdrawal, nonce, .. } => self.outcome_asked(withdrawal, nonce),
+            What::StatusVerified { atm, withdrawal, ref status } => {
+                self.status_verified(withdrawal, atm, status);
+                Ok(())
+            }
             What::ReportArrived { atm, withdrawal, ref report } => self.report_arrived(withdrawal, atm, report),
             What::OutcomeAcknowledged { atm, withdrawal } => self.outcome_acknowledged(withdrawal, atm),
             What::PersonDecides { withdrawal, confirm } => {
@@ -152,7 +161,19 @@ impl Checker {
         approved_at_ms: u64,
     ) -> Judgement {
         let approved_in_this_life = approved_at_ms > self.life_started_ms;
-        let terms = trail::Terms { account, atm, amount, approved_at_ms, life: self.life, approved_in_this_life };
+        let command_nonce = self.nonces.get(&atm).copied().flatten();
+        let demands_proof = self.setup.demands_proof || command_nonce.is_some();
+        let life = self.life;
+        let terms = trail::Terms {
+            account,
+            atm,
+            amount,
+            approved_at_ms,
+            life,
+            approved_in_this_life,
+            command_nonce,
+            demands_proof,
+        };
         let first = self.trails.entry(withdrawal).or_default().hold_asked(withdrawal, terms)?;
         if !first {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::verdict::{Finding, Judgement, Rule, broken};
-use crate::boundary::{AccountNo, AtmNo, Book, PhoneNo, WithdrawalNo};
+use crate::boundary::{AccountNo, AtmNo, Book, PhoneNo, TokenSeen, WithdrawalNo};
 
 /// What a phone was told that it had approved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub(super) struct Terms {
     /// The gateway process that asked.
     pub(super) life: u32,
     pub(super) approved_in_this_life: bool,
+    /// The dispenser's nonce that came with the customer.
+    pub(super) command_nonce: Option<u128>,
+    /// Whether only a dispenser's proof makes it believable that less than everything left.
+    pub(super) demands_proof: bool,
 }
 
 /// The command to pay out, as it first left.
@@ -31,6 +35,8 @@ pub(super) struct Command {
     pub(super) atm: AtmNo,
     pub(super) amount: u64,
     pub(super) start_before_ms: u64,
+    /// The dispense token that goes with it.
+    pub(super) token: Option<TokenSeen>,
     /// The gateway process that sent it.
     pub(super) life: u32,
 }

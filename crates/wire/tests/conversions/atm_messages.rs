@@ -134,10 +134,11 @@ fn each_later_kind_is_read_whole() {
     let end = pb::EndQrSession { qr_session_id: QR_SESSION.into() };
     let enter = pb::EnterConfirmCode { withdrawal_id: WITHDRAWAL.into(), code: "0427".into() };
     let update = pb::UpdateCassettes { cassettes: vec![cassette(10_000, 3)] };
-    let start = |amount| Message::StartQrSession(pb::StartQrSession { amount });
+    let start = |amount| Message::StartQrSession(pb::StartQrSession { amount, command_nonce: String::new() });
     let amount = Some(yen(30_000));
-    assert_eq!(later(start(None)), Ok(FromAtm::StartQrSession { amount: None, fresh: FRESH }));
-    assert_eq!(later(start(money(30_000, "JPY"))), Ok(FromAtm::StartQrSession { amount, fresh: FRESH }));
+    let begun = |amount| FromAtm::StartQrSession { amount, command_nonce: None, fresh: FRESH };
+    assert_eq!(later(start(None)), Ok(begun(None)));
+    assert_eq!(later(start(money(30_000, "JPY"))), Ok(begun(amount)));
     let qr_session = QR_SESSION.parse().unwrap();
     assert_eq!(later(Message::EndQrSession(end)), Ok(FromAtm::EndQrSession { qr_session }));
     let code = ConfirmCode(*b"0427");
@@ -152,8 +153,33 @@ fn each_later_kind_is_read_whole() {
 #[test]
 fn the_amount_chosen_at_the_atm_is_none_or_one() {
     for amount in not_amounts().into_iter().filter(Option::is_some) {
-        let start = Message::StartQrSession(pb::StartQrSession { amount: amount.clone() });
+        let start = pb::StartQrSession { amount: amount.clone(), ..pb::StartQrSession::default() };
+        let start = Message::StartQrSession(start);
         assert_eq!(refused_field(later(start)), "start_qr_session.amount", "{amount:?}");
+    }
+}
+
+#[test]
+fn a_dispensers_nonce_has_1_to_64_capital_hexadecimal_digits() {
+    let start = |nonce: &str| Message::StartQrSession(pb::StartQrSession { amount: None, command_nonce: nonce.into() });
+    for nonce in ["0", "254611E63B2531576314E86527338D61", &"F".repeat(64)] {
+        let command_nonce = Some(nonce.parse().unwrap());
+        assert_eq!(later(start(nonce)), Ok(FromAtm::StartQrSession { amount: None, command_nonce, fresh: FRESH }));
+    }
+    for nonce in ["0a", "0x1", "1 ", "1,DISPENSE1=9", "é", &"F".repeat(65)] {
+        assert_eq!(refused_field(later(start(nonce))), "start_qr_session.command_nonce", "{nonce:?}");
+    }
+}
+
+#[test]
+fn end_to_end_security_is_declared_with_a_token_format_that_is_known() {
+    let declared = |token_format: Option<u32>| {
+        greeted(|hello| hello.end_to_end = token_format.map(|token_format| pb::EndToEndSecurity { token_format }))
+    };
+    assert_eq!(declared(None).map(|hello| hello.facts.end_to_end), Ok(false));
+    assert_eq!(declared(Some(1)).map(|hello| hello.facts.end_to_end), Ok(true));
+    for other in [0, 2, u32::MAX] {
+        assert_eq!(refused_field(declared(Some(other))), "hello.end_to_end.token_format");
     }
 }
 

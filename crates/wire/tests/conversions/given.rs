@@ -3,6 +3,7 @@
 use cashgate_wire::proto::atm::v1::{self as atm, atm_message};
 use cashgate_wire::proto::customer::v1 as customer;
 use cashgate_wire::proto::withdrawal::v1 as pb;
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::refusal::Refusal;
@@ -74,6 +75,7 @@ pub(crate) fn hello() -> atm::Hello {
         notes_per_dispense_max: 40,
         unresolved: vec![],
         software: "atmd 4.2".into(),
+        end_to_end: None,
     }
 }
 
@@ -92,6 +94,7 @@ pub(crate) fn report() -> pb::OutcomeReport {
         evidence: pb::EvidenceSource::PresentStatus.into(),
         detail: "E31 jam at the stacker".into(),
         observed_at_unix_ms: 1_795_000_000_000,
+        present_token: String::new(),
     }
 }
 
@@ -124,6 +127,8 @@ pub(crate) fn terms() -> Terms {
             day: CalendarDay(20_775),
             confirm_code: false,
         },
+        command_nonce: None,
+        evidence_demanded: EvidenceGrade::C,
     }
 }
 

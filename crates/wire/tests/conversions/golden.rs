@@ -11,6 +11,7 @@ use cashgate_withdrawal::dispense::{
     Contradiction, DispenseCommand, EvidenceSource, NoteCount, Outcome, OutcomeReport,
 };
 use cashgate_withdrawal::event::{ReversalCause, SuspectCause};
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{HoldReference, KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
@@ -67,6 +68,11 @@ pub(crate) fn every_golden() -> Vec<Golden> {
         golden("hold-unanswered", include_str!("../golden/journal-v1/hold-unanswered.txt"), hold_unanswered()),
         golden("abandoned", include_str!("../golden/journal-v1/abandoned.txt"), abandoned()),
         golden("cancelled", include_str!("../golden/journal-v1/cancelled.txt"), cancelled()),
+        golden(
+            "nothing-left-proven",
+            include_str!("../golden/journal-v1/nothing-left-proven.txt"),
+            nothing_left_proven(),
+        ),
     ]
 }
 
@@ -106,6 +112,8 @@ fn terms(number: u8) -> Terms {
             day: CalendarDay(20_775),
             confirm_code: false,
         },
+        command_nonce: None,
+        evidence_demanded: EvidenceGrade::C,
     }
 }
 
@@ -154,9 +162,14 @@ fn suspect_open() -> Withdrawal {
         evidence: EvidenceSource::LastCommandRecord,
         detail: "装置 E77".into(),
         observed_at: ms(1_795_000_008_000),
+        present: None,
     };
-    let command =
-        DispenseCommand { withdrawal: terms.withdrawal, amount: yen(30_000), start_before: ms(1_795_000_030_101) };
+    let command = DispenseCommand {
+        withdrawal: terms.withdrawal,
+        amount: yen(30_000),
+        start_before: ms(1_795_000_030_101),
+        dispense_token: None,
+    };
     let state = State::Suspect {
         hold: Some(hold("H4")),
         command: Some(command),
@@ -186,6 +199,14 @@ fn abandoned() -> Withdrawal {
 fn cancelled() -> Withdrawal {
     let state = State::Reversing { hold: None, command: None, cause: ReversalCause::CustomerCancelled };
     ended(terms(8), state, 50)
+}
+
+/// At a dispenser with end-to-end security: its status was not verified at first, then it proved that nothing left.
+fn nothing_left_proven() -> Withdrawal {
+    let mut terms = terms(9);
+    terms.command_nonce = Some("254611E63B2531576314E86527338D61".parse().unwrap());
+    terms.evidence_demanded = EvidenceGrade::A;
+    ended(terms, State::Reversed { hold: Some(hold("H9")), cause: ReversalCause::NothingLeft }, 6_000)
 }
 
 /// What a body says it is.
@@ -234,12 +255,14 @@ fn there_is_an_old_step_of_every_kind() {
 
 #[test]
 fn nobody_has_touched_the_files() {
-    // The number of bytes and a plain sum over them (FNV-1a); whoever has to change this line is changing history.
-    let mut sum = 0xcbf2_9ce4_8422_2325_u64;
-    let mut count = 0_usize;
-    for byte in every_golden().into_iter().flat_map(|golden| golden.steps).flat_map(|step| step.body) {
-        sum = (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        count += 1;
-    }
-    assert_eq!((count, format!("{sum:016x}").as_str()), (3_654, "a2672630062270f6"));
+    // The number of bytes and a plain sum over them (FNV-1a); whoever has to change one of these lines is changing history. A new file
+    // comes last, and gets its own.
+    let sum = |golden: &[Golden]| {
+        let bodies = golden.iter().flat_map(|golden| &golden.steps).flat_map(|step| &step.body);
+        let fnv = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        (bodies.clone().count(), format!("{:016x}", bodies.fold(0xcbf2_9ce4_8422_2325_u64, fnv)))
+    };
+    let all = every_golden();
+    assert_eq!(sum(&all[..8]), (3_654, "a2672630062270f6".to_owned()));
+    assert_eq!(sum(&all[8..]), (1_211, "d20c7721f36e6041".to_owned()));
 }

@@ -2,6 +2,7 @@
 
 use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, NoteCount, Outcome, OutcomeReport};
 use cashgate_withdrawal::event::{Event, ReversalCause, Settlement};
+use cashgate_withdrawal::evidence::{EvidenceGrade, PresentEvidence, PresentFinding, PresentStatus, WrongToken};
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::Record;
 use cashgate_withdrawal::money::{Currency, Money};
@@ -58,8 +59,9 @@ fn terms() -> impl Strategy<Value = Terms> {
     let texts = (text_id(), text_id(), text_id(), text_id(), any::<String>(), any::<String>());
     let amount = prop_oneof![Just(1), Just(Money::MINOR_UNITS_MAX), 2..1_000_000_u64];
     let currency = select(vec!["JPY", "EUR"]);
-    (ids, texts, amount, currency, moment(), any::<i32>(), any::<bool>()).prop_map(
-        |(ids, texts, amount, currency, approved_at, day, confirm_code)| Terms {
+    let proof = (proptest::option::of("[0-9A-F]{1,64}"), select(EvidenceGrade::ALL.to_vec()));
+    (ids, texts, amount, currency, moment(), any::<i32>(), any::<bool>(), proof).prop_map(
+        |(ids, texts, amount, currency, approved_at, day, confirm_code, (nonce, grade))| Terms {
             withdrawal: WithdrawalId::from_bytes(ids.0),
             qr_session: QrSessionId::from_bytes(ids.1),
             nonce: Nonce(ids.2),
@@ -76,14 +78,17 @@ fn terms() -> impl Strategy<Value = Terms> {
                 day: CalendarDay(day),
                 confirm_code,
             },
+            command_nonce: nonce.map(|nonce| nonce.parse().unwrap()),
+            evidence_demanded: grade,
         },
     )
 }
 
 fn event(terms: &Terms) -> Union<BoxedStrategy<Event>> {
     let (withdrawal, amount) = (terms.withdrawal, terms.amount);
+    let dispense_token = terms.command_nonce.is_some().then(|| "NONCE=1,HMACSHA256=0".parse().unwrap());
     let command = moment().prop_map(move |at| Event::DispenseCommanded {
-        command: DispenseCommand { withdrawal, amount, start_before: ms(at) },
+        command: DispenseCommand { withdrawal, amount, start_before: ms(at), dispense_token: dispense_token.clone() },
     });
     let resolved = (settlement(amount), text_id(), any::<String>()).prop_map(|(settlement, operator, reason)| {
         Event::SuspectResolved { settlement, operator: operator.parse().unwrap(), reason }
@@ -126,8 +131,9 @@ fn report(commanded: Money) -> impl Strategy<Value = OutcomeReport> {
     let outcome = select(Outcome::ALL.to_vec());
     let evidence =
         select(vec![EvidenceSource::BareWord, EvidenceSource::LastCommandRecord, EvidenceSource::PresentStatus]);
-    (noted, any::<bool>(), outcome, evidence, "\\PC{0,64}", moment()).prop_map(
-        |((presented_notes, retracted_notes), counted, outcome, evidence, detail, observed_at)| {
+    let present = proptest::option::weighted(0.3, present(commanded));
+    (noted, any::<bool>(), outcome, evidence, "\\PC{0,64}", moment(), present).prop_map(
+        |((presented_notes, retracted_notes), counted, outcome, evidence, detail, observed_at, present)| {
             let first = presented_notes.first().or(retracted_notes.first());
             let currency = first.map_or(Currency::JPY, |notes| notes.denomination.currency());
             OutcomeReport {
@@ -139,9 +145,21 @@ fn report(commanded: Money) -> impl Strategy<Value = OutcomeReport> {
                 evidence,
                 detail,
                 observed_at: ms(observed_at),
+                present,
             }
         },
     )
+}
+
+fn present(commanded: Money) -> impl Strategy<Value = PresentEvidence> {
+    let nothing = Money::zero(commanded.currency());
+    let amount = || select(vec![None, Some(nothing), Some(commanded)]);
+    let genuine = (amount(), amount(), any::<bool>()).prop_map(|(presented, retracted, fresh)| {
+        PresentFinding::Genuine(PresentStatus { presented, retracted, fresh })
+    });
+    let wrong = select(WrongToken::ALL.to_vec()).prop_map(PresentFinding::Wrong);
+    let finding = prop_oneof![3 => genuine, 1 => wrong, 1 => Just(PresentFinding::Unverified)];
+    ("[ -~]{1,80}", finding).prop_map(|(token, finding)| PresentEvidence { token: token.parse().unwrap(), finding })
 }
 
 /// Nothing, exactly the commanded amount, a part of it, or whatever notes.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cashgate_wire::FILE_DESCRIPTOR_SET;
 use cashgate_wire::journal::{JournalError, describe, encode, replay};
-use cashgate_wire::proto::journal::v1::{self as pb, step::Event as Body};
+use cashgate_wire::proto::journal::v1::{self as pb, present_finding::Finding, step::Event as Body};
 use cashgate_wire::proto::withdrawal::v1::WithdrawalState;
 use cashgate_withdrawal::event::{Event, ReversalCause, Settlement};
 use cashgate_withdrawal::lane::Record;
@@ -116,7 +116,7 @@ fn unreadable(body: Body) -> String {
 
 #[test]
 fn a_field_without_meaning_makes_a_step_unreadable_and_is_named() {
-    let missing = Body::OutcomeReported(pb::OutcomeReported { report: None });
+    let missing = Body::OutcomeReported(pb::OutcomeReported { report: None, present_finding: None });
     assert_eq!(unreadable(missing), "report: is missing");
     let check = |body, field: &str| {
         let detail = unreadable(body);
@@ -125,9 +125,13 @@ fn a_field_without_meaning_makes_a_step_unreadable_and_is_named() {
     check(Body::HoldGranted(pb::HoldGranted { hold_reference: "H 1".into() }), "hold_reference");
     check(Body::HoldDeclined(pb::HoldDeclined { code: String::new() }), "code");
     check(Body::SettlementRefused(pb::SettlementRefused { code: "x".repeat(65) }), "code");
-    check(Body::DispenseCommanded(pb::DispenseCommanded { amount: None, start_before_unix_ms: 1 }), "amount");
+    check(
+        Body::DispenseCommanded(pb::DispenseCommanded { start_before_unix_ms: 1, ..pb::DispenseCommanded::default() }),
+        "amount",
+    );
     let amount = crate::given::money(30_000, "JPY");
-    let early = pb::DispenseCommanded { amount: amount.clone(), start_before_unix_ms: -1 };
+    let early =
+        pb::DispenseCommanded { amount: amount.clone(), start_before_unix_ms: -1, dispense_token: String::new() };
     check(Body::DispenseCommanded(early), "start_before_unix_ms");
     let resolved = |confirm, operator: &str| {
         Body::SuspectResolved(pb::SuspectResolved { confirm, operator: operator.into(), reason: String::new() })
@@ -135,7 +139,23 @@ fn a_field_without_meaning_makes_a_step_unreadable_and_is_named() {
     check(resolved(crate::given::money(0, "JPY"), "mori"), "confirm");
     check(resolved(amount, ""), "operator");
     let report = cashgate_wire::proto::withdrawal::v1::OutcomeReport { outcome: 6, ..crate::given::report() };
-    check(Body::OutcomeReported(pb::OutcomeReported { report: Some(report) }), "outcome.outcome");
+    let reported =
+        |report, present_finding| Body::OutcomeReported(pb::OutcomeReported { report: Some(report), present_finding });
+    check(reported(report, None), "outcome.outcome");
+    let with_token = cashgate_wire::proto::withdrawal::v1::OutcomeReport {
+        present_token: "NONCE=1".into(),
+        ..crate::given::report()
+    };
+    check(reported(with_token.clone(), None), "present_finding");
+    check(reported(with_token.clone(), Some(pb::PresentFinding { finding: None })), "present_finding");
+    let wrong = Some(Finding::Wrong("boredom".into()));
+    check(reported(with_token, Some(pb::PresentFinding { finding: wrong })), "present_finding.wrong");
+    let token = pb::DispenseCommanded {
+        amount: crate::given::money(30_000, "JPY"),
+        start_before_unix_ms: 1,
+        dispense_token: "\n".into(),
+    };
+    check(Body::DispenseCommanded(token), "dispense_token");
 }
 
 #[test]
@@ -162,6 +182,8 @@ fn an_approval_without_meaning_is_unreadable_and_its_field_is_named() {
     check("amount", |approved| approved.amount = None);
     check("approved_at_unix_ms", |approved| approved.approved_at_unix_ms = -1);
     check("key_id", |approved| approved.key_id.push(0));
+    check("command_nonce", |approved| approved.command_nonce.push('g'));
+    check("evidence_demanded", |approved| approved.evidence_demanded = "D".into());
 }
 
 #[test]

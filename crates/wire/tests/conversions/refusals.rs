@@ -17,6 +17,7 @@ const fn promised(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::AtmUnavailable => (Code::FailedPrecondition, "ATM_UNAVAILABLE"),
         Refusal::AtmBusy => (Code::FailedPrecondition, "ATM_BUSY"),
         Refusal::HsmUnavailable => (Code::Unavailable, "HSM_UNAVAILABLE"),
+        Refusal::DispenseKeyMissing => (Code::FailedPrecondition, "DISPENSE_KEY_MISSING"),
         Refusal::ScanRequired => (Code::FailedPrecondition, "SCAN_REQUIRED"),
         Refusal::AmountNotDispensable => (Code::FailedPrecondition, "AMOUNT_NOT_DISPENSABLE"),
         Refusal::AmountDiffers => (Code::FailedPrecondition, "AMOUNT_DIFFERS"),
@@ -49,7 +50,8 @@ fn next(refusal: &Refusal) -> Option<Refusal> {
         Refusal::QrSessionUnknown => Refusal::AtmUnavailable,
         Refusal::AtmUnavailable => Refusal::AtmBusy,
         Refusal::AtmBusy => Refusal::HsmUnavailable,
-        Refusal::HsmUnavailable => Refusal::ScanRequired,
+        Refusal::HsmUnavailable => Refusal::DispenseKeyMissing,
+        Refusal::DispenseKeyMissing => Refusal::ScanRequired,
         Refusal::ScanRequired => Refusal::AmountNotDispensable,
         Refusal::AmountNotDispensable => Refusal::AmountDiffers,
         Refusal::AmountDiffers => Refusal::CurrencyDiffers,
@@ -79,7 +81,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 #[test]
 fn every_refusal_has_its_code_and_its_reason() {
     let refusals = every_refusal();
-    assert_eq!(refusals.len(), 27);
+    assert_eq!(refusals.len(), 28);
     for refusal in refusals {
         let (status, (code, reason)) = (status(&refusal), promised(&refusal));
         let info = status.get_details_error_info().unwrap();

@@ -3,6 +3,7 @@
 use cashgate_wire::outcome::{report_from, report_to};
 use cashgate_wire::proto::withdrawal::v1 as pb;
 use cashgate_withdrawal::dispense::{EvidenceSource, Outcome};
+use cashgate_withdrawal::evidence::PresentFinding;
 use cashgate_withdrawal::money::Money;
 
 use crate::given::{
@@ -27,6 +28,20 @@ fn the_example_is_read_whole() {
     assert_eq!((read.outcome, read.evidence), (Outcome::PartiallyDispensed, EvidenceSource::PresentStatus));
     assert_eq!((read.presented, read.retracted), (yen(20_000), Some(yen(0))));
     assert_eq!(report_to(id, &read), report());
+}
+
+#[test]
+fn a_present_token_is_kept_as_it_came_and_is_not_verified_yet() {
+    for token in ["x", "NONCE=1414,TOKENFORMAT=1", &"~".repeat(1_024)] {
+        let message = changed(|report| report.present_token = token.into());
+        let (id, read) = report_from(message.clone()).unwrap();
+        let present = read.present.clone().unwrap();
+        assert_eq!((present.token.as_str(), present.finding), (token, PresentFinding::Unverified));
+        assert_eq!(report_to(id, &read), message);
+    }
+    for token in ["\n", "NONCE=1\u{7f}", "é", &"~".repeat(1_025)] {
+        refused("outcome.present_token", |report| report.present_token = token.into());
+    }
 }
 
 #[test]

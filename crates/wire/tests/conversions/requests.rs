@@ -1,6 +1,6 @@
 //! What the app back end and operators ask for.
 
-use cashgate_wire::customer::{approve, cancel, register_device, scan, withdrawal_id};
+use cashgate_wire::customer::{QR_TEXT_LENGTH_MAX, approve, cancel, register_device, scan, withdrawal_id};
 use cashgate_wire::operations::{resolution, state_name, state_to};
 use cashgate_wire::proto::customer::v1::{self as pb, cancel_request::Subject};
 use cashgate_wire::proto::operations::v1::{ResolveSuspectRequest, Reverse, resolve_suspect_request::Resolution};
@@ -50,7 +50,11 @@ fn a_device_is_registered_with_an_id_a_key_and_a_moment() {
 
 #[test]
 fn a_scan_has_a_text_a_device_and_an_account() {
-    let good = pb::ScanRequest { qr_text: "Q".repeat(512), device_id: "phone-1".into(), account_id: "acct-1".into() };
+    let good = pb::ScanRequest {
+        qr_text: "Q".repeat(QR_TEXT_LENGTH_MAX),
+        device_id: "phone-1".into(),
+        account_id: "acct-1".into(),
+    };
     let read = scan(good.clone()).unwrap();
     assert_eq!(
         (read.qr_text.as_str(), read.device.as_str(), read.account.as_str()),
@@ -84,7 +88,7 @@ fn an_approval_with_a_field_without_meaning_is_refused() {
         assert_eq!(refused_field(approve(request)), field);
     };
     refused("qr_text", &|request| request.qr_text.clear());
-    refused("qr_text", &|request| request.qr_text = "Q".repeat(513));
+    refused("qr_text", &|request| request.qr_text = "Q".repeat(QR_TEXT_LENGTH_MAX + 1));
     for wrong in not_ids() {
         refused("device_id", &|request| request.device_id.clone_from(&wrong));
         refused("account_id", &|request| request.account_id.clone_from(&wrong));
@@ -106,7 +110,7 @@ fn an_approval_with_a_field_without_meaning_is_refused() {
 fn an_approval_at_every_limit_is_accepted() {
     for (block, serial, signature) in [(8, 0, 1), (16, 16, 72)] {
         let mut request = approve_request();
-        request.qr_text = "Q".repeat(512);
+        request.qr_text = "Q".repeat(QR_TEXT_LENGTH_MAX);
         request.amount = money(i64::try_from(Money::MINOR_UNITS_MAX).unwrap(), "JPY");
         request.signature = vec![0; signature];
         request.pin_block = Some(pb::PinBlock { block: vec![1; block], key_serial_number: vec![2; serial] });

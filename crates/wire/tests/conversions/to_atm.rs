@@ -6,6 +6,7 @@ use cashgate_wire::atm::{message_to, reconnect, refused};
 use cashgate_wire::money_from;
 use cashgate_wire::proto::atm::v1::{self as pb, gateway_message::Message as Said};
 use cashgate_withdrawal::dispense::DispenseCommand;
+use cashgate_withdrawal::evidence::DispenseToken;
 use cashgate_withdrawal::ids::{QrSessionId, QrTokenDigest, WithdrawalId};
 use cashgate_withdrawal::lane::{MintedCode, QrSessionEnd, ToAtm};
 use cashgate_withdrawal::money::{Currency, Money};
@@ -46,10 +47,12 @@ fn end() -> impl Strategy<Value = QrSessionEnd> {
 
 fn command() -> impl Strategy<Value = DispenseCommand> {
     let amount = prop_oneof![Just(Money::MINOR_UNITS_MAX), 0..=Money::MINOR_UNITS_MAX];
-    (withdrawal(), amount, moment()).prop_map(|(withdrawal, amount, start_before)| DispenseCommand {
+    let token = proptest::option::of("[ -~]{1,300}");
+    (withdrawal(), amount, moment(), token).prop_map(|(withdrawal, amount, start_before, token)| DispenseCommand {
         withdrawal,
         amount: Money::from_minor_units(amount, Currency::JPY).unwrap(),
         start_before,
+        dispense_token: token.map(|token| token.parse().unwrap()),
     })
 }
 
@@ -72,7 +75,9 @@ fn to_atm() -> impl Strategy<Value = ToAtm> {
             ToAtm::AskConfirmCode { withdrawal, tries_left, expires_at }
         }),
         command().prop_map(ToAtm::Dispense),
-        withdrawal().prop_map(ToAtm::QueryOutcome),
+        (withdrawal(), proptest::option::of("[0-9A-F]{1,64}")).prop_map(|(withdrawal, nonce)| {
+            ToAtm::QueryOutcome { withdrawal, present_nonce: nonce.map(|nonce| nonce.parse().unwrap()) }
+        }),
         withdrawal().prop_map(ToAtm::OutcomeRecorded),
         (qr_session(), end()).prop_map(|(qr_session, end)| ToAtm::QrSessionEnded { qr_session, end }),
         (after, refusal()).prop_map(|(after, refusal)| ToAtm::TryLater { after, refusal }),
@@ -119,10 +124,15 @@ fn arrives(meant: &ToAtm) -> usize {
                 (Ok(command.withdrawal), command.start_before)
             );
             assert_eq!(money_from("amount", said.amount), Ok(command.amount));
+            let token = command.dispense_token.as_ref().map_or("", DispenseToken::as_str);
+            let id = command.withdrawal.to_string().replace('-', "").to_uppercase();
+            let nonce = if token.is_empty() { "" } else { id.as_str() };
+            assert_eq!((said.dispense_token.as_str(), said.present_nonce.as_str()), (token, nonce));
             4
         }
-        (ToAtm::QueryOutcome(id), Said::QueryOutcome(said)) => {
-            assert_eq!(said.withdrawal_id.parse(), Ok(*id));
+        (ToAtm::QueryOutcome { withdrawal, present_nonce }, Said::QueryOutcome(said)) => {
+            assert_eq!(said.withdrawal_id.parse(), Ok(*withdrawal));
+            assert_eq!(said.present_nonce.parse().ok(), *present_nonce);
             5
         }
         (ToAtm::OutcomeRecorded(id), Said::OutcomeRecorded(said)) => {
@@ -155,7 +165,7 @@ fn wrong_kind(meant: &ToAtm, said: &Said) -> ! {
         | ToAtm::QrClaimed(_)
         | ToAtm::AskConfirmCode { .. }
         | ToAtm::Dispense(_)
-        | ToAtm::QueryOutcome(_)
+        | ToAtm::QueryOutcome { .. }
         | ToAtm::OutcomeRecorded(_)
         | ToAtm::QrSessionEnded { .. }
         | ToAtm::TryLater { .. }

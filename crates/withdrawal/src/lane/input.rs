@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::cassettes::Cassettes;
 use crate::dispense::OutcomeReport;
-use crate::event::Settlement;
+use crate::event::{Event, Settlement};
+use crate::evidence::DispenseToken;
 use crate::ids::{
-    AccountId, DeviceId, HoldReference, InstitutionId, KeyId, Nonce, OperatorName, QrSessionId, QrTokenDigest,
-    ReasonCode, WithdrawalId,
+    AccountId, CommandNonce, DeviceId, HoldReference, InstitutionId, KeyId, Nonce, OperatorName, QrSessionId,
+    QrTokenDigest, ReasonCode, WithdrawalId,
 };
 use crate::money::Money;
 use crate::time::Timestamp;
@@ -30,6 +31,8 @@ pub struct AtmFacts {
     pub place: String,
     /// What it can pay out.
     pub cassettes: Cassettes,
+    /// Whether its dispenser demands XFS4IoT end-to-end security.
+    pub end_to_end: bool,
 }
 
 /// Something that happened around the lane.
@@ -62,6 +65,25 @@ pub enum Input {
     MintFailed {
         /// For which QR session.
         qr_session: QrSessionId,
+    },
+    /// The HSM made a dispense token.
+    DispenseTokenMade {
+        /// For which withdrawal.
+        withdrawal: WithdrawalId,
+        /// The token.
+        token: DispenseToken,
+    },
+    /// The HSM did not.
+    DispenseTokenFailed {
+        /// For which withdrawal.
+        withdrawal: WithdrawalId,
+    },
+    /// A report whose present token went to the HSM, with what was found.
+    PresentTokenVerified {
+        /// On which withdrawal.
+        withdrawal: WithdrawalId,
+        /// What it says.
+        report: OutcomeReport,
     },
     /// A customer scanned a code.
     Scanned(Scan),
@@ -107,6 +129,8 @@ pub enum FromAtm {
     StartQrSession {
         /// The amount, if it was chosen at the ATM.
         amount: Option<Money>,
+        /// The dispenser's command nonce for this customer.
+        command_nonce: Option<CommandNonce>,
         /// A fresh random id for the QR session, should it begin.
         fresh: QrSessionId,
     },
@@ -274,6 +298,16 @@ pub enum HoldAnswer {
     Declined(ReasonCode),
     /// No answer: a time-out, or a broken connection after the request may have left.
     Unanswered,
+}
+
+impl From<HoldAnswer> for Event {
+    fn from(answer: HoldAnswer) -> Self {
+        match answer {
+            HoldAnswer::Granted(hold) => Self::HoldGranted { hold },
+            HoldAnswer::Declined(code) => Self::HoldDeclined { code },
+            HoldAnswer::Unanswered => Self::HoldUnanswered,
+        }
+    }
 }
 
 /// Core banking's answer to a confirmation or reversal.

@@ -3,11 +3,13 @@
 //! Inputs and the time go in; records and actions come out. Whoever drives it makes the records of a turn durable and only then
 //! carries out the turn's actions, in their order. An ATM serves one customer at a time, so nothing here needs a lock.
 
+mod end_to_end;
 mod input;
 #[cfg(feature = "planted")]
 mod planted;
 mod qr_session;
 mod remark;
+mod reporting;
 mod retry;
 mod serving;
 mod turn;
@@ -171,11 +173,18 @@ impl Lane {
             Input::AtmDisconnected { link } => self.disconnected(link),
             Input::AtmSaid { link, message } => {
                 if self.link == Some(link) {
-                    self.atm_said(message, now, &mut turn);
+                    self.atm_said(message, now, admission, &mut turn);
                 }
             }
             Input::CodeMinted(code) => self.code_minted(code, now, &mut turn),
             Input::MintFailed { qr_session } => self.mint_failed(qr_session, now, &mut turn),
+            Input::DispenseTokenMade { withdrawal, token } => {
+                self.dispense_token_made(withdrawal, token, now, &mut turn);
+            }
+            Input::DispenseTokenFailed { withdrawal } => self.dispense_token_failed(withdrawal, now, &mut turn),
+            Input::PresentTokenVerified { withdrawal, report } => {
+                self.outcome_verified(withdrawal, report, now, &mut turn);
+            }
             Input::Scanned(scan) => {
                 let request = scan.request;
                 let answer = self.scanned(scan, now, &mut turn);
@@ -188,12 +197,7 @@ impl Lane {
                 turn.actions.push(Action::Answer { request, answer });
             }
             Input::HoldAnswered { withdrawal, answer } => {
-                let event = match answer {
-                    HoldAnswer::Granted(hold) => Event::HoldGranted { hold },
-                    HoldAnswer::Declined(code) => Event::HoldDeclined { code },
-                    HoldAnswer::Unanswered => Event::HoldUnanswered,
-                };
-                self.take(withdrawal, event, now, &mut turn);
+                self.take(withdrawal, answer.into(), now, &mut turn);
             }
             Input::SettlementAnswered { withdrawal, settlement, answer } => {
                 self.settlement_answered(withdrawal, settlement, answer, now, &mut turn);
@@ -249,10 +253,11 @@ impl Lane {
         }
     }
 
-    fn atm_said(&mut self, message: FromAtm, now: Timestamp, turn: &mut Turn) {
+    fn atm_said(&mut self, message: FromAtm, now: Timestamp, admission: &dyn Admission, turn: &mut Turn) {
         match message {
-            FromAtm::StartQrSession { amount, fresh } => {
-                if let Err(refusal) = self.start_qr_session(amount, fresh, now, turn) {
+            FromAtm::StartQrSession { amount, command_nonce, fresh } => {
+                let has_key = admission.has_dispense_key(&self.atm);
+                if let Err(refusal) = self.start_qr_session(amount, command_nonce, fresh, has_key, now, turn) {
                     tell(turn, ToAtm::Refused { refusal, withdrawal: None });
                 }
             }

@@ -62,6 +62,15 @@ impl Lane {
                 if is(Bug::CommandForMore) {
                     command.amount = command.amount.checked_add(command.amount).unwrap_or(command.amount);
                 }
+                if is(Bug::TokenRemadeOnResend) && !commanded {
+                    let other = command.dispense_token.as_ref().and_then(|token| token.as_str().get(1..)?.parse().ok());
+                    command.dispense_token = other;
+                }
+            }
+            if let Action::MakeDispenseToken { amount, .. } = action
+                && is(Bug::TokenForMore)
+            {
+                *amount = amount.checked_add(*amount).unwrap_or(*amount);
             }
         }
         if is(Bug::NoRetry) {
@@ -70,7 +79,8 @@ impl Lane {
         if is(Bug::AcknowledgedAskedAgain) && connected {
             let settling = self.open.iter().filter(|(_, open)| matches!(open.state(), State::Confirming { .. }));
             let asked: Vec<WithdrawalId> = settling.map(|(id, _)| *id).collect();
-            turn.actions.extend(asked.into_iter().map(|id| Action::Tell(ToAtm::QueryOutcome(id))));
+            turn.actions
+                .extend(asked.into_iter().map(|withdrawal| Action::AskOutcome { withdrawal, with_status: false }));
         }
     }
 

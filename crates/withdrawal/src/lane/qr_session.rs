@@ -2,11 +2,12 @@
 
 use super::serving::Open;
 use super::{
-    Action, Admission, Answer, Approval, Cancellation, ConfirmCode, Lane, MintedCode, QrSessionEnd, Record, Scan,
-    ToAtm, Turn, VerifiedCode, tell,
+    Action, Admission, Admitted, Answer, Approval, Cancellation, ConfirmCode, Lane, MintedCode, QrSessionEnd, Record,
+    Scan, ToAtm, Turn, VerifiedCode, tell,
 };
 use crate::event::Event;
-use crate::ids::{DeviceId, InstitutionId, QrSessionId, QrTokenDigest, WithdrawalId};
+use crate::evidence::EvidenceGrade;
+use crate::ids::{CommandNonce, DeviceId, InstitutionId, QrSessionId, QrTokenDigest, WithdrawalId};
 use crate::money::Money;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -20,6 +21,7 @@ const CODES_SHOWN_MAX: usize = 2;
 pub(super) struct QrSession {
     pub(super) id: QrSessionId,
     amount: Option<Money>,
+    command_nonce: Option<CommandNonce>,
     expires_at: Timestamp,
     /// The digests of the codes that were shown and may still be valid, with the moment from which they are not.
     pub(super) shown: Vec<(QrTokenDigest, Timestamp)>,
@@ -79,12 +81,22 @@ impl Lane {
     pub(super) fn start_qr_session(
         &mut self,
         amount: Option<Money>,
+        command_nonce: Option<CommandNonce>,
         fresh: QrSessionId,
+        has_dispense_key: bool,
         now: Timestamp,
         turn: &mut Turn,
     ) -> Result<(), Refusal> {
         if self.occupant().is_some() {
             return Err(Refusal::AtmBusy);
+        }
+        let end_to_end = self.facts.as_ref().is_some_and(|facts| facts.end_to_end);
+        if end_to_end && !has_dispense_key {
+            return Err(Refusal::DispenseKeyMissing);
+        }
+        if end_to_end != command_nonce.is_some() {
+            let detail = "must be there if hello declared end_to_end, and only then".to_owned();
+            return Err(Refusal::FieldInvalid { field: "start_qr_session.command_nonce", detail });
         }
         if let Some(amount) = amount {
             self.can_pay_out(amount)?;
@@ -92,6 +104,7 @@ impl Lane {
         self.qr_session = Some(QrSession {
             id: fresh,
             amount,
+            command_nonce,
             expires_at: now.after(self.settings.qr_session_lifetime),
             shown: Vec::new(),
             stage: Stage::Showing { refresh_at: None },
@@ -170,7 +183,7 @@ impl Lane {
         turn: &mut Turn,
     ) -> Result<Answer, Refusal> {
         let qr = self.qr_session_of(&approval.code)?;
-        let chosen_at_atm = qr.amount;
+        let (chosen_at_atm, command_nonce) = (qr.amount, qr.command_nonce.clone());
         match &qr.stage {
             Stage::Showing { .. } => return Err(Refusal::ScanRequired),
             Stage::Approved { approval: first, withdrawal, confirm_code } => {
@@ -199,16 +212,18 @@ impl Lane {
         self.can_pay_out(approval.amount)?;
         let admitted = admission.admit(&approval, &self.atm, chosen_at_atm.is_some(), now)?;
         let withdrawal = approval.fresh;
-        let terms = self.terms(&approval, admitted.decision, now);
-        self.open_withdrawal(terms, admitted.confirm_code, now, turn);
+        let confirm_code = admitted.confirm_code;
+        let terms = self.terms(&approval, admitted, command_nonce, now);
+        self.open_withdrawal(terms, confirm_code, now, turn);
         if let Some(qr) = &mut self.qr_session {
-            let confirm_code = admitted.confirm_code;
             qr.stage = Stage::Approved { approval: Box::new(approval), withdrawal, confirm_code };
         }
-        Ok(Answer::Approved { withdrawal, confirm_code: admitted.confirm_code })
+        Ok(Answer::Approved { withdrawal, confirm_code })
     }
 
-    fn terms(&self, approval: &Approval, decision: crate::withdrawal::Decision, now: Timestamp) -> Terms {
+    fn terms(&self, approval: &Approval, admitted: Admitted, nonce: Option<CommandNonce>, now: Timestamp) -> Terms {
+        // A dispenser that can prove what it did has to, for as long as the withdrawal lives.
+        let provable = if nonce.is_some() { EvidenceGrade::A } else { EvidenceGrade::C };
         Terms {
             withdrawal: approval.fresh,
             institution: approval.institution.clone(),
@@ -219,7 +234,9 @@ impl Lane {
             nonce: approval.code.nonce,
             amount: approval.amount,
             approved_at: now,
-            decision,
+            decision: admitted.decision,
+            command_nonce: nonce,
+            evidence_demanded: admitted.evidence_demanded.max(provable),
         }
     }
 

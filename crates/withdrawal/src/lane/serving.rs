@@ -1,12 +1,13 @@
 //! The part of a lane that carries its open withdrawals to their end.
 
-use super::remark::{OUTCOME_CONTRADICTS_END, is_remarkable};
+use super::end_to_end::TokenMaking;
+use super::remark::is_remarkable;
 use super::retry::pause_after;
 use super::{
     Action, Answer, ConfirmCode, Lane, LaneSettings, QrSessionEnd, Record, Resolution, SettlementAnswer, ToAtm, Turn,
     tell,
 };
-use crate::dispense::{DispenseCommand, OutcomeReport, Verdict};
+use crate::dispense::{OutcomeReport, Verdict};
 use crate::event::{Effect, Event, ReversalCause, Settlement};
 use crate::ids::WithdrawalId;
 use crate::refusal::Refusal;
@@ -25,9 +26,10 @@ pub(super) struct Open {
     /// The number of its last record.
     steps: u32,
     /// How often the present request to core banking, or the present question to the ATM, has been sent.
-    attempts: u32,
+    pub(super) attempts: u32,
     /// When to send it again.
-    repeat_at: Option<Timestamp>,
+    pub(super) repeat_at: Option<Timestamp>,
+    pub(super) token: TokenMaking,
     confirm_code: Option<ConfirmCode>,
     /// When this lane began to listen for the ATM; a gateway that was away could not hear it.
     listening_since: Timestamp,
@@ -36,7 +38,8 @@ pub(super) struct Open {
 impl Open {
     pub(super) fn opened(withdrawal: Withdrawal, confirm_code: Option<ConfirmCode>) -> Self {
         let listening_since = withdrawal.since;
-        Self { withdrawal, steps: 1, attempts: 0, repeat_at: None, confirm_code, listening_since }
+        let token = TokenMaking::default();
+        Self { withdrawal, steps: 1, attempts: 0, repeat_at: None, token, confirm_code, listening_since }
     }
 
     /// An open withdrawal after a restart. What core banking is to be told goes out again soon, but not all in one moment.
@@ -44,7 +47,8 @@ impl Open {
         let settling = settlement_of(&withdrawal.state).is_some();
         let pause = pause_after(RECOVERED_ATTEMPT, withdrawal.terms.withdrawal, settings);
         let repeat_at = settling.then(|| now.after(pause));
-        Self { withdrawal, steps, attempts: 0, repeat_at, confirm_code: None, listening_since: now }
+        let token = TokenMaking::default();
+        Self { withdrawal, steps, attempts: 0, repeat_at, token, confirm_code: None, listening_since: now }
     }
 
     pub(super) const fn withdrawal(&self) -> &Withdrawal {
@@ -53,6 +57,10 @@ impl Open {
 
     pub(super) const fn state(&self) -> &State {
         &self.withdrawal.state
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self.state(), State::Held { .. })
     }
 
     #[cfg(feature = "planted")]
@@ -80,8 +88,9 @@ impl Open {
     }
 
     pub(super) fn next_deadline(&self, settings: &LaneSettings, connected: bool) -> Option<Timestamp> {
-        // A question to the ATM waits for the ATM; a request to core banking does not.
-        let asks_atm = matches!(self.state(), State::DispenseCommanded { .. } | State::OutcomeUnknown { .. });
+        // A question to the ATM waits for the ATM, and so does a token for it; a request to core banking does not.
+        let asks_atm =
+            matches!(self.state(), State::Held { .. } | State::DispenseCommanded { .. } | State::OutcomeUnknown { .. });
         let repeat_at = self.repeat_at.filter(|_| connected || !asks_atm);
         self.state_deadline(settings).into_iter().chain(repeat_at).min()
     }
@@ -143,7 +152,7 @@ impl Lane {
     }
 
     /// What a new state calls for by itself.
-    fn follow_up(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
+    pub(super) fn follow_up(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
         let Some(open) = self.open.get(&id) else { return };
         let state = open.state();
         if !state.occupies_atm() {
@@ -152,13 +161,8 @@ impl Lane {
             if ended {
                 self.open.remove(&id);
             }
-        } else if matches!(state, State::Held { .. }) && self.link.is_some() {
-            let command = DispenseCommand {
-                withdrawal: id,
-                amount: open.withdrawal.terms.amount,
-                start_before: now.after(self.settings.dispense_within),
-            };
-            self.take(id, Event::DispenseCommanded { command }, now, turn);
+        } else if open.is_held() && self.link.is_some() {
+            self.command_or_make_token(id, now, turn);
         }
     }
 
@@ -260,46 +264,6 @@ impl Lane {
         }
     }
 
-    pub(super) fn outcome_reported(
-        &mut self,
-        id: WithdrawalId,
-        report: OutcomeReport,
-        now: Timestamp,
-        turn: &mut Turn,
-    ) {
-        if !self.open.contains_key(&id) {
-            turn.actions.push(Action::Recall { withdrawal: id, report });
-        } else if !self.take(id, Event::OutcomeReported { report }, now, turn) {
-            let state = self.open.get(&id).map_or("ended", |open| open.state().name());
-            tell(turn, ToAtm::Refused { refusal: Refusal::OutcomeContradicts { state }, withdrawal: Some(id) });
-        }
-    }
-
-    /// A report on a withdrawal that has ended: a repetition is acknowledged, anything else refused. Neither changes it.
-    pub(super) fn recalled(
-        withdrawal: Option<Box<Withdrawal>>,
-        id: WithdrawalId,
-        report: OutcomeReport,
-        now: Timestamp,
-        turn: &mut Turn,
-    ) {
-        let refusal = match withdrawal {
-            None => Refusal::WithdrawalUnknown,
-            Some(withdrawal) => {
-                let state = withdrawal.state.name();
-                let event = Event::OutcomeReported { report };
-                match step(*withdrawal, event.clone(), now) {
-                    Ok(_) => return tell(turn, ToAtm::OutcomeRecorded(id)),
-                    Err(illegal) => {
-                        turn.remark_event_as(OUTCOME_CONTRADICTS_END, id, now, &event, &illegal.to_string());
-                        Refusal::OutcomeContradicts { state }
-                    }
-                }
-            }
-        };
-        tell(turn, ToAtm::Refused { refusal, withdrawal: Some(id) });
-    }
-
     pub(super) fn resolved(
         &mut self,
         resolution: Resolution,
@@ -336,17 +300,20 @@ impl Lane {
             State::DispenseCommanded { .. } | State::OutcomeUnknown { .. } => self.query_outcome(id, now, turn),
             // A person decides, but the machine may know more than it said; asked once a connection, not on a timer. Where a settlement was
             // under way the outcome is known.
-            State::Suspect { command: Some(command), report, asked: None, .. }
-                if report.as_ref().is_none_or(|known| known.verdict(command.amount) == Verdict::NotKnown) =>
-            {
-                turn.remark(id, now, "outcome_asked", "the ATM is back: what became of it?".to_owned());
-                tell(turn, ToAtm::QueryOutcome(id));
+            State::Suspect { command: Some(command), report, asked: None, .. } => {
+                let demanded = open.withdrawal.terms.evidence_demanded;
+                let is_open = |known: &OutcomeReport| known.verdict(command.amount, demanded) == Verdict::NotKnown;
+                if report.as_ref().is_none_or(is_open) {
+                    turn.remark(id, now, "outcome_asked", "the ATM is back: what became of it?".to_owned());
+                    let with_status = command.dispense_token.is_some();
+                    turn.actions.push(Action::AskOutcome { withdrawal: id, with_status });
+                }
             }
             _ => {}
         }
     }
 
-    fn query_outcome(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
+    pub(super) fn query_outcome(&mut self, id: WithdrawalId, now: Timestamp, turn: &mut Turn) {
         let Some(open) = self.open.get_mut(&id) else { return };
         open.attempts = open.attempts.saturating_add(1);
         let attempt = open.attempts;
@@ -355,7 +322,8 @@ impl Lane {
         if is_remarkable(attempt) {
             turn.remark(id, now, "outcome_asked", format!("question {attempt} to the ATM"));
         }
-        tell(turn, ToAtm::QueryOutcome(id));
+        let with_status = open.state().command().is_some_and(|command| command.dispense_token.is_some());
+        turn.actions.push(Action::AskOutcome { withdrawal: id, with_status });
     }
 
     /// A timer of a withdrawal ran out: its state's own, or that of a repetition.
@@ -371,6 +339,8 @@ impl Lane {
             self.take(id, event, now, turn);
         } else if let Some(settlement) = settlement_of(open.state()) {
             self.settle(id, settlement, now, turn);
+        } else if open.is_held() {
+            self.follow_up(id, now, turn);
         } else {
             self.query_outcome(id, now, turn);
         }

@@ -4,7 +4,8 @@ use super::Remark;
 use super::input::{Approval, AtmFacts, ConfirmCode, LinkId, MintedCode, RequestId};
 use crate::dispense::{DispenseCommand, OutcomeReport};
 use crate::event::{Event, Settlement};
-use crate::ids::{AtmId, HoldReference, QrSessionId, WithdrawalId};
+use crate::evidence::{DispenseToken, EvidenceGrade};
+use crate::ids::{AtmId, CommandNonce, HoldReference, QrSessionId, WithdrawalId};
 use crate::money::Money;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -54,6 +55,32 @@ pub enum Action {
         qr_session: QrSessionId,
         /// The amount that was chosen at the ATM.
         amount: Option<Money>,
+    },
+    /// Have the HSM make a dispense token, and come again with [`super::Input::DispenseTokenMade`] or
+    /// [`super::Input::DispenseTokenFailed`]. The same nonce and amount give the same token, however often it is made.
+    MakeDispenseToken {
+        /// For which withdrawal.
+        withdrawal: WithdrawalId,
+        /// The dispenser's nonce.
+        nonce: CommandNonce,
+        /// The most that it may pay out.
+        amount: Money,
+    },
+    /// Have the HSM verify the present token of a report, and come again with [`super::Input::PresentTokenVerified`].
+    VerifyPresentToken {
+        /// Which withdrawal.
+        withdrawal: WithdrawalId,
+        /// The report that it came with.
+        report: OutcomeReport,
+        /// The dispense token that it must be about.
+        dispense_token: DispenseToken,
+    },
+    /// Ask the connected ATM what became of a command. It is never told so by [`ToAtm::QueryOutcome`] from here: a lane has no random bits.
+    AskOutcome {
+        /// Which withdrawal.
+        withdrawal: WithdrawalId,
+        /// Whether the dispenser's present status is to be asked too, with a nonce that was never used before.
+        with_status: bool,
     },
     /// Tell the connected ATM.
     Tell(ToAtm),
@@ -124,7 +151,12 @@ pub enum ToAtm {
     /// Pay out.
     Dispense(DispenseCommand),
     /// Say what became of a command.
-    QueryOutcome(WithdrawalId),
+    QueryOutcome {
+        /// Which withdrawal.
+        withdrawal: WithdrawalId,
+        /// The nonce to ask the dispenser's present status with.
+        present_nonce: Option<CommandNonce>,
+    },
     /// A report is on disk.
     OutcomeRecorded(WithdrawalId),
     /// The QR session is over.
@@ -202,6 +234,9 @@ pub trait Admission {
         amount_chosen_at_atm: bool,
         now: Timestamp,
     ) -> Result<Admitted, Refusal>;
+
+    /// Whether the HSM has a dispense key for a machine.
+    fn has_dispense_key(&self, atm: &AtmId) -> bool;
 }
 
 /// An accepted approval.
@@ -211,4 +246,6 @@ pub struct Admitted {
     pub decision: Decision,
     /// The code to be typed, if policy asks for one.
     pub confirm_code: Option<ConfirmCode>,
+    /// The least grade of evidence on which the institution believes that less than everything left.
+    pub evidence_demanded: EvidenceGrade,
 }

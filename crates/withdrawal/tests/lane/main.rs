@@ -12,6 +12,7 @@
 mod approving;
 mod cancelling;
 mod connection;
+mod end_to_end;
 mod outcomes;
 mod properties;
 mod recovery;

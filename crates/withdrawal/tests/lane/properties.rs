@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::event::{Event, Settlement};
+use cashgate_withdrawal::evidence::{PresentFinding, PresentStatus, WrongToken};
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::lane::{CancelSubject, FromAtm, HoldAnswer, Input, LinkId, SettlementAnswer};
 use cashgate_withdrawal::money::Money;
@@ -14,8 +15,8 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::world::{
-    CODE, OTHER_PHONE, PHONE, World, dispensed, hold, nothing_dispensed, nothing_dispensed_unproven, outcome_unknown,
-    partially_dispensed, retracted, seconds, yen,
+    CODE, NONCE, OTHER_PHONE, PHONE, World, dispensed, hold, nothing_dispensed, nothing_dispensed_unproven,
+    outcome_unknown, partially_dispensed, retracted, seconds, with_token, yen,
 };
 
 /// Something that happens around the lane, however little sense it makes.
@@ -36,7 +37,10 @@ enum Happening {
     HoldAnswered { which: Index, answer: HoldAnswer },
     Settled { which: Index, settlement: Settlement, answer: SettlementAnswer },
     Types { digits: &'static str },
-    Reports { which: Index, report: OutcomeReport, stale: bool },
+    Reports { which: Index, report: OutcomeReport, stale: bool, finding: PresentFinding },
+    Secured(bool),
+    TokenMade { which: Index },
+    TokenFails,
     Decides { which: Index, settlement: Settlement },
     Passes { seconds: u64 },
     PassesUnnoticed { seconds: u64 },
@@ -59,6 +63,15 @@ fn any_report() -> impl Strategy<Value = OutcomeReport> {
         outcome_unknown(),
         foreign,
     ])
+    .prop_flat_map(|report| prop_oneof![2 => Just(report.clone()), 1 => Just(with_token(report))])
+}
+
+fn any_finding() -> impl Strategy<Value = PresentFinding> {
+    let amount = || proptest::sample::select(vec![None, Some(yen(0)), Some(yen(20_000)), Some(yen(30_000))]);
+    let genuine = (amount(), amount(), any::<bool>()).prop_map(|(presented, retracted, fresh)| {
+        PresentFinding::Genuine(PresentStatus { presented, retracted, fresh })
+    });
+    prop_oneof![4 => genuine, 1 => Just(PresentFinding::Wrong(WrongToken::Forged)), 1 => Just(PresentFinding::Unverified)]
 }
 
 fn any_settlement() -> impl Strategy<Value = Settlement> {
@@ -99,6 +112,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         1 => Just(WalksAway),
         1 => Just(Mints),
         1 => Just(MintFails),
+        1 => any::<bool>().prop_map(Secured),
         1 => (phone(), any::<Index>()).prop_map(|(phone, code)| Scans { phone, code }),
         2 => (0..4_u8).prop_map(Admission),
         1 => (phone(), any::<Index>(), amount()).prop_map(|(phone, code, amount)| Approves { phone, code, amount }),
@@ -110,8 +124,10 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         2 => (any::<Index>(), any_settlement(), proptest::sample::select(settlement_answers))
             .prop_map(|(which, settlement, answer)| Settled { which, settlement, answer }),
         3 => proptest::sample::select(vec![CODE, "0000"]).prop_map(|digits| Types { digits }),
-        3 => (any::<Index>(), any_report(), proptest::bool::weighted(0.2))
-            .prop_map(|(which, report, stale)| Reports { which, report, stale }),
+        3 => (any::<Index>(), any_report(), proptest::bool::weighted(0.2), any_finding())
+            .prop_map(|(which, report, stale, finding)| Reports { which, report, stale, finding }),
+        2 => any::<Index>().prop_map(|which| TokenMade { which }),
+        1 => Just(TokenFails),
         1 => (any::<Index>(), any_settlement()).prop_map(|(which, settlement)| Decides { which, settlement }),
         2 => (0..1_200_u64).prop_map(|seconds| Passes { seconds }),
         1 => (0..1_200_u64).prop_map(|seconds| PassesUnnoticed { seconds }),
@@ -137,6 +153,7 @@ impl World {
                 2 => self.hsm_mints(),
                 3 if !self.codes.is_empty() => self.scans(PHONE),
                 4 if !self.codes.is_empty() => self.approves(PHONE, 30_000),
+                5 if opened && self.end_to_end => self.bank_grants().hsm_makes_token(),
                 5 if opened => self.bank_grants(),
                 6 if opened => self.atm_reports(dispensed(30_000)),
                 7 if self.asked.is_some() => self.bank_settles(),
@@ -159,6 +176,12 @@ impl World {
             Happening::WalksAway => self.customer_walks_away(),
             Happening::Mints => self.hsm_mints(),
             Happening::MintFails => self.hsm_fails(),
+            Happening::Secured(secured) => {
+                (self.end_to_end, self.command_nonce) = (*secured, secured.then_some(NONCE));
+                self
+            }
+            Happening::TokenFails if !self.withdrawals.is_empty() => self.hsm_makes_no_token(),
+            Happening::TokenFails => self,
             Happening::CancelsQrSession { phone } => self.cancels_qr_session(phone),
             Happening::Types { digits } if !self.withdrawals.is_empty() => self.types_code(digits),
             Happening::Admission(0) => self.policy_permits(),
@@ -185,6 +208,7 @@ impl World {
         | Happening::HoldAnswered { which, .. }
         | Happening::Settled { which, .. }
         | Happening::Reports { which, .. }
+        | Happening::TokenMade { which }
         | Happening::Decides { which, .. }) = happening
         else {
             return self;
@@ -195,11 +219,12 @@ impl World {
             Happening::HoldAnswered { answer, .. } => self.bank_answers_hold(id, answer),
             Happening::Settled { settlement, answer, .. } => self.bank_answers_settlement(id, settlement, answer),
             Happening::Decides { settlement, .. } => self.operator_decides_on(id, settlement),
-            Happening::Reports { report, stale, .. } => {
+            Happening::Reports { report, stale, finding, .. } => {
                 let link = LinkId(self.link - u64::from(stale));
                 self.put(Input::AtmSaid { link, message: FromAtm::Outcome { withdrawal: id, report } });
-                self.ledger_recalls_all()
+                self.hsm_finds_in_all(&finding).ledger_recalls_all()
             }
+            Happening::TokenMade { .. } => self.hsm_makes_token_for(id),
             _ => self,
         }
     }
@@ -233,8 +258,13 @@ fn whatever_happens_the_books_are_right_and_everything_ends() {
             reached.borrow_mut().extend(world.withdrawals.iter().map(|id| world.books.last(*id).state.name()));
         }
         world.comes_to_rest();
-        let records = world.books.records.values().flatten();
-        reached.borrow_mut().extend(records.map(|record| record.event.as_ref().map_or("", Event::name)));
+        let events: Vec<&Event> = world.books.records.values().flatten().filter_map(|one| one.event.as_ref()).collect();
+        reached.borrow_mut().extend(events.iter().map(|event| event.name()));
+        let has_token =
+            |event: &&Event| matches!(event, Event::DispenseCommanded { command } if command.dispense_token.is_some());
+        let proved = |event: &&Event| matches!(event, Event::OutcomeReported { report } if report.present.is_some());
+        reached.borrow_mut().extend(events.iter().any(has_token).then_some("a dispense token"));
+        reached.borrow_mut().extend(events.iter().any(proved).then_some("a present token"));
         Ok(())
     });
     run.unwrap_or_else(|failure| panic!("{failure}"));
@@ -243,7 +273,9 @@ fn whatever_happens_the_books_are_right_and_everything_ends() {
 }
 
 /// A property that never meets a state says nothing about it.
-const EVERY_STATE_AND_EVENT: [&str; 25] = [
+const EVERY_STATE_AND_EVENT: [&str; 27] = [
+    "a dispense token",
+    "a present token",
     "hold_granted",
     "hold_declined",
     "hold_unanswered",

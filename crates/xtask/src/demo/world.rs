@@ -16,6 +16,9 @@ use crate::site::{INSTITUTIONS, Site};
 /// The ATMs of the demo, and where they stand.
 pub(crate) const ATMS: [(&str, &str); 3] = [("A1", "Shibuya, Tokyo"), ("A2", "Gion, Kyoto"), ("A3", "Umeda, Osaka")];
 
+/// The machine whose dispenser pays only against a token that the HSM made.
+const WITH_DISPENSE_KEY: &str = "A1";
+
 /// Every account begins with a million yen.
 const OPENING_BALANCE: u64 = 1_000_000;
 /// How many notes of each kind an ATM was filled with.
@@ -40,6 +43,7 @@ impl World {
         for institution in INSTITUTIONS {
             corebanks.insert(institution, start_core_bank(&site, institution)?);
         }
+        site.make_dispense_key(WITH_DISPENSE_KEY)?;
         let gateway = site.start_gateway()?;
         let mut atms = BTreeMap::new();
         for (id, _) in ATMS {

@@ -26,6 +26,9 @@ pub(crate) fn start(site: &Site, id: &str, place: &str, notes_each: u32) -> Resu
     for denomination in [10_000, 1_000] {
         command.args(["--cassette", &format!("{denomination}x{notes_each}")]);
     }
+    if let Some(key) = site.dispense_key(id) {
+        command.arg("--dispense-key").arg(key);
+    }
     let name = format!("atm-{id}");
     Process::start(&name, &mut command, &site.log(&name))
 }

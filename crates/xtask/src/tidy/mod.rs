@@ -19,6 +19,7 @@ pub(crate) fn run() -> Result<(), String> {
     let findings: Vec<String> = [
         lengths::findings(&sources),
         sources::forbidden_names(&sources),
+        sources::unsafe_code(&sources),
         documents::missing_crate_docs(&sources, &crates),
         documents::missing_mentions(&documents, &crates),
         dependencies::findings(&crates),

@@ -54,6 +54,20 @@ pub(super) fn forbidden_names(sources: &Sources) -> Vec<String> {
     findings
 }
 
+/// The only files in which unsafe code may stand: the two PKCS#11 calls of a signature, their baseline, and the tests' broken module.
+const MAY_BE_UNSAFE: [&str; 3] =
+    ["crates/hsm/src/two_calls.rs", "crates/hsm/benches/raw_sign.rs", "crates/hsm/examples/faulty_module/lib.rs"];
+
+/// Files that allow unsafe code and may not.
+pub(super) fn unsafe_code(sources: &Sources) -> Vec<String> {
+    // In two parts, so that this file is not found itself.
+    let allowing = ["allow(", "unsafe_code"].concat();
+    let asks = |file: &&SourceFile| file.text.contains(&allowing) && !MAY_BE_UNSAFE.contains(&file.path.as_str());
+    let finding =
+        |file: &SourceFile| format!("{}: unsafe code may stand only in {}", file.path, MAY_BE_UNSAFE.join(", "));
+    sources.files().iter().filter(asks).map(finding).collect()
+}
+
 fn collect(root: &Path, folder: &Path, files: &mut Vec<SourceFile>) -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(cannot)? {
@@ -75,6 +89,14 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<SourceFile>) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unsafe_code_is_found_where_it_may_not_stand() {
+        let text = ["#![allow(", "unsafe_code, reason = \"fast\")]"].concat();
+        for (path, found) in [("crates/hsm/src/two_calls.rs", 0), ("crates/limits/src/lib.rs", 1)] {
+            assert_eq!(unsafe_code(&Sources::of(&[(path, &text)])).len(), found, "{path}");
+        }
+    }
 
     #[test]
     fn names_that_say_nothing_are_found() {

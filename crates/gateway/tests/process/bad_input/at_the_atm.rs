@@ -92,7 +92,7 @@ async fn later_messages_are_refused_and_the_stream_goes_on() {
     let mut atm = Atm::connect(&site, "A1").await;
     let start = |minor_units, currency: &str| {
         let amount = Some(Money { minor_units, currency: currency.to_owned() });
-        Some(Message::StartQrSession(StartQrSession { amount }))
+        Some(Message::StartQrSession(StartQrSession { amount, ..Default::default() }))
     };
     let code = |withdrawal_id: &str, code: &str| {
         Some(Message::EnterConfirmCode(EnterConfirmCode { withdrawal_id: withdrawal_id.into(), code: code.into() }))

@@ -39,7 +39,7 @@ impl Course {
     }
 
     async fn run(&mut self, atm: &mut Atm, phone: &mut Phone) -> Option<()> {
-        atm.tries_to_say(Message::StartQrSession(StartQrSession { amount: None })).await?;
+        atm.tries_to_say(Message::StartQrSession(StartQrSession::default())).await?;
         let Heard::ShowQr(shown) = atm.hears_if_anything().await? else { panic!("no code") };
         phone.scan(&shown.qr_text).await.ok()?;
         let approval = phone.approval(&shown.qr_text, &yen(AMOUNT));

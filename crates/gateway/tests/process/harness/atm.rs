@@ -93,7 +93,7 @@ impl Atm {
 
     /// The same with the amount chosen at the ATM.
     pub(crate) async fn shows_code_for(&mut self, amount: Option<Money>) -> ShowQr {
-        self.says(atm_message::Message::StartQrSession(StartQrSession { amount })).await;
+        self.says(atm_message::Message::StartQrSession(StartQrSession { amount, ..Default::default() })).await;
         self.shows_next_code().await
     }
 
@@ -142,6 +142,7 @@ pub(crate) fn hello() -> Hello {
         notes_per_dispense_max: 40,
         unresolved: vec![],
         software: "test 1.0".to_owned(),
+        end_to_end: None,
     }
 }
 

@@ -48,7 +48,7 @@ fn approval(withdrawal: u128, nonce: u128, phone: u16) -> What {
 }
 
 fn code(nonce: u128, atm: u16, qr_session: u128) -> What {
-    What::CodeSigned { nonce, atm, qr_session, expires_at_ms: DAWN_MS + 30_000 }
+    What::CodeSigned { nonce, atm, qr_session, expires_at_ms: DAWN_MS + 30_000, command_nonce: None }
 }
 
 #[test]
@@ -68,7 +68,13 @@ const CODES: &[Broken] = &[
         "a scan at the moment of the expiry",
         full_dispense,
         |story| {
-            let expired = What::CodeSigned { nonce: 100, atm: 0, qr_session: 200, expires_at_ms: DAWN_MS + 200 };
+            let expired = What::CodeSigned {
+                nonce: 100,
+                atm: 0,
+                qr_session: 200,
+                expires_at_ms: DAWN_MS + 200,
+                command_nonce: None,
+            };
             story.replace(is_code, [expired]);
         },
         Rule::One,
@@ -214,7 +220,7 @@ const COMMANDS: &[Broken] = &[
 ];
 
 fn command(atm: u16, amount: u64, later_ms: u64) -> What {
-    What::DispenseSent { atm, withdrawal: W, amount, start_before_ms: DAWN_MS + 60_000 + later_ms }
+    What::DispenseSent { atm, withdrawal: W, amount, start_before_ms: DAWN_MS + 60_000 + later_ms, token: None }
 }
 
 fn moved(presented: u64) -> What {

@@ -24,7 +24,7 @@ fn paid(story: Story, withdrawal: WithdrawalNo, amount: u64, approved_at_ms: u64
     story
         .then(admitted(withdrawal, amount, approved_at_ms))
         .then([
-            What::DispenseSent { atm: 0, withdrawal, amount, start_before_ms: approved_at_ms + 60_000 },
+            What::DispenseSent { atm: 0, withdrawal, amount, start_before_ms: approved_at_ms + 60_000, token: None },
             What::NotesMoved { atm: 0, withdrawal, presented: amount },
             What::CashTaken { atm: 0, withdrawal, amount },
             What::ReportArrived { atm: 0, withdrawal, report },
@@ -56,7 +56,8 @@ fn the_day_may_be_used_up_to_the_last_yen() {
 fn a_withdrawal_above_the_largest_is_found() {
     Story::new().then(admitted(1, 50_001, DAWN_MS)).breaks("one withdrawal", Rule::Eight);
     let approval = What::ApprovalAccepted { withdrawal: 1, nonce: 100, phone: 0, account: 0, amount: 50_001 };
-    let code = What::CodeSigned { nonce: 100, atm: 0, qr_session: 200, expires_at_ms: DAWN_MS + 30_000 };
+    let code =
+        What::CodeSigned { nonce: 100, atm: 0, qr_session: 200, expires_at_ms: DAWN_MS + 30_000, command_nonce: None };
     let scan = What::ScanAccepted { nonce: 100, phone: 0 };
     Story::new().then([code, scan, approval]).breaks("already at its approval", Rule::Eight);
 }

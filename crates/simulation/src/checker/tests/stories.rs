@@ -6,7 +6,7 @@ use crate::boundary::{Standing, What, Word};
 /// Up to the request for a hold.
 pub(super) fn hold_asked() -> Story {
     Story::new().then([
-        What::CodeSigned { nonce: 100, atm: 0, qr_session: 200, expires_at_ms: DAWN_MS + 30_000 },
+        What::CodeSigned { nonce: 100, atm: 0, qr_session: 200, expires_at_ms: DAWN_MS + 30_000, command_nonce: None },
         What::ScanAccepted { nonce: 100, phone: 0 },
         What::ApprovalAccepted { withdrawal: W, nonce: 100, phone: 0, account: 0, amount: AMOUNT },
         What::HoldAsked { withdrawal: W, account: 0, atm: 0, amount: AMOUNT, approved_at_ms: DAWN_MS + 250 },

@@ -45,9 +45,16 @@ impl World {
             Action::Tell(ToAtm::Dispense(command)) => {
                 self.atm_reports_on(command.withdrawal, reported(command.amount));
             }
-            Action::Tell(ToAtm::QueryOutcome(id)) => {
-                let amount = self.books.last(*id).terms.amount;
-                self.atm_reports_on(*id, reported(amount));
+            Action::AskOutcome { withdrawal, .. } => {
+                let amount = self.books.last(*withdrawal).terms.amount;
+                self.atm_reports_on(*withdrawal, reported(amount));
+            }
+            Action::MakeDispenseToken { withdrawal, .. } => {
+                self.hsm_makes_token_for(*withdrawal);
+            }
+            Action::VerifyPresentToken { withdrawal, report, .. } => {
+                let report = report.clone();
+                self.put(Input::PresentTokenVerified { withdrawal: *withdrawal, report });
             }
             Action::Recall { withdrawal, report } => {
                 let known = self.books.history(*withdrawal).last().map(|record| Box::new(record.after.clone()));

@@ -3,6 +3,7 @@
 pub(crate) mod books;
 mod healing;
 mod parties;
+mod reports;
 mod said;
 
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::time::Duration;
 
 use books::Books;
 use cashgate_withdrawal::cassettes::Cassettes;
-use cashgate_withdrawal::dispense::{EvidenceSource, NoteCount, Outcome, OutcomeReport};
+use cashgate_withdrawal::dispense::NoteCount;
 use cashgate_withdrawal::event::Settlement;
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{AtmId, HoldReference, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{
     Action, Admission, Admitted, Answer, Approval, AtmFacts, ConfirmCode, Input, Lane, LaneSettings, RequestId, Turn,
@@ -21,11 +23,15 @@ use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 use cashgate_withdrawal::withdrawal::Decision;
+pub(crate) use reports::*;
 
 pub(crate) const PHONE: &str = "phone-1";
 pub(crate) const OTHER_PHONE: &str = "phone-2";
 /// The code that policy asks for where a story needs one.
 pub(crate) const CODE: &str = "4711";
+
+/// What the dispenser gives the ATM for a customer.
+pub(crate) const NONCE: &str = "254611E63B2531576314E86527338D61";
 
 const A_YEAR: Duration = seconds(365 * 24 * 3600);
 
@@ -45,12 +51,18 @@ pub(crate) struct World {
     pub(crate) withdrawals: Vec<WithdrawalId>,
     /// What core banking was asked last.
     pub(crate) asked: Option<Settlement>,
+    /// Whether the machine says that its dispenser has end-to-end security.
+    pub(crate) end_to_end: bool,
+    /// The nonce that it sends with a new customer, if any.
+    pub(crate) command_nonce: Option<&'static str>,
 }
 
 /// What policy and limits will say, and what they hold in reserve.
 pub(crate) struct Script {
     pub(crate) verdict: Verdict,
     pub(crate) reserved: std::collections::BTreeSet<WithdrawalId>,
+    pub(crate) evidence_demanded: EvidenceGrade,
+    pub(crate) has_dispense_key: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +93,11 @@ impl Admission for Script {
             day: CalendarDay(20_000),
             confirm_code: confirm_code.is_some(),
         };
-        Ok(Admitted { decision, confirm_code })
+        Ok(Admitted { decision, confirm_code, evidence_demanded: self.evidence_demanded })
+    }
+
+    fn has_dispense_key(&self, _atm: &AtmId) -> bool {
+        self.has_dispense_key
     }
 }
 
@@ -90,7 +106,12 @@ impl World {
         Self {
             lane: Lane::new(atm(), settings()),
             now: Timestamp::from_unix_ms(1_700_000_000_000),
-            admission: Script { verdict: Verdict::Permit, reserved: Default::default() },
+            admission: Script {
+                verdict: Verdict::Permit,
+                reserved: Default::default(),
+                evidence_demanded: EvidenceGrade::C,
+                has_dispense_key: true,
+            },
             books: Books::default(),
             turn: Turn::default(),
             link: 0,
@@ -99,7 +120,24 @@ impl World {
             codes: Vec::new(),
             withdrawals: Vec::new(),
             asked: None,
+            end_to_end: false,
+            command_nonce: None,
         }
+    }
+
+    /// A machine with end-to-end security that is to pay out 30,000 yen: the money is held, and the HSM is making the dispense token.
+    pub(crate) fn token_under_way() -> Self {
+        let mut world = Self::new();
+        (world.end_to_end, world.command_nonce) = (true, Some(NONCE));
+        world.atm_connects().customer_touches().hsm_mints().scans(PHONE).approves(PHONE, 30_000).bank_grants();
+        world.in_state("held")
+    }
+
+    /// The same machine, told to pay out.
+    pub(crate) fn commanded_with_token() -> Self {
+        let mut world = Self::token_under_way();
+        world.hsm_makes_token();
+        world.in_state("dispense_commanded")
     }
 
     /// An ATM that is there, with nobody in front of it.
@@ -311,46 +349,8 @@ pub(crate) fn yen(amount: u64) -> Money {
 }
 
 /// Ten notes of 10,000 yen and ten of 1,000.
-pub(crate) fn facts() -> AtmFacts {
+pub(crate) fn facts(end_to_end: bool) -> AtmFacts {
     let notes = [10_000, 1_000].map(|value| NoteCount { denomination: yen(value), count: 10 });
     let cassettes = Cassettes::new(&notes, Currency::JPY, 40).unwrap();
-    AtmFacts { name: "Shibuya 1".into(), place: "Tokyo".into(), cassettes }
-}
-
-pub(crate) fn report(outcome: Outcome, presented: u64, retracted: Option<u64>) -> OutcomeReport {
-    OutcomeReport {
-        outcome,
-        presented: yen(presented),
-        retracted: retracted.map(yen),
-        presented_notes: vec![],
-        retracted_notes: vec![],
-        evidence: EvidenceSource::LastCommandRecord,
-        detail: String::new(),
-        observed_at: Timestamp::from_unix_ms(0),
-    }
-}
-
-pub(crate) fn dispensed(amount: u64) -> OutcomeReport {
-    report(Outcome::Dispensed, amount, None)
-}
-
-pub(crate) fn partially_dispensed(amount: u64) -> OutcomeReport {
-    report(Outcome::PartiallyDispensed, amount, None)
-}
-
-pub(crate) fn nothing_dispensed() -> OutcomeReport {
-    report(Outcome::NotDispensed, 0, None)
-}
-
-/// The bare word of a message, which proves nothing.
-pub(crate) fn nothing_dispensed_unproven() -> OutcomeReport {
-    OutcomeReport { evidence: EvidenceSource::BareWord, ..nothing_dispensed() }
-}
-
-pub(crate) fn retracted(presented: u64, counted_back: Option<u64>) -> OutcomeReport {
-    report(Outcome::Retracted, presented, counted_back)
-}
-
-pub(crate) fn outcome_unknown() -> OutcomeReport {
-    report(Outcome::Unknown, 0, None)
+    AtmFacts { name: "Shibuya 1".into(), place: "Tokyo".into(), cassettes, end_to_end }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cashgate_withdrawal::cassettes::Cassettes;
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::event::Settlement;
+use cashgate_withdrawal::evidence::PresentFinding;
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, QrTokenDigest, WithdrawalId};
 use cashgate_withdrawal::lane::{
     Action, Approval, CancelSubject, Cancellation, ConfirmCode, FromAtm, HoldAnswer, Input, LinkId, MintedCode,
@@ -13,7 +14,7 @@ use cashgate_withdrawal::lane::{
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 
-use super::{Verdict, World, facts, hold, seconds, yen};
+use super::{Verdict, World, facts, hold, seconds, verified, yen};
 
 /// The ATM, and the customer in front of it.
 impl World {
@@ -23,7 +24,7 @@ impl World {
 
     pub(crate) fn atm_connects_with(&mut self, unresolved: Vec<(WithdrawalId, OutcomeReport)>) -> &mut Self {
         self.link += 1;
-        self.put(Input::AtmConnected { link: LinkId(self.link), facts: facts(), unresolved })
+        self.put(Input::AtmConnected { link: LinkId(self.link), facts: facts(self.end_to_end), unresolved })
     }
 
     pub(crate) fn atm_disconnects(&mut self) -> &mut Self {
@@ -44,7 +45,8 @@ impl World {
 
     fn start_qr_session(&mut self, amount: Option<Money>) -> &mut Self {
         let fresh = QrSessionId::from_bytes(self.id());
-        self.atm_says(FromAtm::StartQrSession { amount, fresh });
+        let command_nonce = self.command_nonce.map(|nonce| nonce.parse().unwrap());
+        self.atm_says(FromAtm::StartQrSession { amount, command_nonce, fresh });
         let began =
             self.turn.actions.iter().any(|a| matches!(a, Action::Mint { qr_session, .. } if *qr_session == fresh));
         if began {
@@ -104,6 +106,41 @@ impl World {
 
     pub(crate) fn hsm_fails(&mut self) -> &mut Self {
         self.put(Input::MintFailed { qr_session: self.qr_session })
+    }
+
+    /// The dispense token for the present withdrawal; the same for the same nonce and amount.
+    pub(crate) fn hsm_makes_token(&mut self) -> &mut Self {
+        self.hsm_makes_token_for(self.withdrawal())
+    }
+
+    pub(crate) fn hsm_makes_token_for(&mut self, withdrawal: WithdrawalId) -> &mut Self {
+        let token = "NONCE=254611E63B2531576314E86527338D61,DISPENSE1=30000.00JPY,HMACSHA256=0".parse().unwrap();
+        self.put(Input::DispenseTokenMade { withdrawal, token })
+    }
+
+    pub(crate) fn hsm_makes_no_token(&mut self) -> &mut Self {
+        self.put(Input::DispenseTokenFailed { withdrawal: self.withdrawal() })
+    }
+
+    /// The HSM has looked at the present token of the report that the lane wanted verified.
+    pub(crate) fn hsm_finds(&mut self, finding: PresentFinding) -> &mut Self {
+        let asked = self.turn.actions.iter().find_map(|action| match action {
+            Action::VerifyPresentToken { withdrawal, report, .. } => Some((*withdrawal, report.clone())),
+            _ => None,
+        });
+        let (withdrawal, report) = asked.expect("the lane wanted a present token verified");
+        self.put(Input::PresentTokenVerified { withdrawal, report: verified(report, finding) })
+    }
+
+    /// The same for every report that the lane wanted verified; it may be none.
+    pub(crate) fn hsm_finds_in_all(&mut self, finding: &PresentFinding) -> &mut Self {
+        for action in self.turn.actions.clone() {
+            if let Action::VerifyPresentToken { withdrawal, report, .. } = action {
+                let report = verified(report, finding.clone());
+                self.put(Input::PresentTokenVerified { withdrawal, report });
+            }
+        }
+        self
     }
 
     pub(crate) fn code(&self) -> VerifiedCode {

@@ -27,6 +27,10 @@ pub(super) fn in_words(action: &Action) -> String {
         Action::EndReservation { dispensed: Some(amount), .. } => format!("count {amount}"),
         Action::EndReservation { dispensed: None, .. } => "release".into(),
         Action::Recall { .. } => "recall".into(),
+        Action::AskOutcome { with_status: false, .. } => "query outcome".into(),
+        Action::AskOutcome { with_status: true, .. } => "query outcome with status".into(),
+        Action::MakeDispenseToken { amount, .. } => format!("make dispense token for {amount}"),
+        Action::VerifyPresentToken { .. } => "verify present token".into(),
     }
 }
 
@@ -36,8 +40,11 @@ fn told(message: &ToAtm) -> String {
         ToAtm::ShowQr { .. } => "show code".into(),
         ToAtm::QrClaimed(_) => "show claimed".into(),
         ToAtm::AskConfirmCode { tries_left, .. } => format!("ask code, {tries_left} tries"),
+        ToAtm::Dispense(command) if command.dispense_token.is_some() => {
+            format!("dispense {} with token", command.amount)
+        }
         ToAtm::Dispense(command) => format!("dispense {}", command.amount),
-        ToAtm::QueryOutcome(_) => "query outcome".into(),
+        ToAtm::QueryOutcome { .. } => panic!("a lane has no nonce to ask with"),
         ToAtm::OutcomeRecorded(_) => "outcome recorded".into(),
         ToAtm::QrSessionEnded { end, .. } => format!("screen ends: {end:?}"),
         ToAtm::TryLater { refusal, .. } => format!("try later: {}", refusal.reason()),

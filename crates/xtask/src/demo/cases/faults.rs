@@ -12,6 +12,25 @@ pub(super) fn partial_dispense(world: &mut World, phone: &Phone) -> Result<Told,
     Ok(Told::about(&id, format!("{} approved, {} left the machine and was confirmed", yen(30_000), yen(20_000))))
 }
 
+/// A1's dispenser signs what it did, asked with a nonce that it could not know before.
+pub(super) fn proven_partial(world: &mut World, phone: &Phone) -> Result<Told, String> {
+    world.atm("A1")?.tell("fault jam 10000")?;
+    let id = world.approve_at("A1", phone, 30_000)?;
+    phone.watch_to_end(&id)?.is("confirmed", 10_000)?;
+    Ok(Told::about(&id, format!("{} left, proven by the dispenser's own token: confirmed", yen(10_000))))
+}
+
+/// The notes are gone, the machine says that they are not, and shows no token that would prove it.
+pub(super) fn lying_machine(world: &mut World, phone: &Phone) -> Result<Told, String> {
+    world.atm("A1")?.tell("fault lie")?;
+    let id = world.approve_at("A1", phone, 20_000)?;
+    world.wait_for_state(&id, "outcome_unknown")?;
+    Ok(Told::about(
+        &id,
+        "\"not dispensed\" without the dispenser's token gives nothing back: the hold stays".to_owned(),
+    ))
+}
+
 pub(super) fn notes_taken_back(world: &mut World, phone: &Phone) -> Result<Told, String> {
     world.atm("A2")?.tell("fault retract")?;
     let id = world.approve_at("A2", phone, 20_000)?;

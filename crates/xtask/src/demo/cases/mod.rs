@@ -40,9 +40,9 @@ const fn momiji(name: &'static str, run: fn(&mut World, &Phone) -> Result<Told, 
     Case { name, institution: "momiji", bound_hours_ago: 100, run }
 }
 
-/// Every case, in the order in which they are shown. Names are unique; A3 loses its power now and then, and A2 is left with an
-/// open withdrawal by the last.
-pub(crate) const ALL: [Case; 18] = [
+/// Every case, in the order in which they are shown. Names are unique; A3 loses its power now and then, and A2 and A1 are
+/// left with an open withdrawal by the last two.
+pub(crate) const ALL: [Case; 20] = [
     sakura("plain success", at_the_machine::plain_success),
     sakura("amount chosen at ATM", at_the_machine::amount_chosen_at_atm),
     Case { name: "step-up code", institution: "momiji", bound_hours_ago: 1, run: at_the_machine::step_up_code },
@@ -56,11 +56,13 @@ pub(crate) const ALL: [Case; 18] = [
     momiji("changed code", refusals::changed_code),
     sakura("wrong signature", refusals::wrong_signature),
     sakura("partial dispense", faults::partial_dispense),
+    momiji("proven partial", faults::proven_partial),
     momiji("notes taken back", faults::notes_taken_back),
     momiji("hold unanswered", faults::hold_unanswered),
     sakura("power cut", power::power_cut),
     sakura("gateway killed", power::gateway_killed),
     sakura("uncounted retract", faults::uncounted_retract),
+    momiji("lying machine", faults::lying_machine),
 ];
 
 #[cfg(test)]

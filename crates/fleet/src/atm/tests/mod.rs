@@ -1,147 +1,19 @@
 //! The machine against a gateway that repeats itself, and against power cuts at every durable write.
 
+mod end_to_end;
+mod room;
+mod tricks;
+
 use std::time::Duration;
 
 use cashgate_wire::proto::atm::v1::{
-    Dispense, GatewayMessage, OutcomeRecorded, QueryOutcome, Reconnect, Refused, ShowQr, Welcome,
-    atm_message::Message as Saying, gateway_message::Message as Told,
+    Dispense, GatewayMessage, Reconnect, Refused, ShowQr, Welcome, atm_message::Message as Saying,
+    gateway_message::Message as Told,
 };
-use cashgate_wire::proto::withdrawal::v1::{EvidenceSource, Money, Outcome, OutcomeReport};
+use cashgate_wire::proto::withdrawal::v1::{EvidenceSource, Money, Outcome};
 
 use super::*;
-
-const NOW: i64 = 1_800_000_000_000;
-const W1: &str = "01981f2e-7c1a-7000-8000-000000000001";
-const W2: &str = "01981f2e-7c1a-7000-8000-000000000002";
-
-/// A machine on a real record, and the end of the line.
-struct Room {
-    state_dir: tempfile::TempDir,
-    record: Option<RecordFile>,
-    machine: Machine,
-    sent: Vec<Saying>,
-    /// How many more facts reach the disk before somebody pulls the plug.
-    writes_left: Option<usize>,
-    dark: bool,
-}
-
-impl Room {
-    fn new() -> Self {
-        let state_dir = tempfile::tempdir().unwrap();
-        let (record, facts) = RecordFile::open(state_dir.path()).unwrap();
-        let machine = Machine::new(plan(), &facts);
-        let mut room = Self { state_dir, record: Some(record), machine, sent: vec![], writes_left: None, dark: false };
-        room.power_on_and_connect();
-        room
-    }
-
-    fn power_on_and_connect(&mut self) {
-        self.feed(Input::PowerOn);
-        self.feed(Input::Connected);
-        self.told(Told::Welcome(Welcome { gateway_time_unix_ms: NOW, atm_id: "A1".to_owned() }));
-    }
-
-    fn restart(&mut self) {
-        self.record = None;
-        let (record, facts) = RecordFile::open(self.state_dir.path()).unwrap();
-        self.record = Some(record);
-        self.machine = Machine::new(plan(), &facts);
-        (self.writes_left, self.dark) = (None, false);
-        self.sent.clear();
-        self.power_on_and_connect();
-    }
-
-    fn told(&mut self, message: Told) {
-        self.feed(Input::Gateway(GatewayMessage { message: Some(message) }));
-    }
-
-    fn feed(&mut self, input: Input) {
-        if self.dark {
-            return;
-        }
-        for output in self.machine.handle(input, NOW) {
-            match output {
-                Output::Record(fact) => {
-                    self.record.as_mut().unwrap().append(&fact).unwrap();
-                    self.writes_left = self.writes_left.map(|left| left - 1);
-                    self.dark = self.writes_left == Some(0);
-                }
-                Output::Send(message) => self.sent.push(message),
-                Output::PresentAfter(_) => {}
-                Output::PowerCut => self.dark = true,
-                Output::Screen(_) | Output::Dial(_) | Output::HangUp | Output::SwitchOff => {}
-            }
-            if self.dark {
-                return;
-            }
-        }
-    }
-
-    fn dispense(&mut self, withdrawal_id: &str, amount: i64) {
-        self.told(dispense(withdrawal_id, amount, NOW + 10_000));
-        self.feed(Input::Presented);
-    }
-
-    fn query(&mut self, withdrawal_id: &str) {
-        self.told(Told::QueryOutcome(QueryOutcome { withdrawal_id: withdrawal_id.to_owned() }));
-    }
-
-    /// The reports of a command that went out, as outcomes or in Hello.
-    fn reports(&self, withdrawal_id: &str) -> Vec<OutcomeReport> {
-        let each = |message: &Saying| match message {
-            Saying::Outcome(report) => vec![report.clone()],
-            Saying::Hello(hello) => hello.unresolved.clone(),
-            _ => vec![],
-        };
-        self.sent.iter().flat_map(each).filter(|report| report.withdrawal_id == withdrawal_id).collect()
-    }
-
-    fn book(&self) -> Book {
-        Book::of(&read_facts(self.state_dir.path()).unwrap())
-    }
-
-    fn moves(&self, withdrawal_id: &str) -> usize {
-        let facts = read_facts(self.state_dir.path()).unwrap();
-        facts
-            .iter()
-            .filter(|fact| matches!(fact, Fact::Moving { withdrawal_id: id, .. } if id == withdrawal_id))
-            .count()
-    }
-}
-
-fn plan() -> Plan {
-    Plan {
-        name: "ATM A1".to_owned(),
-        place: "Shibuya, Tokyo".to_owned(),
-        filled: vec![Notes { denomination: 10_000, count: 100 }, Notes { denomination: 1_000, count: 100 }],
-        currency: "JPY".to_owned(),
-        notes_per_dispense_max: 60,
-        present_delay: Duration::from_millis(50),
-    }
-}
-
-fn dispense(withdrawal_id: &str, amount: i64, start_before_unix_ms: i64) -> Told {
-    let amount = Some(Money { minor_units: amount, currency: "JPY".to_owned() });
-    Told::Dispense(Dispense { withdrawal_id: withdrawal_id.to_owned(), amount, start_before_unix_ms })
-}
-
-fn acknowledged(withdrawal_id: &str) -> Told {
-    Told::OutcomeRecorded(OutcomeRecorded { withdrawal_id: withdrawal_id.to_owned() })
-}
-
-fn sum(notes: &[cashgate_wire::proto::withdrawal::v1::NoteCount]) -> i64 {
-    notes.iter().map(|n| n.denomination.as_ref().unwrap().minor_units * i64::from(n.count)).sum()
-}
-
-/// What a report proves to have left, as `OutcomeReport` in withdrawal.proto describes it.
-fn proven(report: &OutcomeReport) -> Option<i64> {
-    match report.outcome() {
-        Outcome::Dispensed | Outcome::PartiallyDispensed => Some(sum(&report.presented)),
-        Outcome::NotDispensed if report.evidence() != EvidenceSource::BareWord => Some(0),
-        Outcome::Retracted if report.retracted_counted => Some(sum(&report.presented) - sum(&report.retracted)),
-        _ => None,
-    }
-}
+use room::{NOW, Room, W1, W2, acknowledged, dispense, plan, proven, sum};
 
 #[test]
 fn each_fault_of_a_dispense_of_30_000_yen() {
@@ -304,7 +176,9 @@ fn an_amount_that_the_cassettes_cannot_make_is_not_paid() {
         let mut room = Room::new();
         let amount = Some(Money { minor_units: amount, currency: currency.to_owned() });
         let withdrawal_id = W1.to_owned();
-        room.told(Told::Dispense(Dispense { withdrawal_id, amount: amount.clone(), start_before_unix_ms: NOW + 1 }));
+        let start_before_unix_ms = NOW + 1;
+        let command = Dispense { withdrawal_id, amount: amount.clone(), start_before_unix_ms, ..Dispense::default() };
+        room.told(Told::Dispense(command));
         assert_eq!(proven(&room.reports(W1)[0]), Some(0), "{amount:?}");
         assert_eq!(room.moves(W1), 0, "{amount:?}");
     }

@@ -1,0 +1,165 @@
+//! What a keeper does with a PKCS#11 module: start it, enter its slots, finish it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cryptoki::context::Pkcs11;
+use cryptoki::session::Session as HsmSession;
+use cryptoki::slot::Slot;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{HsmSlot, Pin};
+use crate::device::{Device, SigningSession};
+use crate::error::{HsmModuleError, HsmSlotError, HsmTokenError};
+use crate::hsm_token::HsmToken;
+use crate::module::Module;
+use crate::signing_key::{self, SigningKey, SigningPublicKey};
+
+/// A module under a keeper. Slots are counted from 0 in the order of the configuration.
+pub(crate) trait Backend: Send + 'static {
+    /// What its workers own.
+    type Device: Device;
+
+    /// Loads and initialises the module.
+    fn start(&mut self) -> Result<(), HsmModuleError>;
+
+    /// Finds the slot's HSM token, logs in, and finds and tries the signing key. A refused PIN is not tried again before it changes.
+    fn enter(&mut self, slot: usize, key_label: &str) -> Result<(), HsmSlotError>;
+
+    /// Lets go of what [`Self::enter`] opened; harmless if it had not.
+    fn leave(&mut self, slot: usize);
+
+    /// How a worker opens its device, on its own thread, where a call that hangs is noticed. The argument is the signing key's label.
+    fn opener(&self, slot: usize) -> impl FnOnce(&str) -> Result<Self::Device, HsmSlotError> + Send + 'static;
+
+    /// The public half of the signing key with a label, made if it is missing and `create` says so.
+    fn key(&self, slot: usize, label: &str, create: bool) -> Result<SigningPublicKey, HsmSlotError>;
+
+    /// Finalises the module. No device may be open.
+    fn finish(&mut self);
+
+    /// Leaves the module as it is, for ever: a call is still inside it.
+    fn forget(&mut self);
+}
+
+/// A real PKCS#11 module.
+pub(crate) struct Pkcs11Module {
+    path: PathBuf,
+    module: Option<Module>,
+    slots: Vec<EnteredSlot>,
+}
+
+struct EnteredSlot {
+    token_label: String,
+    pin: Pin,
+    /// The PIN that the HSM refused: it is not tried again, because most HSMs lock after three to ten tries.
+    refused_pin: Option<SecretString>,
+    entered: Option<Entered>,
+}
+
+/// The HSM session that logged in. The workers' ride on its login, which is the process's and ends with the last HSM session.
+struct Entered {
+    slot: Slot,
+    hsm_session: HsmSession,
+}
+
+impl Pkcs11Module {
+    /// The module at `path` with those of the configured slots that are in it.
+    pub(crate) fn new(path: PathBuf, slots: impl IntoIterator<Item = HsmSlot>) -> Self {
+        let unentered = |slot: HsmSlot| EnteredSlot {
+            token_label: slot.token_label,
+            pin: slot.pin,
+            refused_pin: None,
+            entered: None,
+        };
+        Self { path, module: None, slots: slots.into_iter().map(unentered).collect() }
+    }
+}
+
+impl Backend for Pkcs11Module {
+    type Device = SigningSession;
+
+    fn start(&mut self) -> Result<(), HsmModuleError> {
+        self.module = Some(Module::open(&self.path)?);
+        Ok(())
+    }
+
+    fn enter(&mut self, slot: usize, key_label: &str) -> Result<(), HsmSlotError> {
+        let (Some(module), Some(slot)) = (&self.module, self.slots.get_mut(slot)) else { return Err(not_started()) };
+        slot.entered = None;
+        let hsm_token = HsmToken::find(module.context(), &slot.token_label)?;
+        let hsm_session = open_hsm_session(module.context(), hsm_token.slot)?;
+        slot.log_in(&hsm_token, &hsm_session)?;
+        SigningKey::find(&hsm_session, &slot.token_label, key_label)?;
+        slot.entered = Some(Entered { slot: hsm_token.slot, hsm_session });
+        Ok(())
+    }
+
+    fn leave(&mut self, slot: usize) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.entered = None;
+        }
+    }
+
+    fn opener(&self, slot: usize) -> impl FnOnce(&str) -> Result<SigningSession, HsmSlotError> + Send + 'static {
+        let place = self.module.as_ref().and_then(|module| {
+            let slot = self.slots.get(slot)?;
+            let entered = slot.entered.as_ref()?;
+            Some((module.context().clone(), Arc::clone(module.functions()), entered.slot, slot.token_label.clone()))
+        });
+        move |key_label| {
+            let (context, functions, slot, token_label) = place.ok_or_else(not_started)?;
+            let hsm_session = open_hsm_session(&context, slot)?;
+            Ok(SigningSession::new(hsm_session, functions, &token_label, key_label)?)
+        }
+    }
+
+    fn key(&self, slot: usize, label: &str, create: bool) -> Result<SigningPublicKey, HsmSlotError> {
+        let slot = self.slots.get(slot).ok_or_else(not_started)?;
+        let entered = slot.entered.as_ref().ok_or_else(not_started)?;
+        let device = |call| move |source: cryptoki::error::Error| HsmTokenError::Device { call, source: source.into() };
+        let exists = signing_key::exists(&entered.hsm_session, label).map_err(device("look for the signing key"))?;
+        if create && !exists {
+            signing_key::generate(&entered.hsm_session, label).map_err(device("make the key pair"))?;
+        }
+        Ok(SigningKey::find(&entered.hsm_session, &slot.token_label, label)?.public)
+    }
+
+    fn finish(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.entered = None);
+        self.module = None;
+    }
+
+    fn forget(&mut self) {
+        self.slots.iter_mut().for_each(|slot| std::mem::forget(slot.entered.take()));
+        std::mem::forget(self.module.take());
+    }
+}
+
+impl EnteredSlot {
+    fn log_in(&mut self, hsm_token: &HsmToken, hsm_session: &HsmSession) -> Result<(), HsmTokenError> {
+        let label = || self.token_label.clone();
+        let pin = self.pin.read().map_err(|reason| HsmTokenError::PinUnreadable { label: label(), reason })?;
+        if self.refused_pin.as_ref().is_some_and(|refused| refused.expose_secret() == pin.expose_secret()) {
+            return Err(HsmTokenError::PinRefused { label: label() });
+        }
+        let logged_in = hsm_token.log_in(hsm_session, &pin);
+        if let Err(HsmTokenError::PinRefused { .. }) = logged_in {
+            self.refused_pin = Some(pin);
+        }
+        logged_in
+    }
+}
+
+fn open_hsm_session(context: &Pkcs11, slot: Slot) -> Result<HsmSession, HsmTokenError> {
+    let refused =
+        |error: cryptoki::error::Error| HsmTokenError::Device { call: "open an HSM session", source: error.into() };
+    // Read-write although nothing is written: some HSMs know no other (AWS CloudHSM).
+    context.open_rw_session(slot).map_err(refused)
+}
+
+/// Not reached: the keeper enters no slot of a module that did not start, and starts no worker in a slot that it has not entered.
+fn not_started() -> HsmSlotError {
+    let source = crate::device_error::DeviceError::from(cryptoki::error::Error::NullFunctionPointer);
+    HsmSlotError::Token(HsmTokenError::Device { call: "find the module started", source })
+}

@@ -1,0 +1,317 @@
+//! The one queue before all workers of all slots: full is refused at once, what a failed worker held comes back to the front.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::batcher::Batcher;
+use crate::card::Card;
+use crate::error::HsmError;
+use crate::job::{MacJob, OrderJob, Work};
+
+/// After so many failures of the HSM an order is given back to its caller: it may be the order that breaks the HSM.
+const FAILURES_MAX: u8 = 3;
+
+pub(crate) struct Queue<B: Batcher> {
+    waiting: Mutex<Waiting<B>>,
+    changed: Condvar,
+    length_max: usize,
+    batch_max: usize,
+}
+
+struct Waiting<B: Batcher> {
+    macs: VecDeque<MacJob>,
+    orders: VecDeque<OrderJob<B>>,
+    /// Workers that come back for more. What waits is shared out among them.
+    workers: usize,
+    door: Door,
+}
+
+/// Whether work is taken in.
+#[derive(Clone)]
+enum Door {
+    Open,
+    /// No HSM answers: refused at once, so that nobody waits in vain.
+    Lost(String),
+    Closed,
+}
+
+impl<B: Batcher> Queue<B> {
+    pub(crate) fn new(length_max: usize, batch_max: usize) -> Self {
+        let waiting = Waiting { macs: VecDeque::new(), orders: VecDeque::new(), workers: 0, door: Door::Open };
+        Self { waiting: Mutex::new(waiting), changed: Condvar::new(), length_max, batch_max }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<B>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in an order, or says at once why not.
+    pub(crate) fn put_order(&self, job: OrderJob<B>) -> Result<(), HsmError> {
+        let mut waiting = self.lock();
+        waiting.admit(self.length_max)?;
+        waiting.orders.push_back(job);
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// As [`Self::put_order`].
+    pub(crate) fn put_mac(&self, job: MacJob) -> Result<(), HsmError> {
+        let mut waiting = self.lock();
+        waiting.admit(self.length_max)?;
+        waiting.macs.push_back(job);
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for work. `None` when the worker is to end, or to look at what changed about its card.
+    ///
+    /// What waits is shared out: a worker takes its part and no more, so that codes stay small while the HSM keeps up, and grows
+    /// towards the largest batch when it does not. No timer holds back a lone order.
+    pub(crate) fn take(&self, card: &Card<B>, key_epoch: u64) -> Option<Work<B>> {
+        let mut waiting = self.lock();
+        loop {
+            if card.is_revoked() || card.key_epoch() != key_epoch {
+                return None;
+            }
+            if let Some(mac) = waiting.macs.pop_front() {
+                return Some(Work::Mac(mac));
+            }
+            if !waiting.orders.is_empty() {
+                let share = waiting.orders.len().div_ceil(waiting.workers.max(1)).min(self.batch_max);
+                return Some(Work::Orders(waiting.orders.drain(..share).collect()));
+            }
+            if matches!(waiting.door, Door::Closed) {
+                return None;
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes back what a worker held when the HSM failed it. It goes to the front: it has waited longest.
+    pub(crate) fn put_back(&self, work: Work<B>, error: impl Fn() -> HsmError) {
+        let mut waiting = self.lock();
+        let door = waiting.door.clone();
+        let refusal = |failures: u8| match &door {
+            Door::Lost(reason) => Some(HsmError::Lost { reason: reason.clone() }),
+            Door::Closed => Some(HsmError::Closed),
+            Door::Open => (failures >= FAILURES_MAX).then(&error),
+        };
+        match work {
+            Work::Mac(mut mac) => {
+                mac.failures = mac.failures.saturating_add(1);
+                match refusal(mac.failures) {
+                    Some(error) => mac.refuse(error),
+                    None => waiting.macs.push_front(mac),
+                }
+            }
+            Work::Orders(orders) => {
+                for mut order in orders.into_iter().rev() {
+                    order.failures = order.failures.saturating_add(1);
+                    match refusal(order.failures) {
+                        Some(error) => drop(order.reply.send(Err(error))),
+                        None => waiting.orders.push_front(order),
+                    }
+                }
+            }
+        }
+        drop(waiting);
+        self.changed.notify_all();
+    }
+
+    /// From now on `workers` take work.
+    pub(crate) fn workers_are(&self, workers: usize) {
+        self.lock().workers = workers;
+        self.changed.notify_all();
+    }
+
+    /// Has every waiting worker look at its card.
+    pub(crate) fn wake_all(&self) {
+        // Under the lock: a worker between looking at its card and waiting would miss it otherwise.
+        let _waiting = self.lock();
+        self.changed.notify_all();
+    }
+
+    /// No HSM answers: everything that waits is answered, and what comes is refused, until [`Self::open`].
+    pub(crate) fn lose(&self, reason: &str) {
+        self.shut(Door::Lost(reason.to_owned()), || HsmError::Lost { reason: reason.to_owned() });
+    }
+
+    /// Work is taken in again.
+    pub(crate) fn open(&self) {
+        let mut waiting = self.lock();
+        if matches!(waiting.door, Door::Lost(_)) {
+            waiting.door = Door::Open;
+        }
+    }
+
+    /// Takes nothing in any more. Workers do what waits, then end.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.door = Door::Closed;
+        drop(waiting);
+        self.changed.notify_all();
+    }
+
+    /// Answers what still waits after the last worker has ended.
+    pub(crate) fn empty(&self) {
+        self.shut(Door::Closed, || HsmError::Closed);
+    }
+
+    fn shut(&self, door: Door, error: impl Fn() -> HsmError) {
+        let mut waiting = self.lock();
+        if !matches!(waiting.door, Door::Closed) {
+            waiting.door = door;
+        }
+        let (macs, orders) = (std::mem::take(&mut waiting.macs), std::mem::take(&mut waiting.orders));
+        drop(waiting);
+        macs.into_iter().for_each(|mac| mac.refuse(error()));
+        orders.into_iter().for_each(|order| drop(order.reply.send(Err(error()))));
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        let waiting = self.lock();
+        waiting.macs.len() + waiting.orders.len()
+    }
+}
+
+impl<B: Batcher> Waiting<B> {
+    fn admit(&self, length_max: usize) -> Result<(), HsmError> {
+        match &self.door {
+            Door::Closed => Err(HsmError::Closed),
+            Door::Lost(reason) => Err(HsmError::Lost { reason: reason.clone() }),
+            Door::Open if self.macs.len() + self.orders.len() >= length_max => Err(HsmError::Busy),
+            Door::Open => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::signing_key::SigningPublicKey;
+
+    struct Numbers;
+
+    impl Batcher for Numbers {
+        type Order = u32;
+        type Batch = ();
+        type Signed = u32;
+
+        fn batch(&self, _: &SigningPublicKey, _: &[(u32, [u8; 16])]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn digest(&self, (): &()) -> [u8; 32] {
+            [0; 32]
+        }
+
+        fn signed(&self, (): (), _: [u8; 64]) -> Option<Vec<u32>> {
+            None
+        }
+    }
+
+    type Answer = oneshot::Receiver<Result<u32, HsmError>>;
+
+    fn put(queue: &Queue<Numbers>, order: u32) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        queue.put_order(OrderJob { order, reply, failures: 0 }).expect("taken in");
+        answer
+    }
+
+    fn card() -> Card<Numbers> {
+        Card::new(Arc::default())
+    }
+
+    fn taken(queue: &Queue<Numbers>) -> Vec<u32> {
+        match queue.take(&card(), 0) {
+            Some(Work::Orders(orders)) => orders.iter().map(|job| job.order).collect(),
+            _ => panic!("no orders"),
+        }
+    }
+
+    #[test]
+    fn what_waits_is_shared_out_among_the_workers_up_to_a_batch() {
+        let queue = Queue::new(1_000, 64);
+        queue.workers_are(4);
+        let _answers: Vec<Answer> = (0..10).map(|order| put(&queue, order)).collect();
+        assert_eq!(taken(&queue), [0, 1, 2], "a quarter of ten, rounded up");
+        assert_eq!(taken(&queue), [3, 4], "a quarter of seven");
+        let _more: Vec<Answer> = (10..600).map(|order| put(&queue, order)).collect();
+        assert_eq!(taken(&queue).len(), 64, "never more than a batch");
+    }
+
+    #[test]
+    fn one_alone_goes_alone() {
+        let queue = Queue::new(10, 64);
+        queue.workers_are(4);
+        let _answer = put(&queue, 7);
+        assert_eq!(taken(&queue), [7]);
+    }
+
+    #[test]
+    fn authentication_codes_go_first() {
+        let queue = Queue::new(10, 64);
+        queue.workers_are(1);
+        let _answer = put(&queue, 7);
+        let (reply, _code) = oneshot::channel();
+        let wanted = crate::job::MacWanted::Made(reply);
+        let mac = MacJob { key_label: String::new(), message: vec![], wanted, failures: 0 };
+        queue.put_mac(mac).expect("taken in");
+        assert!(matches!(queue.take(&card(), 0), Some(Work::Mac(_))));
+        assert_eq!(taken(&queue), [7]);
+    }
+
+    #[test]
+    fn what_a_failed_worker_held_comes_first_again_and_is_given_up_after_three_failures() {
+        let queue = Queue::new(10, 2);
+        queue.workers_are(1);
+        let mut answers: Vec<Answer> = (1..=3).map(|order| put(&queue, order)).collect();
+        for failure in 1..=2 {
+            let work = queue.take(&card(), 0).expect("orders");
+            queue.put_back(work, || HsmError::Failed { why: format!("failure {failure}") });
+            assert_eq!(queue.depth(), 3);
+        }
+        let work = queue.take(&card(), 0).expect("orders");
+        queue.put_back(work, || HsmError::Failed { why: "failure 3".to_owned() });
+        let given_up = Ok(Err(HsmError::Failed { why: "failure 3".to_owned() }));
+        assert_eq!([answers[0].try_recv(), answers[1].try_recv()], [given_up.clone(), given_up]);
+        assert_eq!(taken(&queue), [3], "the third was in nobody's hands");
+    }
+
+    #[test]
+    fn while_it_is_lost_nothing_waits_in_vain() {
+        let queue = Queue::new(10, 64);
+        let lost = || HsmError::Lost { reason: "unplugged".to_owned() };
+        let mut waiting = put(&queue, 1);
+        let _second = put(&queue, 2);
+        queue.workers_are(2);
+        let held = queue.take(&card(), 0).expect("the first order");
+        queue.lose("unplugged");
+        assert_eq!(queue.depth(), 0);
+        queue.put_back(held, || HsmError::TimedOut);
+        assert_eq!(waiting.try_recv(), Ok(Err(lost())));
+        let (reply, _) = oneshot::channel();
+        assert_eq!(queue.put_order(OrderJob { order: 3, reply, failures: 0 }), Err(lost()));
+        queue.open();
+        let _third = put(&queue, 3);
+        assert_eq!(taken(&queue), [3]);
+    }
+
+    #[test]
+    fn closed_is_for_ever_and_what_waits_is_still_done() {
+        let queue = Queue::new(10, 64);
+        let _answer = put(&queue, 1);
+        queue.close();
+        queue.open();
+        let (reply, _) = oneshot::channel();
+        assert_eq!(queue.put_order(OrderJob { order: 2, reply, failures: 0 }), Err(HsmError::Closed));
+        assert_eq!(taken(&queue), [1]);
+        assert!(queue.take(&card(), 0).is_none());
+    }
+}

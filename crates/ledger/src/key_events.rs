@@ -1,0 +1,273 @@
+//! What happened to the keys that sign QR tokens: an append-only table of its own, chained by seals.
+
+use cashgate_withdrawal::ids::KeyId;
+use cashgate_withdrawal::time::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use crate::columns::{self, signed};
+use crate::damage::{Damage, Fault};
+use crate::error::{AppendError, ReadError};
+use crate::queries::rows;
+use crate::reader::LedgerReader;
+use crate::records::Sequence;
+use crate::seal::{Seal, extend_with_length, sha256};
+use crate::writer::WriteFault;
+
+/// Something that happened to a signing key, to be made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Who did it: an operator's name, or `gateway`. At most [`KeyEvent::TEXT_BYTES_MAX`] bytes, as each text here; not empty.
+    pub actor: String,
+    /// What.
+    pub action: KeyAction,
+    /// The key.
+    pub key_id: KeyId,
+    /// The label under which the HSM knows it.
+    pub label: String,
+    /// The label of the HSM token in which it was found; several if it has copies, with `, ` between.
+    pub token_label: String,
+    /// Its public half: an uncompressed P-256 point, `04 || x || y`.
+    pub public_key: [u8; 65],
+    /// Why, for the auditor.
+    pub reason: String,
+}
+
+impl KeyEvent {
+    /// The longest text in an event, in bytes.
+    pub const TEXT_BYTES_MAX: usize = 1024;
+
+    /// The most events that one write may hold: a handful of keys change together.
+    pub const PER_WRITE_MAX: usize = 128;
+}
+
+/// What happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyAction {
+    /// It is to be found where apps fetch keys, and will sign.
+    Published {
+        /// Not before this moment.
+        use_from: Timestamp,
+    },
+    /// It signs. Keys of other labels sign no more.
+    Signing,
+    /// Codes under it are refused from now on.
+    Retired {
+        /// Whether codes under it could still have been valid: an emergency.
+        at_once: bool,
+    },
+}
+
+impl KeyAction {
+    /// The name in the table's column `action`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Published { .. } => "published",
+            Self::Signing => "signing",
+            Self::Retired { at_once: false } => "retired",
+            Self::Retired { at_once: true } => "retired_at_once",
+        }
+    }
+
+    /// When the key may sign, if that is what was said.
+    #[must_use]
+    pub const fn use_from(self) -> Option<Timestamp> {
+        match self {
+            Self::Published { use_from } => Some(use_from),
+            Self::Signing | Self::Retired { .. } => None,
+        }
+    }
+}
+
+/// An event as it stands in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKeyEvent {
+    /// Its place among all key events: 1, 2, 3 ... without a gap.
+    pub sequence: u64,
+    /// What happened.
+    pub event: KeyEvent,
+    /// SHA-256 over the event and the seal of the event before it.
+    pub seal: Seal,
+}
+
+/// Stands first in what is hashed, so that no seal of an event is ever that of a step.
+const KEY_EVENT_DOMAIN: &[u8] = b"cashgate ledger key event seal 1\0";
+
+impl Seal {
+    /// The seal of a key event at `sequence`. `previous` is that of the event before it, `None` for the first.
+    ///
+    /// The hashed bytes are: a domain string; one byte 0, or one byte 1 and the 32 bytes of the previous seal; the sequence (8 bytes), the
+    /// time in milliseconds (8); actor, action, key id as text, label, token label and public key, each after its length (4); one byte 0, or
+    /// one byte 1 and the moment of first use in milliseconds (8); the reason after its length. Numbers are big-endian.
+    #[must_use]
+    pub fn of_key_event(previous: Option<&Self>, sequence: u64, event: &KeyEvent) -> Self {
+        let KeyEvent { at, actor, action, key_id, label, token_label, public_key, reason } = event;
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(KEY_EVENT_DOMAIN);
+        extend_with_optional(&mut bytes, previous.map(Self::as_bytes));
+        bytes.extend_from_slice(&sequence.to_be_bytes());
+        bytes.extend_from_slice(&signed(at.unix_ms()).to_be_bytes());
+        let key_id = key_id.to_string();
+        for text in [actor, action.name(), &key_id, label, token_label] {
+            extend_with_length(&mut bytes, text.as_bytes());
+        }
+        extend_with_length(&mut bytes, public_key);
+        let use_from = action.use_from().map(|moment| signed(moment.unix_ms()).to_be_bytes());
+        extend_with_optional(&mut bytes, use_from.as_ref());
+        extend_with_length(&mut bytes, reason.as_bytes());
+        Self::from_bytes(sha256(&bytes))
+    }
+}
+
+fn extend_with_optional<const N: usize>(bytes: &mut Vec<u8>, part: Option<&[u8; N]>) {
+    bytes.push(u8::from(part.is_some()));
+    bytes.extend_from_slice(part.map_or(&[], |part| part.as_slice()));
+}
+
+impl LedgerReader {
+    /// Everything that happened to signing keys, oldest first, checked against its seals. The whole of it: there are a few events a year.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every query.
+    pub fn key_events(&self) -> Result<Vec<StoredKeyEvent>, ReadError> {
+        self.read(whole)
+    }
+}
+
+/// All events, if they are whole.
+fn whole(connection: &Connection) -> Result<Vec<StoredKeyEvent>, ReadError> {
+    judged(connection)?.into_iter().collect::<Result<_, _>>().map_err(ReadError::Damaged)
+}
+
+/// Each event, or what is wrong with it. A missing one is told before the next.
+pub(crate) fn judged(connection: &Connection) -> Result<Vec<Result<StoredKeyEvent, Damage>>, ReadError> {
+    let mut judged = Vec::new();
+    let (mut last, mut previous) = (0_u64, None);
+    for (sequence, seal, found) in rows(connection, "SELECT * FROM key_events ORDER BY sequence", [], placed)? {
+        let expected = last.saturating_add(1);
+        if sequence != expected {
+            judged.push(Err(Damage::of_key_event(expected, Fault::SequenceGap { expected: Sequence(expected) })));
+        }
+        judged.push(found.and_then(|stored| {
+            let fits = stored.seal == Seal::of_key_event(previous.as_ref(), sequence, &stored.event);
+            if fits { Ok(stored) } else { Err(Damage::of_key_event(sequence, Fault::Seal)) }
+        }));
+        (last, previous) = (sequence, seal);
+    }
+    Ok(judged)
+}
+
+/// Where it stands, its seal if it has one, and the event or what is wrong with it.
+type Placed = (u64, Option<Seal>, Result<StoredKeyEvent, Damage>);
+
+fn placed(row: &Row<'_>) -> Result<Placed, ReadError> {
+    let sequence: i64 = row.get("sequence").map_err(|error| ReadError::storage(&error))?;
+    let seal = row.get::<_, [u8; 32]>("seal").ok().map(Seal::from_bytes);
+    let event = match columns::key_event(row) {
+        Ok(event) => Ok(event),
+        Err(ReadError::Damaged(damage)) => Err(damage),
+        Err(other) => return Err(other),
+    };
+    Ok((u64::try_from(sequence).unwrap_or(0), seal, event))
+}
+
+/// Writes the events behind those that are there, inside the writer's transaction.
+pub(crate) fn add(connection: &Connection, events: &[KeyEvent]) -> Result<usize, WriteFault> {
+    if !(1..=KeyEvent::PER_WRITE_MAX).contains(&events.len()) {
+        return Err(WriteFault::Refused(AppendError::KeyEventCount { found: events.len() }));
+    }
+    let before = whole(connection)?;
+    let (mut sequence, mut previous) = before.last().map_or((0, None), |last| (last.sequence, Some(last.seal)));
+    for event in events {
+        let KeyEvent { at, actor, action, key_id, label, token_label, public_key, reason } = event;
+        if [actor, label, token_label, reason].iter().any(|text| text.len() > KeyEvent::TEXT_BYTES_MAX) {
+            return Err(WriteFault::Refused(AppendError::KeyEventTooLong { key_id: *key_id }));
+        }
+        sequence += 1;
+        let seal = Seal::of_key_event(previous.as_ref(), sequence, event);
+        connection
+            .prepare_cached(
+                "INSERT INTO key_events (sequence, at_ms, actor, action, key_id, label, token_label, public_key, use_from_ms, reason, seal)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
+                signed(sequence),
+                signed(at.unix_ms()),
+                actor,
+                action.name(),
+                key_id.to_string(),
+                label,
+                token_label,
+                public_key,
+                action.use_from().map(|moment| signed(moment.unix_ms())),
+                reason,
+                seal.as_bytes(),
+            ])?;
+        previous = Some(seal);
+    }
+    Ok(events.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(action: KeyAction) -> KeyEvent {
+        KeyEvent {
+            at: Timestamp::from_unix_ms(1_752_885_361_690),
+            actor: "mori".to_owned(),
+            action,
+            key_id: KeyId([0xab, 0xcd, 0, 1]),
+            label: "qr-2027-1".to_owned(),
+            token_label: "cashgate".to_owned(),
+            public_key: [4; 65],
+            reason: "yearly".to_owned(),
+        }
+    }
+
+    fn published() -> KeyEvent {
+        event(KeyAction::Published { use_from: Timestamp::from_unix_ms(1_752_888_961_690) })
+    }
+
+    /// Computed by a few lines of another language from the description: a change here breaks every ledger there is.
+    #[test]
+    fn seals_are_made_as_described() {
+        let first = Seal::of_key_event(None, 1, &published());
+        assert_eq!(first.to_string(), "913e4e577c85e8cb202351f47ce5bf6739d1cb6308b7e38363991c6d4684008c");
+        let second = Seal::of_key_event(Some(&first), 2, &event(KeyAction::Signing));
+        assert_eq!(second.to_string(), "dd5cebb45294a5fd5d9dac9c8fb25d8abdf87cfa574f3217adbea1f7813ca678");
+    }
+
+    #[test]
+    fn everything_in_an_event_counts() {
+        let first = Seal::of_key_event(None, 1, &published());
+        let changes: [fn(&mut KeyEvent); 10] = [
+            |event| event.at = Timestamp::from_unix_ms(0),
+            |event| event.actor.push('o'),
+            |event| event.action = KeyAction::Signing,
+            |event| event.action = KeyAction::Published { use_from: Timestamp::from_unix_ms(0) },
+            |event| event.action = KeyAction::Retired { at_once: false },
+            |event| event.action = KeyAction::Retired { at_once: true },
+            |event| event.key_id = KeyId([0; 4]),
+            |event| event.label.push('0'),
+            |event| event.token_label.clear(),
+            |event| event.public_key[64] = 5,
+        ];
+        let mut seals = vec![
+            Seal::of_key_event(None, 2, &published()),
+            Seal::of_key_event(Some(&first), 2, &published()),
+            Seal::of_key_event(Some(&first), 3, &published()),
+            Seal::of_key_event(Some(&first), 2, &KeyEvent { reason: String::new(), ..published() }),
+        ];
+        seals.extend(changes.iter().map(|change| {
+            let mut changed = published();
+            change(&mut changed);
+            Seal::of_key_event(Some(&first), 2, &changed)
+        }));
+        let different: std::collections::HashSet<_> = seals.iter().collect();
+        assert_eq!(different.len(), seals.len());
+    }
+}

@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: figures of the design as ratios, ours and the baseline alternating in one run on one machine.
+//!
+//! Writes `target/bench/results.json`. Machines differ and are shared, so a ratio is what counts; the median of the rounds is given.
+
+// Ratios of measured figures; no money here.
+#![allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
+
+mod mint;
+mod qr;
+mod row;
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::{command, interrupt, packages};
+use row::Row;
+
+/// What is measured, and how long.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    /// Seconds instead of minutes; for a first look.
+    pub(crate) quick: bool,
+    /// Only rows whose name begins so.
+    pub(crate) only: Option<&'a str>,
+}
+
+impl Order<'_> {
+    /// How often ours and the baseline are measured in turn.
+    const fn rounds(self) -> usize {
+        if self.quick { 3 } else { 7 }
+    }
+
+    /// How long each time.
+    const fn seconds(self) -> u64 {
+        if self.quick { 2 } else { 4 }
+    }
+
+    fn wants(self, name: &str) -> bool {
+        self.only.is_none_or(|only| name.starts_with(only))
+    }
+}
+
+/// Measures, prints a table and writes the file. Rows below their target are no failure: they are to be read.
+pub(crate) fn run(order: Order<'_>) -> Result<(), String> {
+    interrupt::watch()?;
+    packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
+    let mut rows = Vec::new();
+    if mint::NAMES.iter().any(|name| order.wants(name)) {
+        rows.extend(mint::measure(order)?);
+    }
+    if qr::NAMES.iter().any(|name| order.wants(name)) {
+        rows.extend(qr::measure()?.into_iter().filter(|row| order.wants(&row.name)));
+    }
+    if rows.is_empty() {
+        let names: Vec<&str> = mint::NAMES.iter().chain(&qr::NAMES).copied().collect();
+        return Err(format!("nothing is called {:?}; there are {}", order.only.unwrap_or_default(), names.join(", ")));
+    }
+    println!("\n{}", Row::HEADING);
+    rows.iter().for_each(|row| println!("{row}"));
+    let file = command::target_folder()?.join("bench").join("results.json");
+    let cannot = |error| format!("cannot write {}: {error}", file.display());
+    fs::create_dir_all(file.parent().unwrap_or(&file)).map_err(cannot)?;
+    let rows: Vec<_> = rows.iter().map(Row::json).collect();
+    fs::write(&file, format!("{:#}\n", json!({ "rows": rows }))).map_err(cannot)?;
+    println!("\nwritten to {}", file.display());
+    Ok(())
+}
