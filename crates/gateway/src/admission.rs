@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cashgate_limits::{AccountKey, Headroom, LimitRefusal, Limits, Reservation};
 use cashgate_policy::{Decision as PolicyDecision, Facts, PolicySet, Verdict};
-use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{AccountId, AtmId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::lane::{Admission, Admitted, Approval, ConfirmCode};
 use cashgate_withdrawal::money::Money;
@@ -43,8 +42,6 @@ pub struct Desk {
     institutions: HashMap<InstitutionId, Institution>,
     /// Random bits for confirm codes; nothing when the system has none.
     random: fn() -> Option<u32>,
-    /// Only institutions that demand more than grade C.
-    evidence_demanded: HashMap<InstitutionId, EvidenceGrade>,
     dispense_tokens: DispenseTokens,
     /// Set while the ledger has no room for new withdrawals.
     ledger_full: AtomicBool,
@@ -67,7 +64,6 @@ impl Desk {
             devices,
             institutions,
             random,
-            evidence_demanded: HashMap::new(),
             dispense_tokens: DispenseTokens::new(Arc::new(NoKeys)),
             ledger_full: AtomicBool::new(false),
         }
@@ -77,13 +73,6 @@ impl Desk {
     #[must_use]
     pub fn with_dispense_keys(self, keys: Arc<dyn DispenseKeys>) -> Self {
         Self { dispense_tokens: DispenseTokens::new(keys), ..self }
-    }
-
-    /// The same desk for institutions that believe that less than everything left only on evidence of such a grade or a better one. C for
-    /// those that are not named.
-    #[must_use]
-    pub fn with_evidence_demanded(self, grades: impl IntoIterator<Item = (InstitutionId, EvidenceGrade)>) -> Self {
-        Self { evidence_demanded: grades.into_iter().collect(), ..self }
     }
 
     /// What makes and verifies the tokens of machines with end-to-end security.
@@ -231,9 +220,10 @@ impl Admission for LaneDesk {
             .limits
             .reserve(&key, approval.fresh, approval.amount, figures, today, now)
             .map_err(|refusal: LimitRefusal| Refusal::LimitExceeded { limit: refusal.reason() })?;
-        let evidence_demanded = self.desk.evidence_demanded.get(&approval.institution).copied().unwrap_or_default();
+        let evidence_demanded = institution.evidence_demanded;
         #[cfg(feature = "planted")]
-        let evidence_demanded = if is(Bug::GradeIgnored) { EvidenceGrade::C } else { evidence_demanded };
+        let evidence_demanded =
+            if is(Bug::GradeIgnored) { cashgate_withdrawal::evidence::EvidenceGrade::C } else { evidence_demanded };
         let decision = Decision {
             policy_version,
             limit_figures: figures.to_string(),

@@ -45,6 +45,10 @@ impl Batcher for QrBatcher {
     type Batch = QrBatch;
     type Signed = QrToken;
 
+    fn may_sign(&self, key: &SigningPublicKey) -> bool {
+        self.keys.may_sign(key.sec1_uncompressed()).is_some()
+    }
+
     fn batch(&self, key: &SigningPublicKey, orders: &[(QrClaims, [u8; 16])]) -> Result<QrBatch, String> {
         // A code under a key that no app can know would be refused by every app.
         let key_id = self.keys.may_sign(key.sec1_uncompressed()).ok_or("the HSM's signing key is not in use yet")?;

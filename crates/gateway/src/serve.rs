@@ -165,10 +165,8 @@ impl Parts {
         let policy = policy.map_err(ServeError::new)?;
         let known = Arc::clone(devices.known());
         let policy = Box::new(policy);
-        let demanded = config.institutions.iter().map(|one| (one.id.clone(), one.evidence_demanded));
-        let desk = Desk::new(limits, policy, known, &config.institutions, clock::random_u32)
-            .with_dispense_keys(dispense_keys)
-            .with_evidence_demanded(demanded);
+        let desk =
+            Desk::new(limits, policy, known, &config.institutions, clock::random_u32).with_dispense_keys(dispense_keys);
         let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
         let surroundings = Surroundings {
             mint,

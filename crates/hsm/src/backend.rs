@@ -144,8 +144,11 @@ impl EnteredSlot {
             return Err(HsmTokenError::PinRefused { label: label() });
         }
         let logged_in = hsm_token.log_in(hsm_session, &pin);
-        if let Err(HsmTokenError::PinRefused { .. }) = logged_in {
-            self.refused_pin = Some(pin);
+        match &logged_in {
+            // What was wrong once may be right after the PIN was changed in the HSM.
+            Ok(()) => self.refused_pin = None,
+            Err(HsmTokenError::PinRefused { .. }) => self.refused_pin = Some(pin),
+            Err(_) => {}
         }
         logged_in
     }

@@ -13,11 +13,14 @@ pub trait Batcher: Send + Sync + 'static {
     /// What a caller gets.
     type Signed: Send + 'static;
 
+    /// Whether this key may sign now. A worker whose key may not takes no orders, so that workers with another key do; it asks again a few times a second.
+    fn may_sign(&self, key: &SigningPublicKey) -> bool;
+
     /// Orders, each with 16 fresh bytes of the HSM's generator, for the key that will sign. After a failure of the HSM the same orders
     /// come again, with other nonces and perhaps for another key.
     ///
     /// # Errors
-    /// A line that says why nothing may be signed, such as a key that is not published. Every order of the batch is refused with it.
+    /// A line that says why nothing may be signed. Every order of the batch is refused with it.
     fn batch(&self, key: &SigningPublicKey, orders: &[(Self::Order, [u8; 16])]) -> Result<Self::Batch, String>;
 
     /// What the HSM is to sign.

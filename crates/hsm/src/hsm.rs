@@ -58,7 +58,8 @@ impl<B: Batcher> Hsm<B> {
         config.check()?;
         let labels = config.slots.iter().map(|slot| slot.token_label.clone());
         let board = Board::new(labels, config.workers);
-        let queue = Queue::new(config.queue, config.batch_max);
+        let workers = config.workers * config.slots.len();
+        let queue = Queue::new(config.queue, config.batch_max, workers);
         let workshop = Arc::new(Workshop::new(queue, board, batcher, config.batch_max, config.signing_key_label));
         let settings = KeeperSettings {
             workers: config.workers,

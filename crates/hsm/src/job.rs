@@ -13,7 +13,7 @@ pub(crate) struct OrderJob<B: Batcher> {
     pub(crate) order: B::Order,
     pub(crate) reply: Reply<B::Signed>,
     /// How often the HSM failed while it was in a worker's hands.
-    pub(crate) failures: u8,
+    pub(crate) failures: u16,
 }
 
 /// An authentication code that is to be made or verified.
@@ -21,7 +21,7 @@ pub(crate) struct MacJob {
     pub(crate) key_label: String,
     pub(crate) message: Vec<u8>,
     pub(crate) wanted: MacWanted,
-    pub(crate) failures: u8,
+    pub(crate) failures: u16,
 }
 
 /// Which of the two.

@@ -15,7 +15,7 @@ use crate::backend::Backend;
 use crate::batcher::Batcher;
 use crate::error::{HsmModuleError, HsmSlotError};
 use crate::kept_slot::{KeptSlot, WorkerId};
-use crate::pause::Pause;
+use crate::pause::{Beat, Pause};
 use crate::signing_key::SigningPublicKey;
 use crate::worker::Ended;
 use crate::workshop::Workshop;
@@ -114,7 +114,7 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
     fn open(&mut self) -> Result<(), ()> {
         let started = self.backend.start();
         let opened = match &started {
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(self.say_of_all(error.to_string())),
             Ok(()) => self.enter_all(),
         };
         if let Err(reason) = &opened {
@@ -144,29 +144,34 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
 
     /// Watches over the workers until the module has to be opened again or closed.
     fn watch(&mut self) -> Watched {
+        let mut beat = Beat::new(self.tick());
         loop {
             let mut reopen = false;
-            match self.reports.recv_timeout(self.tick()) {
+            match self.reports.recv_timeout(beat.wait()) {
                 Ok(Report::Ended { slot, worker, ended }) => self.worker_ended(slot, worker, &ended),
                 Ok(Report::Key(command)) => self.obey(command),
                 Ok(Report::Close) | Err(RecvTimeoutError::Disconnected) => return Watched::Closing,
-                Err(RecvTimeoutError::Timeout) => {
-                    for slot in &mut self.slots {
-                        slot.replace_stuck_workers(&self.backend);
-                        reopen |= slot.enter_again(&mut self.backend) == Err(NeedsReopening);
-                    }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // Not only when nothing else happens: workers that fail without end must not hide one that is stuck.
+            if beat.is_due() {
+                for slot in &mut self.slots {
+                    slot.replace_stuck_workers(&self.backend);
+                    reopen |= slot.enter_again(&mut self.backend) == Err(NeedsReopening);
                 }
             }
             self.publish();
-            if reopen || !self.slots.iter().any(KeptSlot::is_in) {
-                return Watched::Broken { worked: self.slots.iter().any(KeptSlot::has_worked) };
+            let works = self.slots.iter().any(KeptSlot::is_in);
+            if reopen || !works {
+                // Slots that work must not wait for the one that the module is opened again for.
+                return Watched::Broken { worked: works || self.slots.iter().any(KeptSlot::has_worked) };
             }
         }
     }
 
     fn worker_ended(&mut self, slot: usize, worker: WorkerId, ended: &Ended) {
         if let Some(slot) = self.slots.get_mut(slot) {
-            slot.worker_ended(worker, ended, &mut self.backend);
+            slot.worker_ended(worker, ended, &self.backend);
         }
     }
 
@@ -188,14 +193,14 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
     /// the process is closing. Gives back whether it was told to close meanwhile.
     fn quiesce(&mut self, mut closing: bool) -> bool {
         for slot in &mut self.slots {
-            slot.dismiss(&mut self.backend, closing);
+            slot.dismiss(closing);
         }
         self.publish();
         // On closing, workers first do what waits.
         let patience = 2 * TICKS_PER_DEADLINE;
-        let mut ticks = 0;
+        let (mut beat, mut ticks) = (Beat::new(self.tick()), 0);
         while !self.is_quiet() {
-            match self.reports.recv_timeout(self.tick()) {
+            match self.reports.recv_timeout(beat.wait()) {
                 Ok(Report::Ended { slot, worker, .. }) => {
                     if let Some(slot) = self.slots.get_mut(slot) {
                         slot.forget(worker);
@@ -203,21 +208,30 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
                 }
                 Ok(Report::Key(command)) => self.obey(command),
                 Ok(Report::Close) | Err(RecvTimeoutError::Disconnected) => closing = true,
-                Err(RecvTimeoutError::Timeout) => {
-                    ticks += 1;
-                    for slot in &mut self.slots {
-                        slot.give_up_stuck_workers();
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            if ticks == patience {
-                self.lost(&self.stuck_calls());
+            if beat.is_due() {
+                ticks += 1;
+                for slot in &mut self.slots {
+                    slot.give_up_stuck_workers();
+                }
+                if ticks == patience {
+                    self.lost(&self.say_of_all(self.stuck_calls()));
+                }
             }
             if closing && ticks >= patience {
                 break;
             }
         }
         closing
+    }
+
+    /// Puts a reason that concerns every slot on the board, and gives it back.
+    fn say_of_all(&self, reason: String) -> String {
+        for slot in &self.slots {
+            slot.publish(Some(reason.clone()));
+        }
+        reason
     }
 
     fn stuck_calls(&self) -> String {
@@ -234,22 +248,21 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
 
     /// Waits before the next attempt. Gives back whether it was told to close meanwhile.
     fn rest(&mut self, pause: Duration) -> bool {
-        let ticks = pause.as_micros() / self.tick().as_micros().max(1);
-        for _ in 0..ticks {
-            match self.reports.recv_timeout(self.tick()) {
+        let mut over = Beat::new(pause);
+        loop {
+            match self.reports.recv_timeout(over.wait()) {
                 Ok(Report::Key(command)) => self.obey(command),
                 Ok(Report::Close) | Err(RecvTimeoutError::Disconnected) => return true,
                 Ok(Report::Ended { .. }) | Err(RecvTimeoutError::Timeout) => {}
             }
+            if over.is_due() {
+                return false;
+            }
         }
-        false
     }
 
     /// Nothing of this module works. If no other module does either, callers hear of it at once from now on.
     fn lost(&self, reason: &str) {
-        for slot in &self.slots {
-            slot.publish(Some(reason.to_owned()));
-        }
         if self.workshop.board.overall() == crate::state::HsmState::Lost {
             self.workshop.queue.lose(reason);
         }

@@ -35,7 +35,7 @@ pub(crate) struct KeptSlot<B: Batcher> {
     /// Workers that take work.
     workers: BTreeMap<WorkerId, Watched<B>>,
     /// Workers that were told to end and have not yet; some are stuck in a call.
-    leaving: BTreeMap<WorkerId, Leaving>,
+    leaving: BTreeMap<WorkerId, Leaving<B>>,
     next_worker: WorkerId,
     /// Replacements in a row that did nothing.
     vain: u32,
@@ -50,9 +50,19 @@ struct Watched<B: Batcher> {
     seen: Option<(u64, u32)>,
 }
 
-#[derive(PartialEq, Eq)]
-enum Leaving {
-    Told,
+impl<B: Batcher> Watched<B> {
+    /// To be asked once a tick: whether it has been in one call for as long as a call may take.
+    fn is_stuck(&mut self) -> bool {
+        self.seen = self.card.call_under_way().map(|call| match self.seen {
+            Some((seen, times)) if seen == call => (call, times + 1),
+            _ => (call, 0),
+        });
+        self.seen.is_some_and(|(_, times)| times >= TICKS_PER_DEADLINE)
+    }
+}
+
+enum Leaving<B: Batcher> {
+    Told(Watched<B>),
     Stuck,
 }
 
@@ -153,26 +163,27 @@ impl<B: Batcher> KeptSlot<B> {
     }
 
     /// Takes the slot out: its workers end when they are back from the HSM.
-    fn take_out(&mut self, reason: String, backend: &mut impl Backend) {
+    fn take_out(&mut self, reason: String) {
         if self.has_worked() {
             self.pause.reset();
         }
         tracing::warn!(token = self.token_label(), reason, "the HSM slot is taken out");
-        self.dismiss(backend, false);
+        self.dismiss(false);
         self.out_for_a_while(reason);
     }
 
     /// Has all workers end; those that are `finishing` may first do what waits.
-    pub(crate) fn dismiss(&mut self, backend: &mut impl Backend, finishing: bool) {
+    ///
+    /// Asks nothing of the HSM, which may not answer: the login is let go of when the slot is entered again or the module finished.
+    pub(crate) fn dismiss(&mut self, finishing: bool) {
         for (id, worker) in std::mem::take(&mut self.workers) {
             self.has_worked |= worker.card.was_answered();
             if !finishing {
                 worker.card.revoke();
             }
-            self.leaving.insert(id, Leaving::Told);
+            self.leaving.insert(id, Leaving::Told(worker));
         }
         self.workshop.queue.wake_all();
-        backend.leave(self.index);
     }
 
     fn start_worker(&mut self, backend: &impl Backend) {
@@ -200,7 +211,7 @@ impl<B: Batcher> KeptSlot<B> {
     }
 
     /// Replaces a worker that failed, or takes the slot out.
-    pub(crate) fn worker_ended(&mut self, id: WorkerId, ended: &Ended, backend: &mut impl Backend) {
+    pub(crate) fn worker_ended(&mut self, id: WorkerId, ended: &Ended, backend: &impl Backend) {
         self.forget(id);
         let Some(worker) = self.workers.remove(&id) else { return };
         let Ended::Failed(failure) = ended else { return };
@@ -209,7 +220,7 @@ impl<B: Batcher> KeptSlot<B> {
         self.vain = if answered { 1 } else { self.vain + 1 };
         let reason = failure.to_string();
         if matches!(failure, Failure::Opening(_)) || self.vain > REPLACEMENTS_MAX {
-            return self.take_out(reason, backend);
+            return self.take_out(reason);
         }
         tracing::warn!(token = self.token_label(), reason, "an HSM worker failed and is replaced");
         self.publish(Some(reason));
@@ -224,44 +235,50 @@ impl<B: Batcher> KeptSlot<B> {
     /// Gives up workers whose call takes too long, and starts others in their place: no more than as many again, since each stuck one keeps
     /// a thread and an HSM session.
     pub(crate) fn replace_stuck_workers(&mut self, backend: &impl Backend) {
-        for _ in 0..self.give_up_stuck_workers() {
+        self.give_up_stuck_workers();
+        // Also those that could not be started before, because too many were stuck.
+        let missing = if self.out.is_none() { self.settings.workers.saturating_sub(self.workers.len()) } else { 0 };
+        for _ in 0..missing {
             if self.threads() < 2 * self.settings.workers {
                 self.start_worker(backend);
             }
         }
     }
 
-    /// Gives up workers whose call takes too long; what they held goes to others. Gives back how many.
-    pub(crate) fn give_up_stuck_workers(&mut self) -> usize {
-        let mut stuck = Vec::new();
-        for (&id, worker) in &mut self.workers {
-            worker.seen = worker.card.call_under_way().map(|call| match worker.seen {
-                Some((seen, times)) if seen == call => (call, times + 1),
-                _ => (call, 0),
-            });
-            if worker.seen.is_some_and(|(_, times)| times >= TICKS_PER_DEADLINE) {
-                stuck.push(id);
-            }
-        }
-        let many = stuck.len();
+    /// Gives up workers whose call takes too long, also of those that were told to end; what they held goes to others.
+    pub(crate) fn give_up_stuck_workers(&mut self) {
+        let working = self.workers.iter_mut().filter_map(|(&id, worker)| worker.is_stuck().then_some(id));
+        let told = self.leaving.iter_mut().filter_map(|(&id, leaving)| match leaving {
+            Leaving::Told(worker) => worker.is_stuck().then_some(id),
+            Leaving::Stuck => None,
+        });
+        let stuck: Vec<WorkerId> = working.chain(told).collect();
         for id in stuck {
-            let Some(worker) = self.workers.remove(&id) else { continue };
-            self.has_worked |= worker.card.was_answered();
-            worker.card.revoke();
-            if let Some(work) = worker.card.take_work() {
-                self.workshop.queue.put_back(work, || HsmError::TimedOut);
+            let told = self.leaving.insert(id, Leaving::Stuck);
+            let worker = match told {
+                Some(Leaving::Told(worker)) => Some(worker),
+                _ => self.workers.remove(&id),
+            };
+            if let Some(worker) = worker {
+                self.give_up(&worker);
             }
-            self.workshop.counters.stuck();
-            self.leaving.insert(id, Leaving::Stuck);
-            let reason = "a PKCS#11 call did not return within hsm.call_deadline_ms".to_owned();
-            tracing::error!(token = self.token_label(), "{reason}: its worker is given up");
-            self.publish(Some(reason));
         }
-        many
+    }
+
+    fn give_up(&mut self, worker: &Watched<B>) {
+        self.has_worked |= worker.card.was_answered();
+        worker.card.revoke();
+        if let Some(work) = worker.card.take_work() {
+            self.workshop.queue.put_back(work, || HsmError::TimedOut);
+        }
+        self.workshop.counters.stuck();
+        let reason = "a PKCS#11 call did not return within hsm.call_deadline_ms".to_owned();
+        tracing::error!(token = self.token_label(), "{reason}: its worker is given up");
+        self.publish(Some(reason));
     }
 
     fn stuck(&self) -> usize {
-        self.leaving.values().filter(|&leaving| *leaving == Leaving::Stuck).count()
+        self.leaving.values().filter(|leaving| matches!(leaving, Leaving::Stuck)).count()
     }
 
     /// Puts how it is on the board. `reason` is what was wrong last.

@@ -2,20 +2,26 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::batcher::Batcher;
 use crate::card::Card;
 use crate::error::HsmError;
 use crate::job::{MacJob, OrderJob, Work};
 
-/// After so many failures of the HSM an order is given back to its caller: it may be the order that breaks the HSM.
-const FAILURES_MAX: u8 = 3;
+/// What breaks so many workers more than there are is given back to its caller: it may be the order that breaks the HSM. One event, such as a
+/// device that starts again, can break every worker there is, each with the same order in its hands.
+const FAILURES_BEYOND_WORKERS_MAX: u16 = 2;
+
+/// How often a worker whose key may not sign asks whether it may.
+const MAY_SIGN_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) struct Queue<B: Batcher> {
     waiting: Mutex<Waiting<B>>,
     changed: Condvar,
     length_max: usize,
     batch_max: usize,
+    failures_max: u16,
 }
 
 struct Waiting<B: Batcher> {
@@ -36,9 +42,11 @@ enum Door {
 }
 
 impl<B: Batcher> Queue<B> {
-    pub(crate) fn new(length_max: usize, batch_max: usize) -> Self {
+    /// `workers_max`: how many there will be, of all slots.
+    pub(crate) fn new(length_max: usize, batch_max: usize, workers_max: usize) -> Self {
+        let failures_max = u16::try_from(workers_max).unwrap_or(u16::MAX).saturating_add(FAILURES_BEYOND_WORKERS_MAX);
         let waiting = Waiting { macs: VecDeque::new(), orders: VecDeque::new(), workers: 0, door: Door::Open };
-        Self { waiting: Mutex::new(waiting), changed: Condvar::new(), length_max, batch_max }
+        Self { waiting: Mutex::new(waiting), changed: Condvar::new(), length_max, batch_max, failures_max }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<B>> {
@@ -69,7 +77,9 @@ impl<B: Batcher> Queue<B> {
     ///
     /// What waits is shared out: a worker takes its part and no more, so that codes stay small while the HSM keeps up, and grows
     /// towards the largest batch when it does not. No timer holds back a lone order.
-    pub(crate) fn take(&self, card: &Card<B>, key_epoch: u64) -> Option<Work<B>> {
+    ///
+    /// `may_sign` says whether orders may be taken at all.
+    pub(crate) fn take(&self, card: &Card<B>, key_epoch: u64, may_sign: impl Fn() -> bool) -> Option<Work<B>> {
         let mut waiting = self.lock();
         loop {
             if card.is_revoked() || card.key_epoch() != key_epoch {
@@ -78,14 +88,23 @@ impl<B: Batcher> Queue<B> {
             if let Some(mac) = waiting.macs.pop_front() {
                 return Some(Work::Mac(mac));
             }
-            if !waiting.orders.is_empty() {
+            let idle = !waiting.orders.is_empty() && !may_sign();
+            if !waiting.orders.is_empty() && !idle {
                 let share = waiting.orders.len().div_ceil(waiting.workers.max(1)).min(self.batch_max);
                 return Some(Work::Orders(waiting.orders.drain(..share).collect()));
             }
             if matches!(waiting.door, Door::Closed) {
                 return None;
             }
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            if idle {
+                // Whoever was woken for the order passes it on once, and stays away from where others are woken.
+                drop(waiting);
+                self.changed.notify_one();
+                std::thread::sleep(MAY_SIGN_EVERY);
+                waiting = self.lock();
+            } else {
+                waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
         }
     }
 
@@ -93,10 +112,10 @@ impl<B: Batcher> Queue<B> {
     pub(crate) fn put_back(&self, work: Work<B>, error: impl Fn() -> HsmError) {
         let mut waiting = self.lock();
         let door = waiting.door.clone();
-        let refusal = |failures: u8| match &door {
+        let refusal = |failures: u16| match &door {
             Door::Lost(reason) => Some(HsmError::Lost { reason: reason.clone() }),
             Door::Closed => Some(HsmError::Closed),
-            Door::Open => (failures >= FAILURES_MAX).then(&error),
+            Door::Open => (failures >= self.failures_max).then(&error),
         };
         match work {
             Work::Mac(mut mac) => {
@@ -203,6 +222,10 @@ mod tests {
         type Batch = ();
         type Signed = u32;
 
+        fn may_sign(&self, _: &SigningPublicKey) -> bool {
+            true
+        }
+
         fn batch(&self, _: &SigningPublicKey, _: &[(u32, [u8; 16])]) -> Result<(), String> {
             Ok(())
         }
@@ -229,7 +252,7 @@ mod tests {
     }
 
     fn taken(queue: &Queue<Numbers>) -> Vec<u32> {
-        match queue.take(&card(), 0) {
+        match queue.take(&card(), 0, || true) {
             Some(Work::Orders(orders)) => orders.iter().map(|job| job.order).collect(),
             _ => panic!("no orders"),
         }
@@ -237,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_shared_out_among_the_workers_up_to_a_batch() {
-        let queue = Queue::new(1_000, 64);
+        let queue = Queue::new(1_000, 64, 4);
         queue.workers_are(4);
         let _answers: Vec<Answer> = (0..10).map(|order| put(&queue, order)).collect();
         assert_eq!(taken(&queue), [0, 1, 2], "a quarter of ten, rounded up");
@@ -248,36 +271,49 @@ mod tests {
 
     #[test]
     fn one_alone_goes_alone() {
-        let queue = Queue::new(10, 64);
+        let queue = Queue::new(10, 64, 4);
         queue.workers_are(4);
         let _answer = put(&queue, 7);
         assert_eq!(taken(&queue), [7]);
     }
 
     #[test]
+    fn a_worker_whose_key_may_not_sign_leaves_orders_to_others() {
+        let queue = Arc::new(Queue::new(10, 64, 4));
+        let _answer = put(&queue, 7);
+        let idle = Arc::new(card());
+        let (their_queue, their_card) = (Arc::clone(&queue), Arc::clone(&idle));
+        let waiting = std::thread::spawn(move || their_queue.take(&their_card, 0, || false).is_none());
+        assert_eq!(taken(&queue), [7]);
+        idle.revoke();
+        queue.wake_all();
+        assert!(waiting.join().expect("it ends"), "it took nothing");
+    }
+
+    #[test]
     fn authentication_codes_go_first() {
-        let queue = Queue::new(10, 64);
+        let queue = Queue::new(10, 64, 4);
         queue.workers_are(1);
         let _answer = put(&queue, 7);
         let (reply, _code) = oneshot::channel();
         let wanted = crate::job::MacWanted::Made(reply);
         let mac = MacJob { key_label: String::new(), message: vec![], wanted, failures: 0 };
         queue.put_mac(mac).expect("taken in");
-        assert!(matches!(queue.take(&card(), 0), Some(Work::Mac(_))));
+        assert!(matches!(queue.take(&card(), 0, || true), Some(Work::Mac(_))));
         assert_eq!(taken(&queue), [7]);
     }
 
     #[test]
-    fn what_a_failed_worker_held_comes_first_again_and_is_given_up_after_three_failures() {
-        let queue = Queue::new(10, 2);
+    fn what_a_failed_worker_held_comes_first_again_and_is_given_up_when_it_failed_more_often_than_there_are_workers() {
+        let queue = Queue::new(10, 2, 1);
         queue.workers_are(1);
         let mut answers: Vec<Answer> = (1..=3).map(|order| put(&queue, order)).collect();
         for failure in 1..=2 {
-            let work = queue.take(&card(), 0).expect("orders");
+            let work = queue.take(&card(), 0, || true).expect("orders");
             queue.put_back(work, || HsmError::Failed { why: format!("failure {failure}") });
             assert_eq!(queue.depth(), 3);
         }
-        let work = queue.take(&card(), 0).expect("orders");
+        let work = queue.take(&card(), 0, || true).expect("orders");
         queue.put_back(work, || HsmError::Failed { why: "failure 3".to_owned() });
         let given_up = Ok(Err(HsmError::Failed { why: "failure 3".to_owned() }));
         assert_eq!([answers[0].try_recv(), answers[1].try_recv()], [given_up.clone(), given_up]);
@@ -286,12 +322,12 @@ mod tests {
 
     #[test]
     fn while_it_is_lost_nothing_waits_in_vain() {
-        let queue = Queue::new(10, 64);
+        let queue = Queue::new(10, 64, 4);
         let lost = || HsmError::Lost { reason: "unplugged".to_owned() };
         let mut waiting = put(&queue, 1);
         let _second = put(&queue, 2);
         queue.workers_are(2);
-        let held = queue.take(&card(), 0).expect("the first order");
+        let held = queue.take(&card(), 0, || true).expect("the first order");
         queue.lose("unplugged");
         assert_eq!(queue.depth(), 0);
         queue.put_back(held, || HsmError::TimedOut);
@@ -305,13 +341,13 @@ mod tests {
 
     #[test]
     fn closed_is_for_ever_and_what_waits_is_still_done() {
-        let queue = Queue::new(10, 64);
+        let queue = Queue::new(10, 64, 4);
         let _answer = put(&queue, 1);
         queue.close();
         queue.open();
         let (reply, _) = oneshot::channel();
         assert_eq!(queue.put_order(OrderJob { order: 2, reply, failures: 0 }), Err(HsmError::Closed));
         assert_eq!(taken(&queue), [1]);
-        assert!(queue.take(&card(), 0).is_none());
+        assert!(queue.take(&card(), 0, || true).is_none());
     }
 }

@@ -72,7 +72,8 @@ impl<D: Device, B: Batcher> Worker<D, B> {
         while !self.card.is_revoked() {
             self.follow_signing_key()?;
             self.draw_nonces()?;
-            match self.workshop.queue.take(&self.card, self.key_epoch) {
+            let may_sign = || self.workshop.batcher.may_sign(self.device.signing_key());
+            match self.workshop.queue.take(&self.card, self.key_epoch, may_sign) {
                 Some(Work::Orders(orders)) => self.sign(orders)?,
                 Some(Work::Mac(mac)) => self.authenticate(mac)?,
                 None if self.card.key_epoch() == self.key_epoch => return Ok(()),
@@ -115,7 +116,7 @@ impl<D: Device, B: Batcher> Worker<D, B> {
             return Ok(());
         }
         let batcher = &self.workshop.batcher;
-        let failures: Vec<u8> = orders.iter().map(|job| job.failures).collect();
+        let failures: Vec<u16> = orders.iter().map(|job| job.failures).collect();
         let Some(nonces) = orders.iter().map(|_| self.nonces.next()).collect::<Option<Vec<_>>>() else {
             return Err(self.give_back(Work::Orders(orders), Failure::NoncesUsedUp));
         };

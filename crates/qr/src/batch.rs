@@ -120,34 +120,3 @@ impl PlacedTree {
         Self { tree: Tree::over(leaves.into_iter().map(|(hash, _)| hash).collect()), places }
     }
 }
-
-/// A batch of one, which becomes a single token. It goes when the gateway makes batches.
-#[doc(hidden)]
-#[derive(Clone, Debug)]
-pub struct UnsignedQrToken {
-    key_id: KeyId,
-    payload: Vec<u8>,
-    digest: [u8; 32],
-}
-
-impl UnsignedQrToken {
-    #[doc(hidden)]
-    pub fn new(claims: &QrClaims, key_id: KeyId) -> Result<Self, EncodeError> {
-        let payload = claims.to_payload()?;
-        let digest = sha256(&sig_structure(key_id, Signed::Claims(&payload)));
-        Ok(Self { key_id, payload, digest })
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        self.digest
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub fn signed_with(self, signature: [u8; SIGNATURE_LENGTH]) -> QrToken {
-        let Self { key_id, payload, .. } = self;
-        QrToken::of(&Envelope { key_id, proof: None, payload: Cow::Owned(payload), signature })
-    }
-}

@@ -15,6 +15,7 @@ mod configuration;
 mod crashes;
 mod disk;
 mod harness;
+mod hsm_loss;
 mod identity;
 mod keys;
 mod reconciling;

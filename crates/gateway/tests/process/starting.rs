@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::harness::{Atm, Port, Site};
+use crate::harness::{Atm, Port, Site, eventually};
 
 /// The one line for the operator; what else is on standard error are log records.
 fn line(output: &Output) -> String {
@@ -42,11 +42,9 @@ fn configured(site: &Site, key: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_hsm_that_is_not_as_configured() {
-    let rows: [(&str, &str, &[&str]); 4] = [
+async fn an_hsm_module_or_pin_file_that_is_not_there() {
+    let rows: [(&str, &str, &[&str]); 2] = [
         ("hsm.module", "/nowhere/pkcs11.so", &["/nowhere/pkcs11.so", "hsm.module"]),
-        ("hsm.token_label", "absent", &["\"absent\"", "hsm.token_label", "cashgate init"]),
-        ("hsm.signing_key_label", "absent", &["\"absent\"", "hsm.signing_key_label", "cashgate init"]),
         ("hsm.pin_file", "absent", &["hsm.pin_file", "absent"]),
     ];
     for (key, value, words) in rows {
@@ -55,28 +53,65 @@ async fn an_hsm_that_is_not_as_configured() {
         says(&site.serve_in_vain().await, words);
         assert!(!site.path("ledger.db").exists(), "{key}: nothing is begun");
     }
+    let mut site = Site::folder_only().await;
+    site.set("hsm.module", &site.path("cashgate.toml").display().to_string());
+    says(&site.serve_in_vain().await, &["cashgate.toml cannot be loaded", "hsm.module"]);
 }
 
 #[tokio::test]
-async fn a_wrong_pin_is_tried_exactly_once() {
+async fn whatever_else_is_wrong_with_the_hsm_is_told_and_stops_nothing() {
+    for (key, words) in [
+        (
+            "hsm.token_label",
+            ["no HSM token is labelled \"absent\" (there is \"cashgate\")", "hsm.token_label", "cashgate init"],
+        ),
+        ("hsm.signing_key_label", ["has no private key labelled \"absent\"", "hsm.signing_key_label", "cashgate init"]),
+    ] {
+        let mut site = Site::folder_only().await;
+        site.set(key, "absent");
+        site.start_through(&["env"]);
+        let page = not_ready(&site).await;
+        assert!(words.iter().all(|word| page.contains(word)), "{key}: {page}");
+        assert!(site.is_running());
+    }
+}
+
+/// What `/readyz` says while no HSM answers.
+async fn not_ready(site: &Site) -> String {
+    eventually("the gateway says that no HSM answers", async || {
+        let (status, page) = crate::hsm_loss::http(site, "/readyz").await?;
+        (status == 503 && page.contains("no HSM answers: ")).then_some(page)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_wrong_pin_is_tried_exactly_once_and_a_corrected_one_works_without_a_restart() {
     let mut site = Site::folder_only().await;
     let (right, spied) = (fs::read(site.path("hsm-pin")).unwrap(), site.path("spied"));
     site.set_variable("PKCS11SPY", &configured(&site, "module"));
     site.set_variable("PKCS11SPY_OUTPUT", &spied.display().to_string());
     site.set("hsm.module", &spy_module().display().to_string());
+    site.set("hsm.retry_first_ms", "10");
+    site.set("hsm.retry_max_ms", "100");
     fs::write(site.path("hsm-pin"), "000000000").unwrap();
-    let output = site.serve_in_vain().await;
-    says(&output, &["PIN", "\"cashgate\"", "tried once", "correct the file"]);
-    assert!(!line(&output).contains("000000000"), "the PIN itself is not told");
-    let logins = |file: &Path| {
-        let log = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
-        log.lines().filter(|line| line.split_once(": ").is_some_and(|(_, name)| name.trim() == "C_Login")).count()
+    site.start_through(&["env"]);
+    let page = not_ready(&site).await;
+    assert!(["PIN", "\"cashgate\"", "tried once", "correct it"].iter().all(|word| page.contains(word)), "{page}");
+    let calls = |function: &str| {
+        let log = String::from_utf8_lossy(&fs::read(&spied).unwrap()).into_owned();
+        log.lines().filter(|line| line.split_once(": ").is_some_and(|(_, name)| name.trim() == function)).count()
     };
-    assert_eq!(logins(&spied), 1);
-    assert!(!site.path("ledger.db").exists());
+    let tried = async || (calls("C_Initialize") > 10).then_some(());
+    eventually("it was tried to open it many times", tried).await;
+    assert_eq!(calls("C_Login"), 1);
+    assert!(!site.log().contains("000000000"), "the PIN itself is not told");
 
     fs::write(site.path("hsm-pin"), right).unwrap();
-    site.serve().await;
+    let ready = async || (crate::hsm_loss::http(&site, "/readyz").await?.0 == 200).then_some(());
+    eventually("the gateway is ready", ready).await;
+    Atm::connect(&site, "A1").await.shows_code().await;
+    assert_eq!(calls("C_Login"), 2);
 }
 
 #[tokio::test]

@@ -27,8 +27,8 @@ mod functions;
 use std::ffi::CString;
 use std::path::PathBuf;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use cryptoki_sys::{
@@ -57,6 +57,8 @@ struct Front {
     sticky: AtomicU64,
     /// How often `C_Finalize` came in: a call that hung across one must not reach the real module afterwards.
     finalized: AtomicU64,
+    /// Shared by calls, and had alone by what a device does between them.
+    device: RwLock<()>,
 }
 
 /// The entry point of a PKCS#11 module.
@@ -88,6 +90,7 @@ fn front() -> &'static Front {
                 .map(|text| CString::new(text).expect("an environment variable has no zero byte")),
             sticky: AtomicU64::new(CKR_OK),
             finalized: AtomicU64::new(0),
+            device: RwLock::new(()),
         }
     })
 }
@@ -129,7 +132,10 @@ fn around(function: &'static str, call: impl FnOnce(&Strikes) -> CK_RV) -> CK_RV
     let front = front();
     front.counts.entered(function);
     let strikes = front.control.strikes(function);
-    let code = front.refusal(function, &strikes).unwrap_or_else(|| call(&strikes));
+    let code = front.refusal(function, &strikes).unwrap_or_else(|| {
+        let _shared = front.device.read().unwrap_or_else(PoisonError::into_inner);
+        call(&strikes)
+    });
     front.counts.returned(function);
     code
 }
@@ -165,6 +171,8 @@ impl Front {
 
     fn lose_sessions(&self) {
         let (Some(list), Some(close)) = (self.real.C_GetSlotList, self.real.C_CloseAllSessions) else { return };
+        // SoftHSM2 crashes if an HSM session is closed while another thread signs in it.
+        let _alone = self.device.write().unwrap_or_else(PoisonError::into_inner);
         let mut slots = [0; 64];
         let mut count = slots.len() as CK_ULONG;
         // SAFETY: `count` is the length of `slots`, and both outlive the calls. A code other than CKR_OK leaves nothing to close.

@@ -145,6 +145,10 @@ impl Batcher for Papers {
     type Batch = (Vec<[u8; 16]>, Vec<u8>, SigningPublicKey);
     type Signed = SignedPaper;
 
+    fn may_sign(&self, _key: &SigningPublicKey) -> bool {
+        true
+    }
+
     fn batch(&self, key: &SigningPublicKey, orders: &[(Vec<u8>, [u8; 16])]) -> Result<Self::Batch, String> {
         let nonces = orders.iter().map(|(_, nonce)| *nonce).collect();
         let papers = orders.iter().flat_map(|(paper, nonce)| [&nonce[..], paper].concat()).collect();

@@ -15,7 +15,7 @@ use crate::server::{self, Server};
 
 pub(crate) const KEY_LABEL: &str = "qr-1";
 pub(crate) const PIN: &str = "43219876";
-const SO_PIN: &str = "98764321";
+pub(crate) const SO_PIN: &str = "98764321";
 const SOFTHSM_TOKEN_LABEL: &str = "cashgate";
 
 const DIRECTORY: &str = "CASHGATE_HSM_TEST_DIRECTORY";
@@ -182,6 +182,11 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
     child.kill().expect("a child of ours");
     child.wait().expect("a child of ours");
     None
+}
+
+/// Where SoftHSM2 keeps this case's HSM tokens.
+pub(crate) fn softhsm_tokens() -> PathBuf {
+    directory().join("tokens")
 }
 
 /// This case's own directory.

@@ -66,11 +66,7 @@ pub(crate) fn a_missing_key_is_named(module: &ModuleUnderTest) {
 }
 
 pub(crate) fn a_key_of_the_wrong_type_is_refused_with_the_attribute(module: &ModuleUnderTest) {
-    with_hsm_session(module, |hsm_session| {
-        generate_ec(hsm_session, &P384, "p384", &[]);
-        generate_ec(hsm_session, &P256, "extractable", &[Attribute::Extractable(true)]);
-        generate_rsa(hsm_session, "rsa");
-    });
+    make_keys_of_wrong_types(module);
     for (label, attribute) in [("p384", "CKA_EC_PARAMS"), ("extractable", "CKA_EXTRACTABLE"), ("rsa", "CKA_KEY_TYPE")] {
         let said = refusal(&Access { key_label: label, ..Access::of(module) });
         assert!(said.contains(attribute), "{label}: {said}");
@@ -93,6 +89,15 @@ pub(crate) fn closed_and_opened_again_it_has_the_same_key(module: &ModuleUnderTe
         hsm.close();
     }
     assert_eq!(keys.len(), 1);
+}
+
+/// Keys labelled `p384`, `extractable` and `rsa`, which are just that.
+pub(crate) fn make_keys_of_wrong_types(module: &ModuleUnderTest) {
+    with_hsm_session(module, |hsm_session| {
+        generate_ec(hsm_session, &P384, "p384", &[]);
+        generate_ec(hsm_session, &P256, "extractable", &[Attribute::Extractable(true)]);
+        generate_rsa(hsm_session, "rsa");
+    });
 }
 
 /// Does something on the HSM token that the crate itself would not do.
