@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cashgate_hsm::{BATCH_MAX, HsmConfig, HsmSlot, Pin, QUEUE_MAX, WORKERS_MAX};
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 use super::reader::Reader;
 
@@ -59,12 +60,12 @@ impl PinSource {
     /// # Errors
     /// One line that names the file or the variable.
     pub fn read(&self) -> Result<SecretString, String> {
-        let text = match self {
+        let text = Zeroizing::new(match self {
             Self::File(file) => std::fs::read_to_string(file)
                 .map_err(|error| format!("hsm.pin_file {} cannot be read: {error}", file.display()))?,
             Self::Environment(name) => std::env::var(name)
                 .map_err(|_| format!("hsm.pin_env: the environment variable {name} is not set, or not UTF-8"))?,
-        };
+        });
         Ok(SecretString::from(text.trim_end_matches(['\n', '\r']).to_owned()))
     }
 }

@@ -158,3 +158,58 @@ async fn what_is_not_there_is_said_before_anything_starts() {
     }
     assert_eq!(problems.len(), 5, "{problems:?}");
 }
+
+#[tokio::test]
+async fn hsm_slots_share_what_the_table_says_and_a_pin_may_be_in_the_environment() {
+    let mut site = Site::folder_only().await;
+    let slots =
+        "pin_env = \"THE_PIN\"\n\n[[hsm.slot]]\ntoken_label = \"cashgate\"\n\n[[hsm.slot]]\ntoken_label = \"second\"\n";
+    site.edit_configuration(|text| {
+        let without_label: Vec<&str> = text.lines().filter(|line| !line.starts_with("token_label")).collect();
+        let text = without_label.join("\n").replacen("pin_file = \"hsm-pin\"", "", 1);
+        text.replacen("[hsm.environment]", &format!("{slots}\n[hsm.environment]"), 1)
+    });
+    assert_eq!(check(&site).unwrap_err(), ["hsm.pin_env: the environment variable THE_PIN is not set"]);
+    let pin = std::fs::read_to_string(site.path("hsm-pin")).unwrap();
+    site.set_variable("THE_PIN", &pin);
+    assert_eq!(check(&site), Ok(()));
+    site.serve().await;
+    let page = site.page("/readyz").await;
+    assert!(page.contains("degraded") && page.contains("\"second\""), "one slot is enough: {page}");
+    assert!(!site.log().contains(&pin), "the PIN is not logged");
+
+    replaced(
+        &site,
+        &[("token_label = \"second\"", "token_label = \"cashgate\"\npin_file = \"hsm-pin\"\npin_env = \"THE_PIN\"")],
+    );
+    let problems = check(&site).unwrap_err();
+    let expected = [
+        "hsm.slot[1].pin_env: stands beside pin_file: the PIN has one place",
+        "hsm.slot[1].token_label: \"cashgate\" is there twice",
+    ];
+    assert_eq!(problems, expected);
+    replaced(&site, &[("[[hsm.slot]]", "token_label = \"cashgate\"\n[[hsm.slot]]")]);
+    assert!(check(&site).unwrap_err().contains(&"hsm.token_label: belongs into each [[hsm.slot]]".to_owned()));
+}
+
+#[tokio::test]
+async fn a_caller_is_not_less_patient_than_a_call() {
+    let mut site = Site::folder_only().await;
+    site.set("hsm.patience_ms", "100");
+    site.set("hsm.retry_first_ms", "20000");
+    let problems = check(&site).unwrap_err();
+    assert_eq!(
+        problems,
+        ["hsm.patience_ms: is less than call_deadline_ms", "hsm.retry_max_ms: is less than retry_first_ms",]
+    );
+}
+
+#[tokio::test]
+async fn a_grade_of_evidence_is_a_letter() {
+    let site = Site::folder_only().await;
+    replaced(&site, &[("currency = \"JPY\"", "evidence_demanded = \"D\"\ncurrency = \"JPY\"")]);
+    let problems = check(&site).unwrap_err();
+    assert_eq!(problems, ["institution[0].evidence_demanded: \"D\" is not a grade: \"A\", \"B\" or \"C\""]);
+    replaced(&site, &[("\"D\"", "\"A\"")]);
+    assert_eq!(check(&site), Ok(()));
+}

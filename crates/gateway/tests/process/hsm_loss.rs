@@ -229,6 +229,7 @@ async fn while_the_hsm_is_away_no_code_is_made_and_everybody_who_is_being_served
     let said = says_lost(&site).await;
     assert_eq!(site.metric("cashgate_hsm_slot_state", &[("slot", "cashgate"), ("state", "lost")]).await, 1);
     is_told_to_try_later(&mut Atm::connect(&site, "A4").await).await;
+    let codes_at_first = street.codes();
     // Notes are given out, and reported.
     commanded.says(Message::Outcome(report_dispensed(&command))).await;
     commanded.hears_it_recorded(&one).await;
@@ -243,7 +244,7 @@ async fn while_the_hsm_is_away_no_code_is_made_and_everybody_who_is_being_served
         assert_eq!(site.core_bank.call_names(id), ["place", "confirm 10000"]);
     }
     assert_eq!(readyz(&site).await.0, 503, "all that while the HSM was away");
-    let codes_while_away = street.codes();
+    assert_eq!(street.codes(), codes_at_first, "and no code was made");
 
     let mut recovered = vec![comes_back(&site, &mut server, &street).await];
     // The ATM whose code had become old meanwhile gets a new one by itself, or its customer is told to come back.
@@ -270,8 +271,9 @@ async fn while_the_hsm_is_away_no_code_is_made_and_everybody_who_is_being_served
     assert_eq!(seen.try_later.keys().collect::<Vec<_>>(), ["HSM_UNAVAILABLE"]);
     assert!(site.is_running());
     recovered.sort();
+    println!("the log: {:#?}", logged(&site));
     println!(
-        "{} codes, all verify ({codes_while_away} when the first outage ended); {:?}; a customer waited {:?} at most; the ATM that showed a code \
+        "{} codes, all verify ({codes_at_first} when the first outage ended); {:?}; a customer waited {:?} at most; the ATM that showed a code \
          got {said_to_waiting}; codes again {recovered:?} after the server; readyz: {said}",
         seen.codes.len(),
         seen.try_later,
@@ -330,7 +332,20 @@ async fn a_gateway_that_is_started_while_the_hsm_is_away_settles_what_is_open_an
     let id = phone.approve_at(&mut other, 10_000).await;
     other.pays_out().await;
     assert_eq!(phone.watch_to_end(&id).await.last(), Some(&WithdrawalState::Confirmed));
+    println!("the log: {:#?}", logged(&site));
     println!("ready {ready:?} after the server; readyz meanwhile: {said}");
+}
+
+/// What the gateway logged about its HSM: each line once, with how often it came.
+fn logged(site: &Site) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    for line in site.log().lines().filter(|line| line.contains("\"cashgate_hsm::")) {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (level, fields) = (record["level"].as_str().unwrap(), &record["fields"]);
+        let reason = fields["reason"].as_str().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        *lines.entry(format!("{level} {}{reason}", fields["message"].as_str().unwrap())).or_default() += 1;
+    }
+    lines
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long people really wait is what is tested")]

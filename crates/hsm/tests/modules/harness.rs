@@ -168,6 +168,11 @@ pub(crate) fn run_in_own_process(module_path: &str, kind: Kind) {
     let passed = status.is_some_and(|status| status.success()) && printed.contains("test result: ok. 1 passed");
     let ended = status.map_or_else(|| format!("was killed after {PATIENCE_S} s"), |status| status.to_string());
     assert!(passed, "{case} failed in its own process, which {ended}; it printed:\n{printed}");
+    // What was measured: shown with --nocapture.
+    let measured = printed
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("running ") && !line.starts_with("test result"));
+    measured.for_each(|line| println!("{line}"));
 }
 
 /// `None` if it had to be killed.

@@ -20,7 +20,7 @@ const FOUND_WITHIN: Duration = Duration::from_secs(3);
 
 in_own_process! {
     fn some_calls_hang_and_their_workers_are_replaced_while_the_others_go_on() on (Kind::SoftHsm) |module| {
-        let config = hanging_config(&module);
+        let config = HsmConfig { patience: Duration::from_secs(3), ..hanging_config(&module) };
         let hsm = opened(config.clone());
         let load = Load::start(&hsm, 40);
         until_signed_more(&hsm, 100);
@@ -31,6 +31,9 @@ in_own_process! {
         assert_eq!((hsm.state(), hsm.slots()[0].stuck), (HsmState::Degraded, 2));
         assert!(reason(&hsm).contains("did not return within hsm.call_deadline_ms"), "{}", reason(&hsm));
         until_signed_more(&hsm, 500);
+        // What they held is in other hands: nobody's patience ends while the calls hang on.
+        std::thread::sleep(config.patience);
+        assert_eq!(hsm.stats().timed_out, 0);
         module.faulty.behave();
         until_state(&hsm, HsmState::Ready);
         let book = load.stop();
