@@ -40,8 +40,9 @@ const DIRECTION: [(&str, &[&str]); 11] = [
 ];
 
 /// What only these crates may name at all, in tests too.
-const ONLY_THROUGH: [(&str, &[&str]); 7] = [
+const ONLY_THROUGH: [(&str, &[&str]); 8] = [
     ("cryptoki", &["cashgate-hsm"]),
+    ("cryptoki-sys", &["cashgate-hsm"]),
     ("dashmap", &["cashgate-limits"]),
     ("prost", &["cashgate-wire"]),
     ("prost-types", &["cashgate-wire"]),
