@@ -17,7 +17,7 @@ use cashgate_withdrawal::withdrawal::{Decision, Withdrawal};
 
 use crate::config::Institution;
 use crate::devices::KnownDevices;
-use crate::dispense_tokens::{DispenseKeys, DispenseTokens, NoKeys};
+use crate::dispense_tokens::{DispenseTokens, NoKeys};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -69,10 +69,10 @@ impl Desk {
         }
     }
 
-    /// The same desk for machines that have these dispense keys; without them none has.
+    /// The same desk for machines whose tokens are made and verified so; without it no machine has a dispense key.
     #[must_use]
-    pub fn with_dispense_keys(self, keys: Arc<dyn DispenseKeys>) -> Self {
-        Self { dispense_tokens: DispenseTokens::new(keys), ..self }
+    pub fn with_dispense_tokens(self, dispense_tokens: DispenseTokens) -> Self {
+        Self { dispense_tokens, ..self }
     }
 
     /// What makes and verifies the tokens of machines with end-to-end security.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cashgate_hsm::HsmError;
 use cashgate_withdrawal::ids::AtmId;
@@ -16,6 +17,9 @@ pub const LABEL_PREFIX: &str = "dispense-";
 /// What is authenticated to see whether there is a key. Never a token: those begin with `NONCE=`.
 const KEY_CHECK: &[u8] = b"cashgate key check";
 
+/// How soon after an answer the HSM is asked again for a key that it did not have.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// The label of an ATM's dispense key.
 #[must_use]
 pub fn label(atm: &AtmId) -> String {
@@ -26,8 +30,16 @@ pub fn label(atm: &AtmId) -> String {
 #[derive(Clone)]
 pub struct HsmDispenseKeys {
     hsm: QrHsm,
-    /// What the HSM said last of an ATM's key.
-    known: Arc<Mutex<HashMap<AtmId, bool>>>,
+    known: Arc<Mutex<HashMap<AtmId, Known>>>,
+}
+
+/// What is known of an ATM's key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// What the HSM said last.
+    has_key: Option<bool>,
+    /// It is being asked.
+    asking: bool,
 }
 
 impl HsmDispenseKeys {
@@ -38,7 +50,21 @@ impl HsmDispenseKeys {
     }
 
     fn remember(&self, atm: &AtmId, has_key: bool) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(atm.clone(), has_key);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(atm.clone()).or_default().has_key = Some(has_key);
+    }
+
+    /// Asks the HSM whether there is a key; not twice at a time, whatever the ATM does.
+    fn ask(&self, atm: &AtmId) {
+        let (keys, atm) = (self.clone(), atm.clone());
+        tokio::spawn(async move {
+            if let Err(error) = keys.mac(&atm, KEY_CHECK).await {
+                tracing::warn!(%atm, %error, "the ATM declares end-to-end security, but its dispense key was not found");
+            }
+            // One answer a second: nobody fills the HSM's queue by touching a screen.
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            keys.known.lock().unwrap_or_else(PoisonError::into_inner).entry(atm).or_default().asking = false;
+        });
     }
 
     fn judged<T>(&self, atm: &AtmId, answer: Result<T, HsmError>) -> Result<T, MacError> {
@@ -48,7 +74,7 @@ impl HsmDispenseKeys {
                 Ok(value)
             }
             Err(HsmError::MacKey { why }) => {
-                tracing::warn!(%atm, why, "the dispense key cannot be used");
+                tracing::debug!(%atm, why, "the dispense key cannot be used");
                 self.remember(atm, false);
                 Err(MacError::KeyMissing)
             }
@@ -67,12 +93,12 @@ impl DispenseKeys for HsmDispenseKeys {
     /// What the HSM said last; yes before it was asked. A key that was not there is asked for again each time, so that one that was put in
     /// meanwhile is found by the next customer.
     fn has_key(&self, atm: &AtmId) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(atm).copied();
-        if known != Some(true) {
-            let (keys, atm) = (self.clone(), atm.clone());
-            tokio::spawn(async move { keys.mac(&atm, KEY_CHECK).await });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(atm.clone()).or_default();
+        if known.has_key != Some(true) && !std::mem::replace(&mut known.asking, true) {
+            self.ask(atm);
         }
-        known.unwrap_or(true)
+        known.has_key.unwrap_or(true)
     }
 
     fn mac<'a>(&'a self, atm: &'a AtmId, message: &'a [u8]) -> Pending<'a, [u8; 32]> {

@@ -65,13 +65,21 @@ impl DispenseKeys for NoKeys {
 #[derive(Clone, Debug)]
 pub struct DispenseTokens {
     keys: Arc<dyn DispenseKeys>,
+    status_is_final: bool,
 }
 
 impl DispenseTokens {
     /// Over these keys.
     #[must_use]
     pub fn new(keys: Arc<dyn DispenseKeys>) -> Self {
-        Self { keys }
+        Self { keys, status_is_final: false }
+    }
+
+    /// The same, for machines whose makers promise that a token pays once, and that the present status is not told while its dispense is under
+    /// way. Without that promise a status proves that notes left, but never that no more can.
+    #[must_use]
+    pub fn with_final_status(self) -> Self {
+        Self { status_is_final: true, ..self }
     }
 
     /// Whether there is a key for a machine.
@@ -102,6 +110,7 @@ impl DispenseTokens {
         match PresentClaim::read(token, dispense_token, asked_with) {
             Err(wrong) => PresentFinding::Wrong(wrong),
             Ok(claim) => {
+                let claim = PresentClaim { fresh: claim.fresh && self.status_is_final, ..claim };
                 let verified = self.keys.verify(atm, claim.authenticated(), claim.mac()).await;
                 if let Err(error) = &verified {
                     tracing::warn!(%atm, %error, "a present token could not be verified");
@@ -238,7 +247,8 @@ mod tests {
 
     async fn found(keys: Lengths, token: PresentToken, asked_with: &[&str]) -> PresentFinding {
         let asked_with: Vec<CommandNonce> = asked_with.iter().map(|nonce| nonce.parse().unwrap()).collect();
-        DispenseTokens::new(Arc::new(keys)).find(&atm(), &token, &dispense_token(), &asked_with).await
+        let tokens = DispenseTokens::new(Arc::new(keys)).with_final_status();
+        tokens.find(&atm(), &token, &dispense_token(), &asked_with).await
     }
 
     fn nothing_presented(fresh: bool) -> PresentFinding {
@@ -266,6 +276,10 @@ mod tests {
         assert_eq!(found(Lengths::default(), other, &["CAFE"]).await, wrong(WrongToken::OtherDispense));
         let forged = present(ID, Some(&"00".repeat(32)));
         assert_eq!(found(Lengths::default(), forged, &["CAFE"]).await, wrong(WrongToken::Forged));
+        let tokens = DispenseTokens::new(Arc::new(Lengths::default()));
+        let asked_with = ["CAFE".parse().unwrap()];
+        let not_final = tokens.find(&atm(), &good(), &dispense_token(), &asked_with).await;
+        assert_eq!(not_final, nothing_presented(false), "the makers promise nothing");
         let rubbish = "NONCE=CAFE".parse().unwrap();
         assert_eq!(found(Lengths::default(), rubbish, &["CAFE"]).await, wrong(WrongToken::Malformed));
     }

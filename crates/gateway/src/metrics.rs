@@ -175,16 +175,19 @@ impl Metrics {
                     }
                 })
                 .build();
-        let _workers = gauge("cashgate_hsm_slot_workers", "Workers of an HSM slot: at work, or stuck in a call")
-            .with_callback(move |observer| {
-                for slot in workers.slots() {
-                    for (doing, many) in [("working", slot.workers), ("stuck", slot.stuck)] {
-                        let labels = [KeyValue::new("slot", slot.token_label.clone()), KeyValue::new("doing", doing)];
-                        observer.observe(count(many), &labels);
-                    }
+        let _workers = gauge(
+            "cashgate_hsm_slot_workers",
+            "Workers of an HSM slot: at work, of these with a key that may sign, and stuck in a call",
+        )
+        .with_callback(move |observer| {
+            for slot in workers.slots() {
+                for (doing, many) in [("working", slot.workers), ("signing", slot.signers), ("stuck", slot.stuck)] {
+                    let labels = [KeyValue::new("slot", slot.token_label.clone()), KeyValue::new("doing", doing)];
+                    observer.observe(count(many), &labels);
                 }
-            })
-            .build();
+            }
+        })
+        .build();
         let hsm = hsm.clone();
         let _events = meter
             .u64_observable_counter("cashgate_hsm_events")

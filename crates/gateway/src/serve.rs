@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
+use crate::dispense_tokens::DispenseTokens;
 use crate::http::Readiness;
 use crate::keys::{KeyOffice, KeyRing, KeySettings};
 use crate::lanes::{Lanes, Showing, Surroundings, restore_spent};
@@ -38,6 +39,9 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// How often a ledger that lives on its reserve looks for space.
 const RESERVE_EVERY: Duration = Duration::from_secs(10);
+
+/// What apps need at least to hear of a new key.
+const PUBLISH_BEFORE_USE_MIN: Duration = Duration::from_secs(60);
 
 /// Why a gateway does not start, or stops. One line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,11 @@ async fn serve_with(
         publish_before_use: config.hsm.publish_before_use,
         code_lifetime_max: config.qr_lifetime.saturating_add(config.lanes.approve_within),
     };
+    if settings.publish_before_use < PUBLISH_BEFORE_USE_MIN {
+        tracing::warn!(
+            "hsm.publish_before_use_s is short: apps that have not fetched a new key yet will call its codes false"
+        );
+    }
     let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
     let parts = Parts::assemble(config, books, keys, hsm)?;
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
@@ -152,7 +161,10 @@ impl Parts {
     fn assemble(config: &Config, books: Books, office: KeyOffice, hsm: QrHsm) -> Result<Self, ServeError> {
         let Books { metrics, ledger, keys } = books;
         metrics.observe_hsm(&hsm);
-        let dispense_keys = Arc::new(HsmDispenseKeys::new(hsm.clone()));
+        let mut dispense_tokens = DispenseTokens::new(Arc::new(HsmDispenseKeys::new(hsm.clone())));
+        if config.present_status_is_final {
+            dispense_tokens = dispense_tokens.with_final_status();
+        }
         let mint = Mint::new(hsm.clone(), config.network.clone(), keys, config.qr_lifetime, metrics.clone());
         let devices = Arc::new(Devices::load(ledger.clone()).map_err(ServeError::new)?);
         let policy = match &config.policies {
@@ -165,8 +177,8 @@ impl Parts {
         let policy = policy.map_err(ServeError::new)?;
         let known = Arc::clone(devices.known());
         let policy = Box::new(policy);
-        let desk =
-            Desk::new(limits, policy, known, &config.institutions, clock::random_u32).with_dispense_keys(dispense_keys);
+        let desk = Desk::new(limits, policy, known, &config.institutions, clock::random_u32)
+            .with_dispense_tokens(dispense_tokens);
         let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
         let surroundings = Surroundings {
             mint,

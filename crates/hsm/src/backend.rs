@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{HsmSlot, Pin};
 use crate::device::{Device, SigningSession};
-use crate::error::{HsmModuleError, HsmSlotError, HsmTokenError};
+use crate::error::{HsmKeyError, HsmModuleError, HsmSlotError, HsmTokenError};
 use crate::hsm_token::HsmToken;
 use crate::module::Module;
 use crate::signing_key::{self, SigningKey, SigningPublicKey};
@@ -33,7 +33,7 @@ pub(crate) trait Backend: Send + 'static {
     fn opener(&self, slot: usize) -> impl FnOnce(&str) -> Result<Self::Device, HsmSlotError> + Send + 'static;
 
     /// The public half of the signing key with a label, made if it is missing and `create` says so.
-    fn key(&self, slot: usize, label: &str, create: bool) -> Result<SigningPublicKey, HsmSlotError>;
+    fn key(&mut self, slot: usize, label: &str, create: bool) -> Result<SigningPublicKey, HsmSlotError>;
 
     /// Finalises the module. No device may be open.
     fn finish(&mut self);
@@ -41,6 +41,9 @@ pub(crate) trait Backend: Send + 'static {
     /// Leaves the module as it is, for ever: a call is still inside it.
     fn forget(&mut self);
 }
+
+/// How many different PINs are tried, one after the other, before only a restart tries another.
+const REFUSED_PINS_MAX: usize = 3;
 
 /// A real PKCS#11 module.
 pub(crate) struct Pkcs11Module {
@@ -52,8 +55,8 @@ pub(crate) struct Pkcs11Module {
 struct EnteredSlot {
     token_label: String,
     pin: Pin,
-    /// The PIN that the HSM refused: it is not tried again, because most HSMs lock after three to ten tries.
-    refused_pin: Option<SecretString>,
+    /// The PINs that the HSM refused since it last took one: none is tried again, because most HSMs lock after three to ten tries.
+    refused_pins: Vec<SecretString>,
     entered: Option<Entered>,
 }
 
@@ -69,7 +72,7 @@ impl Pkcs11Module {
         let unentered = |slot: HsmSlot| EnteredSlot {
             token_label: slot.token_label,
             pin: slot.pin,
-            refused_pin: None,
+            refused_pins: Vec::new(),
             entered: None,
         };
         Self { path, module: None, slots: slots.into_iter().map(unentered).collect() }
@@ -114,15 +117,17 @@ impl Backend for Pkcs11Module {
         }
     }
 
-    fn key(&self, slot: usize, label: &str, create: bool) -> Result<SigningPublicKey, HsmSlotError> {
-        let slot = self.slots.get(slot).ok_or_else(not_started)?;
-        let entered = slot.entered.as_ref().ok_or_else(not_started)?;
-        let device = |call| move |source: cryptoki::error::Error| HsmTokenError::Device { call, source: source.into() };
-        let exists = signing_key::exists(&entered.hsm_session, label).map_err(device("look for the signing key"))?;
-        if create && !exists {
-            signing_key::generate(&entered.hsm_session, label).map_err(device("make the key pair"))?;
+    fn key(&mut self, slot: usize, label: &str, create: bool) -> Result<SigningPublicKey, HsmSlotError> {
+        let (Some(module), Some(slot)) = (&self.module, self.slots.get_mut(slot)) else { return Err(not_started()) };
+        let entered = slot.entered.as_mut().ok_or_else(not_started)?;
+        match find_or_make(&entered.hsm_session, &slot.token_label, label, create) {
+            // The HSM session may have died of old age while the workers' went on; their login is this one's too.
+            Err(HsmSlotError::Key(HsmKeyError::Device { .. }) | HsmSlotError::Token(HsmTokenError::Device { .. })) => {
+                entered.hsm_session = open_hsm_session(module.context(), entered.slot)?;
+                find_or_make(&entered.hsm_session, &slot.token_label, label, create)
+            }
+            found => found,
         }
-        Ok(SigningKey::find(&entered.hsm_session, &slot.token_label, label)?.public)
     }
 
     fn finish(&mut self) {
@@ -140,18 +145,31 @@ impl EnteredSlot {
     fn log_in(&mut self, hsm_token: &HsmToken, hsm_session: &HsmSession) -> Result<(), HsmTokenError> {
         let label = || self.token_label.clone();
         let pin = self.pin.read().map_err(|reason| HsmTokenError::PinUnreadable { label: label(), reason })?;
-        if self.refused_pin.as_ref().is_some_and(|refused| refused.expose_secret() == pin.expose_secret()) {
+        let is_refused = |refused: &SecretString| refused.expose_secret() == pin.expose_secret();
+        if self.refused_pins.iter().any(is_refused) || self.refused_pins.len() >= REFUSED_PINS_MAX {
             return Err(HsmTokenError::PinRefused { label: label() });
         }
         let logged_in = hsm_token.log_in(hsm_session, &pin);
         match &logged_in {
-            // What was wrong once may be right after the PIN was changed in the HSM.
-            Ok(()) => self.refused_pin = None,
-            Err(HsmTokenError::PinRefused { .. }) => self.refused_pin = Some(pin),
+            Ok(()) => self.refused_pins.clear(),
+            Err(HsmTokenError::PinRefused { .. }) => self.refused_pins.push(pin),
             Err(_) => {}
         }
         logged_in
     }
+}
+
+fn find_or_make(
+    hsm_session: &HsmSession,
+    token_label: &str,
+    label: &str,
+    create: bool,
+) -> Result<SigningPublicKey, HsmSlotError> {
+    let device = |call| move |source: cryptoki::error::Error| HsmTokenError::Device { call, source: source.into() };
+    if create && !signing_key::exists(hsm_session, label).map_err(device("look for the signing key"))? {
+        signing_key::generate(hsm_session, label).map_err(device("make the key pair"))?;
+    }
+    Ok(SigningKey::find(hsm_session, token_label, label)?.public)
 }
 
 fn open_hsm_session(context: &Pkcs11, slot: Slot) -> Result<HsmSession, HsmTokenError> {

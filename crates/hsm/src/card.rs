@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batcher::Batcher;
 use crate::job::Work;
+use crate::signing_key::SigningPublicKey;
 
 /// One worker's card.
 pub(crate) struct Card<B: Batcher> {
@@ -16,6 +17,8 @@ pub(crate) struct Card<B: Batcher> {
     key_epoch: Arc<AtomicU64>,
     /// The work that the call under way is for. Whoever takes it out answers for it.
     in_hand: Mutex<Option<Work<B>>>,
+    /// The key that its device signs with, once it has one.
+    key: Mutex<Option<SigningPublicKey>>,
 }
 
 impl<B: Batcher> Card<B> {
@@ -26,6 +29,7 @@ impl<B: Batcher> Card<B> {
             answered: AtomicU64::new(0),
             key_epoch,
             in_hand: Mutex::new(None),
+            key: Mutex::new(None),
         }
     }
 
@@ -66,6 +70,16 @@ impl<B: Batcher> Card<B> {
     /// Takes the work out of the worker's hands, if it holds any in a call.
     pub(crate) fn take_work(&self) -> Option<Work<B>> {
         self.hold(None)
+    }
+
+    /// The worker's device signs with this key.
+    pub(crate) fn uses(&self, key: SigningPublicKey) {
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    }
+
+    /// The key that the worker's device signs with.
+    pub(crate) fn key(&self) -> Option<SigningPublicKey> {
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The HSM answered the worker.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cryptoki::error::Error as CryptokiError;
+use cryptoki::error::{Error as CryptokiError, RvError};
 
 /// What the HSM or its module reported, as PKCS#11 names it: `C_SignInit: CKR_DEVICE_ERROR`.
 #[derive(Debug)]
@@ -17,6 +17,13 @@ enum Fault {
 impl DeviceError {
     pub(crate) const fn signature_length(bytes: usize) -> Self {
         Self(Fault::SignatureLength(bytes))
+    }
+}
+
+impl DeviceError {
+    /// Whether the HSM gives no more HSM sessions.
+    pub(crate) const fn is_session_limit(&self) -> bool {
+        matches!(&self.0, Fault::Cryptoki(CryptokiError::Pkcs11(RvError::SessionCount | RvError::DeviceMemory, _)))
     }
 }
 
@@ -56,7 +63,6 @@ fn ckr_name(variant: &str) -> String {
 #[cfg(test)]
 mod tests {
     use cryptoki::context::Function;
-    use cryptoki::error::RvError;
 
     use super::*;
 

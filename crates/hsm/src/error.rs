@@ -78,6 +78,13 @@ pub enum HsmSlotError {
     Key(#[from] HsmKeyError),
 }
 
+impl HsmSlotError {
+    /// Whether the HSM gives no more HSM sessions. Those that there are stay good.
+    pub(crate) fn is_session_limit(&self) -> bool {
+        matches!(self, Self::Token(HsmTokenError::Device { source, .. }) if source.is_session_limit())
+    }
+}
+
 /// Why an HSM token or key was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum HsmProvisionError {

@@ -162,7 +162,12 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
             }
             self.publish();
             let works = self.slots.iter().any(KeptSlot::is_in);
-            if reopen || !works {
+            // While a call is inside the module it cannot be opened anew: slots are entered again beside it.
+            let is_stuck = self.slots.iter().any(|slot| slot.stuck() > 0);
+            if !works && is_stuck {
+                self.lost(&self.say_of_all(self.stuck_calls()));
+            }
+            if (reopen || !works) && !is_stuck {
                 // Slots that work must not wait for the one that the module is opened again for.
                 return Watched::Broken { worked: works || self.slots.iter().any(KeptSlot::has_worked) };
             }
@@ -235,10 +240,10 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
     }
 
     fn stuck_calls(&self) -> String {
-        let stuck: usize = self.slots.iter().map(KeptSlot::threads).sum();
+        let stuck: usize = self.slots.iter().map(KeptSlot::stuck).sum();
         format!(
-            "{stuck} PKCS#11 calls do not return; the module is opened again when they do, and if they never do the gateway must be \
-             restarted"
+            "{stuck} PKCS#11 calls do not return; the slots are tried again beside them, the module is opened anew when they do, and if \
+             neither helps the gateway must be restarted"
         )
     }
 
@@ -263,7 +268,7 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
 
     /// Nothing of this module works. If no other module does either, callers hear of it at once from now on.
     fn lost(&self, reason: &str) {
-        if self.workshop.board.overall() == crate::state::HsmState::Lost {
+        if self.workshop.board.workers() == 0 {
             self.workshop.queue.lose(reason);
         }
     }
@@ -272,7 +277,7 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
         for slot in &self.slots {
             slot.publish(None);
         }
-        let workers = self.workshop.board.statuses().iter().map(|slot| slot.workers).sum();
+        let workers = self.workshop.board.workers();
         self.workshop.queue.workers_are(workers);
         if workers > 0 {
             self.workshop.queue.open();

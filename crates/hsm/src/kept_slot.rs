@@ -21,6 +21,11 @@ pub(crate) type WorkerId = u64;
 /// Replacements that may fail one after the other without having done anything, before the slot is taken out.
 const REPLACEMENTS_MAX: u32 = 2;
 
+/// How long it takes before a worker that was one too many for the HSM is tried again: four call deadlines.
+const HOLD_OFF_TICKS: u32 = 4 * TICKS_PER_DEADLINE;
+
+const STUCK: &str = "a PKCS#11 call did not return within hsm.call_deadline_ms";
+
 /// After this many vain attempts to enter a slot its module is opened anew, and again after twice as many, and so on: the others pause for it.
 const ENTRIES_BEFORE_REOPENING: u32 = 4;
 
@@ -39,6 +44,8 @@ pub(crate) struct KeptSlot<B: Batcher> {
     next_worker: WorkerId,
     /// Replacements in a row that did nothing.
     vain: u32,
+    /// Ticks until a worker that was one too many is tried again.
+    hold_off: u32,
     has_worked: bool,
     out: Option<Out>,
     pause: Pause,
@@ -90,6 +97,7 @@ impl<B: Batcher> KeptSlot<B> {
             leaving: BTreeMap::new(),
             next_worker: 0,
             vain: 0,
+            hold_off: 0,
             has_worked: false,
             out: None,
             pause: Pause::new(settings.retry_first, settings.retry_max),
@@ -128,22 +136,22 @@ impl<B: Batcher> KeptSlot<B> {
             self.out_for_a_while(error.to_string());
             return Err(error);
         }
-        (self.out, self.vain) = (None, 0);
-        for _ in 0..self.settings.workers {
-            self.start_worker(backend);
-        }
+        (self.out, self.vain, self.hold_off) = (None, 0, 0);
+        self.start_missing_workers(backend);
         Ok(())
     }
 
     /// Enters a slot that is out, when its pause is over.
     pub(crate) fn enter_again(&mut self, backend: &mut impl Backend) -> Result<(), NeedsReopening> {
+        // Those that were told come back first. Those that are stuck may never: others work beside them, in HSM sessions of their own.
+        let may_start = self.leaving.len() == self.stuck() && self.has_room();
         match &mut self.out {
             None => return Ok(()),
             Some(out) if out.ticks > 0 => {
                 out.ticks -= 1;
                 return Ok(());
             }
-            Some(_) if !self.leaving.is_empty() => return Ok(()),
+            Some(_) if !may_start => return Ok(()),
             Some(_) => {}
         }
         match self.enter(backend) {
@@ -219,7 +227,19 @@ impl<B: Batcher> KeptSlot<B> {
         self.has_worked |= answered;
         self.vain = if answered { 1 } else { self.vain + 1 };
         let reason = failure.to_string();
-        if matches!(failure, Failure::Opening(_)) || self.vain > REPLACEMENTS_MAX {
+        if let Failure::Opening(error) = failure {
+            if self.is_in() && error.is_session_limit() {
+                tracing::warn!(
+                    token = self.token_label(),
+                    reason,
+                    "hsm.workers is more than the HSM allows; the others go on"
+                );
+                self.hold_off = HOLD_OFF_TICKS;
+                return self.publish(Some(reason));
+            }
+            return self.take_out(reason);
+        }
+        if self.vain > REPLACEMENTS_MAX {
             return self.take_out(reason);
         }
         tracing::warn!(token = self.token_label(), reason, "an HSM worker failed and is replaced");
@@ -232,17 +252,32 @@ impl<B: Batcher> KeptSlot<B> {
         self.leaving.remove(&id);
     }
 
-    /// Gives up workers whose call takes too long, and starts others in their place: no more than as many again, since each stuck one keeps
-    /// a thread and an HSM session.
+    /// Gives up workers whose call takes too long, and starts others in their place.
     pub(crate) fn replace_stuck_workers(&mut self, backend: &impl Backend) {
         self.give_up_stuck_workers();
-        // Also those that could not be started before, because too many were stuck.
-        let missing = if self.out.is_none() { self.settings.workers.saturating_sub(self.workers.len()) } else { 0 };
-        for _ in 0..missing {
-            if self.threads() < 2 * self.settings.workers {
-                self.start_worker(backend);
+        self.hold_off = self.hold_off.saturating_sub(1);
+        if self.out.is_none() && self.hold_off == 0 {
+            // Also those that could not be started before, because too many were stuck.
+            self.start_missing_workers(backend);
+        }
+        if self.out.is_none() && !self.is_in() {
+            self.take_out(STUCK.to_owned());
+        }
+    }
+
+    fn start_missing_workers(&mut self, backend: &impl Backend) {
+        while self.workers.len() < self.settings.workers && self.has_room() {
+            let before = self.workers.len();
+            self.start_worker(backend);
+            if self.workers.len() == before {
+                return;
             }
         }
+    }
+
+    /// Whether another thread may be started: no more than as many again, since each stuck one keeps a thread and an HSM session.
+    fn has_room(&self) -> bool {
+        self.threads() < 2 * self.settings.workers
     }
 
     /// Gives up workers whose call takes too long, also of those that were told to end; what they held goes to others.
@@ -272,19 +307,26 @@ impl<B: Batcher> KeptSlot<B> {
             self.workshop.queue.put_back(work, || HsmError::TimedOut);
         }
         self.workshop.counters.stuck();
-        let reason = "a PKCS#11 call did not return within hsm.call_deadline_ms".to_owned();
-        tracing::error!(token = self.token_label(), "{reason}: its worker is given up");
-        self.publish(Some(reason));
+        tracing::error!(token = self.token_label(), "{STUCK}: its worker is given up");
+        self.publish(Some(STUCK.to_owned()));
     }
 
-    fn stuck(&self) -> usize {
+    /// Workers whose call does not return.
+    pub(crate) fn stuck(&self) -> usize {
         self.leaving.values().filter(|leaving| matches!(leaving, Leaving::Stuck)).count()
     }
 
     /// Puts how it is on the board. `reason` is what was wrong last.
     pub(crate) fn publish(&self, reason: Option<String>) {
         let reason = reason.or_else(|| self.out.as_ref().map(|out| out.reason.clone()));
-        self.workshop.board.slot_is(self.place, self.workers.len(), self.stuck(), reason);
+        let counts = (self.workers.len(), self.signers(), self.stuck());
+        self.workshop.board.slot_is(self.place, counts, reason);
+    }
+
+    /// Workers whose key may sign, and those that have not found their key yet.
+    fn signers(&self) -> usize {
+        let may_sign = |worker: &&Watched<B>| worker.card.key().is_none_or(|key| self.workshop.batcher.may_sign(&key));
+        self.workers.values().filter(may_sign).count()
     }
 }
 

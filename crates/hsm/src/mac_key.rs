@@ -21,6 +21,9 @@ fn profile() -> [Attribute; 6] {
 
 const HALF: &str = "secret";
 
+/// The fewest bytes of such a key.
+const VALUE_LENGTH: u64 = 32;
+
 /// The key with this label. Needs a login.
 pub(crate) fn find(hsm_session: &HsmSession, token_label: &str, label: &str) -> Result<ObjectHandle, HsmKeyError> {
     let device = |call| move |error| HsmKeyError::Device { call, source: DeviceError::from(error) };
@@ -38,22 +41,38 @@ pub(crate) fn find(hsm_session: &HsmSession, token_label: &str, label: &str) -> 
         [only] => *only,
         many => return Err(HsmKeyError::Ambiguous { half: HALF, label: label.to_owned(), count: many.len() }),
     };
-    let wanted: Vec<AttributeType> = profile().iter().map(Attribute::attribute_type).collect();
+    let mut wanted: Vec<AttributeType> = profile().iter().map(Attribute::attribute_type).collect();
+    wanted.extend([AttributeType::KeyType, AttributeType::ValueLen]);
     let attributes =
         hsm_session.get_attributes(key, &wanted).map_err(device("read an authentication key's attributes"))?;
+    let refused = |attribute: AttributeType, found: Option<&Attribute>, required: String| HsmKeyError::Refused {
+        half: HALF,
+        label: label.to_owned(),
+        attribute: attribute.to_string(),
+        found: found.map_or_else(|| "absent".to_owned(), written),
+        required,
+    };
+    let found = |attribute: AttributeType| attributes.iter().find(|found| found.attribute_type() == attribute);
     for required in profile() {
-        let found = attributes.iter().find(|found| found.attribute_type() == required.attribute_type());
-        if found != Some(&required) {
-            return Err(HsmKeyError::Refused {
-                half: HALF,
-                label: label.to_owned(),
-                attribute: required.attribute_type().to_string(),
-                found: found.map_or_else(|| "absent".to_owned(), written),
-                required: written(&required),
-            });
+        let attribute = required.attribute_type();
+        if found(attribute) != Some(&required) {
+            return Err(refused(attribute, found(attribute), written(&required)));
         }
     }
-    Ok(key)
+    match found(AttributeType::KeyType) {
+        Some(Attribute::KeyType(KeyType::GENERIC_SECRET | KeyType::SHA256_HMAC)) => {}
+        other => {
+            let required = "CKK_GENERIC_SECRET or CKK_SHA256_HMAC".to_owned();
+            return Err(refused(AttributeType::KeyType, other, required));
+        }
+    }
+    match found(AttributeType::ValueLen) {
+        // FIPS 198-1: a key shorter than the hash is weaker than the hash.
+        Some(Attribute::ValueLen(length)) if u64::from(*length) < VALUE_LENGTH => {
+            Err(refused(AttributeType::ValueLen, found(AttributeType::ValueLen), format!("{VALUE_LENGTH} or more")))
+        }
+        _ => Ok(key),
+    }
 }
 
 /// Puts a key into the HSM. For trials, and where the vendor has no better way in. Needs a login in a read-write HSM session.

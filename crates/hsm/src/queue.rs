@@ -13,6 +13,9 @@ use crate::job::{MacJob, OrderJob, Work};
 /// device that starts again, can break every worker there is, each with the same order in its hands.
 const FAILURES_BEYOND_WORKERS_MAX: u16 = 2;
 
+/// After so long without work a worker sees whether the HSM is still there, so that it is not a customer who finds out.
+const IDLE_MAX: Duration = Duration::from_secs(15);
+
 /// How often a worker whose key may not sign asks whether it may.
 const MAY_SIGN_EVERY: Duration = Duration::from_millis(50);
 
@@ -29,7 +32,23 @@ struct Waiting<B: Batcher> {
     orders: VecDeque<OrderJob<B>>,
     /// Workers that come back for more. What waits is shared out among them.
     workers: usize,
+    /// Of these, the ones that stand aside because their key may not sign.
+    barred: usize,
+    /// An authentication code was the last work that was taken.
+    mac_was_last: bool,
     door: Door,
+}
+
+/// What a worker gets from the queue.
+pub(crate) enum Taken<B: Batcher> {
+    /// Something to do.
+    Work(Work<B>),
+    /// Its card or the signing key has changed.
+    Changed,
+    /// Nothing for so long that it should see whether the HSM is still there.
+    Idle,
+    /// Nothing, and nothing will come.
+    Nothing,
 }
 
 /// Whether work is taken in.
@@ -45,7 +64,14 @@ impl<B: Batcher> Queue<B> {
     /// `workers_max`: how many there will be, of all slots.
     pub(crate) fn new(length_max: usize, batch_max: usize, workers_max: usize) -> Self {
         let failures_max = u16::try_from(workers_max).unwrap_or(u16::MAX).saturating_add(FAILURES_BEYOND_WORKERS_MAX);
-        let waiting = Waiting { macs: VecDeque::new(), orders: VecDeque::new(), workers: 0, door: Door::Open };
+        let waiting = Waiting {
+            macs: VecDeque::new(),
+            orders: VecDeque::new(),
+            workers: 0,
+            barred: 0,
+            mac_was_last: false,
+            door: Door::Open,
+        };
         Self { waiting: Mutex::new(waiting), changed: Condvar::new(), length_max, batch_max, failures_max }
     }
 
@@ -57,6 +83,9 @@ impl<B: Batcher> Queue<B> {
     pub(crate) fn put_order(&self, job: OrderJob<B>) -> Result<(), HsmError> {
         let mut waiting = self.lock();
         waiting.admit(self.length_max)?;
+        if waiting.is_barred() {
+            return Err(no_key_may_sign());
+        }
         waiting.orders.push_back(job);
         drop(waiting);
         self.changed.notify_one();
@@ -73,39 +102,60 @@ impl<B: Batcher> Queue<B> {
         Ok(())
     }
 
-    /// Waits for work. `None` when the worker is to end, or to look at what changed about its card.
+    /// Waits for work.
     ///
     /// What waits is shared out: a worker takes its part and no more, so that codes stay small while the HSM keeps up, and grows
     /// towards the largest batch when it does not. No timer holds back a lone order.
     ///
     /// `may_sign` says whether orders may be taken at all.
-    pub(crate) fn take(&self, card: &Card<B>, key_epoch: u64, may_sign: impl Fn() -> bool) -> Option<Work<B>> {
+    pub(crate) fn take(&self, card: &Card<B>, key_epoch: u64, may_sign: impl Fn() -> bool) -> Taken<B> {
         let mut waiting = self.lock();
         loop {
             if card.is_revoked() || card.key_epoch() != key_epoch {
-                return None;
+                return Taken::Changed;
             }
-            if let Some(mac) = waiting.macs.pop_front() {
-                return Some(Work::Mac(mac));
+            let barred = !waiting.orders.is_empty() && !may_sign();
+            // Codes first now and then: whoever has authentication codes verified without end must not stop everybody else.
+            let orders_first = waiting.mac_was_last && !waiting.orders.is_empty() && !barred;
+            if !orders_first && let Some(mac) = waiting.macs.pop_front() {
+                waiting.mac_was_last = true;
+                return Taken::Work(Work::Mac(mac));
             }
-            let idle = !waiting.orders.is_empty() && !may_sign();
-            if !waiting.orders.is_empty() && !idle {
+            if !waiting.orders.is_empty() && !barred {
+                waiting.mac_was_last = false;
                 let share = waiting.orders.len().div_ceil(waiting.workers.max(1)).min(self.batch_max);
-                return Some(Work::Orders(waiting.orders.drain(..share).collect()));
+                return Taken::Work(Work::Orders(waiting.orders.drain(..share).collect()));
             }
             if matches!(waiting.door, Door::Closed) {
-                return None;
+                return Taken::Nothing;
             }
-            if idle {
-                // Whoever was woken for the order passes it on once, and stays away from where others are woken.
-                drop(waiting);
-                self.changed.notify_one();
-                std::thread::sleep(MAY_SIGN_EVERY);
-                waiting = self.lock();
-            } else {
-                waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            if barred {
+                waiting = self.stand_aside(waiting);
+                continue;
+            }
+            let (woken, slept) = self.changed.wait_timeout(waiting, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
+            waiting = woken;
+            if slept.timed_out() {
+                return Taken::Idle;
             }
         }
+    }
+
+    /// Leaves the orders to workers whose key may sign. If there is none, nobody waits in vain.
+    fn stand_aside<'queue>(
+        &'queue self,
+        mut waiting: MutexGuard<'queue, Waiting<B>>,
+    ) -> MutexGuard<'queue, Waiting<B>> {
+        waiting.barred += 1;
+        let refused = if waiting.is_barred() { std::mem::take(&mut waiting.orders) } else { VecDeque::new() };
+        drop(waiting);
+        refused.into_iter().for_each(|order| drop(order.reply.send(Err(no_key_may_sign()))));
+        // Whoever was woken for the order passes it on once, and stays away from where others are woken.
+        self.changed.notify_one();
+        std::thread::sleep(MAY_SIGN_EVERY);
+        let mut waiting = self.lock();
+        waiting.barred -= 1;
+        waiting
     }
 
     /// Takes back what a worker held when the HSM failed it. It goes to the front: it has waited longest.
@@ -195,7 +245,16 @@ impl<B: Batcher> Queue<B> {
     }
 }
 
+fn no_key_may_sign() -> HsmError {
+    HsmError::Refused { why: "no HSM has a key that may sign now".to_owned() }
+}
+
 impl<B: Batcher> Waiting<B> {
+    /// Whether every worker stands aside.
+    const fn is_barred(&self) -> bool {
+        self.workers > 0 && self.barred >= self.workers
+    }
+
     fn admit(&self, length_max: usize) -> Result<(), HsmError> {
         match &self.door {
             Door::Closed => Err(HsmError::Closed),
@@ -253,7 +312,7 @@ mod tests {
 
     fn taken(queue: &Queue<Numbers>) -> Vec<u32> {
         match queue.take(&card(), 0, || true) {
-            Some(Work::Orders(orders)) => orders.iter().map(|job| job.order).collect(),
+            Taken::Work(Work::Orders(orders)) => orders.iter().map(|job| job.order).collect(),
             _ => panic!("no orders"),
         }
     }
@@ -283,11 +342,49 @@ mod tests {
         let _answer = put(&queue, 7);
         let idle = Arc::new(card());
         let (their_queue, their_card) = (Arc::clone(&queue), Arc::clone(&idle));
-        let waiting = std::thread::spawn(move || their_queue.take(&their_card, 0, || false).is_none());
+        let waiting = std::thread::spawn(move || matches!(their_queue.take(&their_card, 0, || false), Taken::Changed));
         assert_eq!(taken(&queue), [7]);
         idle.revoke();
         queue.wake_all();
         assert!(waiting.join().expect("it ends"), "it took nothing");
+    }
+
+    #[test]
+    fn orders_that_nobody_may_sign_are_refused_and_so_is_what_comes_after_them() {
+        let queue = Arc::new(Queue::new(10, 64, 4));
+        queue.workers_are(1);
+        let mut answer = put(&queue, 7);
+        let idle = Arc::new(card());
+        let (their_queue, their_card) = (Arc::clone(&queue), Arc::clone(&idle));
+        let waiting = std::thread::spawn(move || drop(their_queue.take(&their_card, 0, || false)));
+        let refused = loop {
+            match answer.try_recv() {
+                Ok(answer) => break answer,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(refused, Err(no_key_may_sign()));
+        assert_eq!(queue.depth(), 0);
+        idle.revoke();
+        queue.wake_all();
+        waiting.join().expect("it ends");
+    }
+
+    #[test]
+    fn whoever_has_codes_verified_without_end_does_not_stop_everybody_else() {
+        let queue = Queue::new(10, 64, 4);
+        queue.workers_are(1);
+        let mut codes = Vec::new();
+        for _ in 0..3 {
+            let (reply, code) = oneshot::channel();
+            codes.push(code);
+            let wanted = crate::job::MacWanted::Made(reply);
+            queue.put_mac(MacJob { key_label: String::new(), message: vec![], wanted, failures: 0 }).expect("taken in");
+        }
+        let _answer = put(&queue, 7);
+        assert!(matches!(queue.take(&card(), 0, || true), Taken::Work(Work::Mac(_))));
+        assert_eq!(taken(&queue), [7]);
+        assert!(matches!(queue.take(&card(), 0, || true), Taken::Work(Work::Mac(_))));
     }
 
     #[test]
@@ -299,7 +396,7 @@ mod tests {
         let wanted = crate::job::MacWanted::Made(reply);
         let mac = MacJob { key_label: String::new(), message: vec![], wanted, failures: 0 };
         queue.put_mac(mac).expect("taken in");
-        assert!(matches!(queue.take(&card(), 0, || true), Some(Work::Mac(_))));
+        assert!(matches!(queue.take(&card(), 0, || true), Taken::Work(Work::Mac(_))));
         assert_eq!(taken(&queue), [7]);
     }
 
@@ -309,11 +406,11 @@ mod tests {
         queue.workers_are(1);
         let mut answers: Vec<Answer> = (1..=3).map(|order| put(&queue, order)).collect();
         for failure in 1..=2 {
-            let work = queue.take(&card(), 0, || true).expect("orders");
+            let Taken::Work(work) = queue.take(&card(), 0, || true) else { panic!("no orders") };
             queue.put_back(work, || HsmError::Failed { why: format!("failure {failure}") });
             assert_eq!(queue.depth(), 3);
         }
-        let work = queue.take(&card(), 0, || true).expect("orders");
+        let Taken::Work(work) = queue.take(&card(), 0, || true) else { panic!("no orders") };
         queue.put_back(work, || HsmError::Failed { why: "failure 3".to_owned() });
         let given_up = Ok(Err(HsmError::Failed { why: "failure 3".to_owned() }));
         assert_eq!([answers[0].try_recv(), answers[1].try_recv()], [given_up.clone(), given_up]);
@@ -327,7 +424,7 @@ mod tests {
         let mut waiting = put(&queue, 1);
         let _second = put(&queue, 2);
         queue.workers_are(2);
-        let held = queue.take(&card(), 0, || true).expect("the first order");
+        let Taken::Work(held) = queue.take(&card(), 0, || true) else { panic!("no orders") };
         queue.lose("unplugged");
         assert_eq!(queue.depth(), 0);
         queue.put_back(held, || HsmError::TimedOut);
@@ -348,6 +445,6 @@ mod tests {
         let (reply, _) = oneshot::channel();
         assert_eq!(queue.put_order(OrderJob { order: 2, reply, failures: 0 }), Err(HsmError::Closed));
         assert_eq!(taken(&queue), [1]);
-        assert!(queue.take(&card(), 0, || true).is_none());
+        assert!(matches!(queue.take(&card(), 0, || true), Taken::Nothing));
     }
 }

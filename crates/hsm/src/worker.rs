@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::device_error::DeviceError;
 use crate::error::{HsmError, HsmKeyError, HsmSlotError};
 use crate::job::{MacJob, MacWanted, OrderJob, Work};
+use crate::queue::Taken;
 use crate::workshop::Workshop;
 
 /// Why a worker ended.
@@ -51,6 +52,7 @@ pub(crate) struct Worker<D, B: Batcher> {
 impl<D: Device, B: Batcher> Worker<D, B> {
     /// A worker whose device uses the signing key of `key_epoch`.
     pub(crate) fn new(device: D, key_epoch: u64, card: Arc<Card<B>>, workshop: Arc<Workshop<B>>) -> Self {
+        card.uses(*device.signing_key());
         Self { device, card, workshop, nonces: Nonces::default(), key_epoch }
     }
 
@@ -74,10 +76,11 @@ impl<D: Device, B: Batcher> Worker<D, B> {
             self.draw_nonces()?;
             let may_sign = || self.workshop.batcher.may_sign(self.device.signing_key());
             match self.workshop.queue.take(&self.card, self.key_epoch, may_sign) {
-                Some(Work::Orders(orders)) => self.sign(orders)?,
-                Some(Work::Mac(mac)) => self.authenticate(mac)?,
-                None if self.card.key_epoch() == self.key_epoch => return Ok(()),
-                None => {}
+                Taken::Work(Work::Orders(orders)) => self.sign(orders)?,
+                Taken::Work(Work::Mac(mac)) => self.authenticate(mac)?,
+                Taken::Changed => {}
+                Taken::Idle => self.see_whether_it_is_there()?,
+                Taken::Nothing => return Ok(()),
             }
         }
         Ok(())
@@ -89,6 +92,7 @@ impl<D: Device, B: Batcher> Worker<D, B> {
         if epoch != self.key_epoch {
             let label = self.workshop.signing_key_label();
             self.card.inside(|| self.device.use_signing_key(&label)).map_err(Failure::Key)?;
+            self.card.uses(*self.device.signing_key());
             self.key_epoch = epoch;
         }
         Ok(())
@@ -105,6 +109,14 @@ impl<D: Device, B: Batcher> Worker<D, B> {
                 return Err(Failure::NoncesRepeat);
             }
         }
+        Ok(())
+    }
+
+    /// A connection that died while nothing was asked is found now, not by the next customer.
+    fn see_whether_it_is_there(&mut self) -> Result<(), Failure> {
+        let drawn = self.card.inside(|| self.device.random(&mut [0; NONCE_LENGTH]));
+        drawn.map_err(|source| Failure::Device { call: "draw nonces", source })?;
+        self.workshop.counters.called();
         Ok(())
     }
 

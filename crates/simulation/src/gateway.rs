@@ -180,7 +180,9 @@ fn desk(plan: &Plan, limits: &Arc<Limits>, institutions: &[Institution]) -> Arc<
     }
     let policy = Box::new(Wary { seed: plan.seed, per_mille: plan.step_up_per_mille });
     let desk = Desk::new(Arc::clone(limits), policy, Arc::new(known), institutions, || Some(4_711));
-    Arc::new(desk.with_dispense_keys(Arc::new(EveryKey)))
+    Arc::new(desk.with_dispense_tokens(
+        cashgate_gateway::dispense_tokens::DispenseTokens::new(Arc::new(EveryKey)).with_final_status(),
+    ))
 }
 
 impl Slot {

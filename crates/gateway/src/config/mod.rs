@@ -45,6 +45,8 @@ pub struct Config {
     pub ledger: PathBuf,
     /// The folder of policies, or none for those that are built in.
     pub policies: Option<PathBuf>,
+    /// Whether every dispenser with end-to-end security takes a token once, and tells no present status while its dispense is under way.
+    pub present_status_is_final: bool,
     /// How long a QR token is valid.
     pub qr_lifetime: Duration,
     /// How long lanes wait for what.
@@ -150,6 +152,14 @@ impl Config {
         } else {
             None
         };
+        let present_status_is_final = if root.has("end_to_end") {
+            let end_to_end = root.table("end_to_end");
+            let is_final = end_to_end.truth("present_status_is_final");
+            end_to_end.close();
+            is_final
+        } else {
+            Some(false)
+        };
         let (trust_domain, network) = (root.text("trust_domain"), root.parsed("network"));
         let (hsm, timing, institutions) = (hsm::read(root), read_timing(root), read_institutions(root));
         let (qr_lifetime, drain, lanes) = timing?;
@@ -165,6 +175,7 @@ impl Config {
             hsm: hsm?,
             ledger: ledger?,
             policies,
+            present_status_is_final: present_status_is_final?,
             qr_lifetime,
             lanes,
             drain,

@@ -91,6 +91,15 @@ impl Reader {
         }
     }
 
+    /// `true` or `false`.
+    pub(super) fn truth(&self, key: &str) -> Option<bool> {
+        match self.ask(key) {
+            Some(Value::Bool(_, truth)) => Some(truth),
+            Some(_) => self.none(key, "must be true or false"),
+            None => self.none(key, "is missing"),
+        }
+    }
+
     /// A text that must be there and be read as something.
     pub(super) fn parsed<T: FromStr>(&self, key: &str) -> Option<T>
     where

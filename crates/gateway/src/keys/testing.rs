@@ -141,6 +141,7 @@ impl KeyHsm for FakeHsm {
             token_label: slot.token_label.to_owned(),
             state: state(slot.answers),
             workers: usize::from(slot.answers),
+            signers: usize::from(slot.answers),
             stuck: 0,
             reason: String::new(),
         };

@@ -72,6 +72,9 @@ async fn whatever_else_is_wrong_with_the_hsm_is_told_and_stops_nothing() {
         site.start_through(&["env"]);
         let page = not_ready(&site).await;
         assert!(words.iter().all(|word| page.contains(word)), "{key}: {page}");
+        let log = site.log();
+        let logged = log.lines().filter(|line| line.contains("the HSM slot is lost")).count();
+        assert_eq!(logged, 1, "{key}: once, however often it is tried: {log}");
         assert!(site.is_running());
     }
 }

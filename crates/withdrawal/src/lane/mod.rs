@@ -256,7 +256,8 @@ impl Lane {
     fn atm_said(&mut self, message: FromAtm, now: Timestamp, admission: &dyn Admission, turn: &mut Turn) {
         match message {
             FromAtm::StartQrSession { amount, command_nonce, fresh } => {
-                let has_key = admission.has_dispense_key(&self.atm);
+                let atm = self.atm.clone();
+                let has_key = || admission.has_dispense_key(&atm);
                 if let Err(refusal) = self.start_qr_session(amount, command_nonce, fresh, has_key, now, turn) {
                     tell(turn, ToAtm::Refused { refusal, withdrawal: None });
                 }

@@ -83,7 +83,7 @@ impl Lane {
         amount: Option<Money>,
         command_nonce: Option<CommandNonce>,
         fresh: QrSessionId,
-        has_dispense_key: bool,
+        has_dispense_key: impl FnOnce() -> bool,
         now: Timestamp,
         turn: &mut Turn,
     ) -> Result<(), Refusal> {
@@ -91,7 +91,7 @@ impl Lane {
             return Err(Refusal::AtmBusy);
         }
         let end_to_end = self.facts.as_ref().is_some_and(|facts| facts.end_to_end);
-        if end_to_end && !has_dispense_key {
+        if end_to_end && !has_dispense_key() {
             return Err(Refusal::DispenseKeyMissing);
         }
         if end_to_end != command_nonce.is_some() {

@@ -47,8 +47,8 @@ in_own_process! {
         let hsm = opened(config.clone());
         let load = Load::start(&hsm, 40);
         until_signed_more(&hsm, 100);
-        // The old number is refused from the next call on that takes one: when a worker takes the place of one that failed.
-        module.faulty.order(&["renumber 7", "fail C_Sign CKR_DEVICE_REMOVED times 1"]);
+        // The device starts again. The old number is refused from the next call on that takes one.
+        module.faulty.order(&["renumber 7", "lose_sessions C_SignInit times 1"]);
         until("the module is opened again", &hsm, || hsm.stats().reopened > 0);
         let recovered = until_state(&hsm, HsmState::Ready);
         until_signed_more(&hsm, 100);
