@@ -10,10 +10,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{HsmSlot, Pin};
 use crate::device::{Device, SigningSession};
-use crate::error::{HsmKeyError, HsmModuleError, HsmSlotError, HsmTokenError};
+use crate::error::{HsmModuleError, HsmSlotError, HsmTokenError};
 use crate::hsm_token::HsmToken;
 use crate::module::Module;
 use crate::signing_key::{self, SigningKey, SigningPublicKey};
+use crate::two_calls::Functions;
 
 /// A module under a keeper. Slots are counted from 0 in the order of the configuration.
 pub(crate) trait Backend: Send + 'static {
@@ -32,8 +33,12 @@ pub(crate) trait Backend: Send + 'static {
     /// How a worker opens its device, on its own thread, where a call that hangs is noticed. The argument is the signing key's label.
     fn opener(&self, slot: usize) -> impl FnOnce(&str) -> Result<Self::Device, HsmSlotError> + Send + 'static;
 
-    /// The public half of the signing key with a label, made if it is missing and `create` says so.
-    fn key(&mut self, slot: usize, label: &str, create: bool) -> Result<SigningPublicKey, HsmSlotError>;
+    /// How the public half of the signing key with a label is looked up, on a thread of its own; made if it is missing and the second argument
+    /// says so.
+    fn key_finder(
+        &self,
+        slot: usize,
+    ) -> impl FnOnce(&str, bool) -> Result<SigningPublicKey, HsmSlotError> + Send + 'static;
 
     /// Finalises the module. No device may be open.
     fn finish(&mut self);
@@ -63,7 +68,7 @@ struct EnteredSlot {
 /// The HSM session that logged in. The workers' ride on its login, which is the process's and ends with the last HSM session.
 struct Entered {
     slot: Slot,
-    hsm_session: HsmSession,
+    _login: HsmSession,
 }
 
 impl Pkcs11Module {
@@ -76,6 +81,28 @@ impl Pkcs11Module {
             entered: None,
         };
         Self { path, module: None, slots: slots.into_iter().map(unentered).collect() }
+    }
+}
+
+/// What another thread needs to work in a slot that was entered.
+struct Place {
+    context: Pkcs11,
+    functions: Arc<Functions>,
+    slot: Slot,
+    token_label: String,
+}
+
+impl Pkcs11Module {
+    fn place(&self, slot: usize) -> Option<Place> {
+        let module = self.module.as_ref()?;
+        let slot = self.slots.get(slot)?;
+        let entered = slot.entered.as_ref()?;
+        Some(Place {
+            context: module.context().clone(),
+            functions: Arc::clone(module.functions()),
+            slot: entered.slot,
+            token_label: slot.token_label.clone(),
+        })
     }
 }
 
@@ -94,7 +121,7 @@ impl Backend for Pkcs11Module {
         let hsm_session = open_hsm_session(module.context(), hsm_token.slot)?;
         slot.log_in(&hsm_token, &hsm_session)?;
         SigningKey::find(&hsm_session, &slot.token_label, key_label)?;
-        slot.entered = Some(Entered { slot: hsm_token.slot, hsm_session });
+        slot.entered = Some(Entered { slot: hsm_token.slot, _login: hsm_session });
         Ok(())
     }
 
@@ -105,28 +132,22 @@ impl Backend for Pkcs11Module {
     }
 
     fn opener(&self, slot: usize) -> impl FnOnce(&str) -> Result<SigningSession, HsmSlotError> + Send + 'static {
-        let place = self.module.as_ref().and_then(|module| {
-            let slot = self.slots.get(slot)?;
-            let entered = slot.entered.as_ref()?;
-            Some((module.context().clone(), Arc::clone(module.functions()), entered.slot, slot.token_label.clone()))
-        });
+        let place = self.place(slot);
         move |key_label| {
-            let (context, functions, slot, token_label) = place.ok_or_else(not_started)?;
+            let Place { context, functions, slot, token_label } = place.ok_or_else(not_started)?;
             let hsm_session = open_hsm_session(&context, slot)?;
             Ok(SigningSession::new(hsm_session, functions, &token_label, key_label)?)
         }
     }
 
-    fn key(&mut self, slot: usize, label: &str, create: bool) -> Result<SigningPublicKey, HsmSlotError> {
-        let (Some(module), Some(slot)) = (&self.module, self.slots.get_mut(slot)) else { return Err(not_started()) };
-        let entered = slot.entered.as_mut().ok_or_else(not_started)?;
-        match find_or_make(&entered.hsm_session, &slot.token_label, label, create) {
-            // The HSM session may have died of old age while the workers' went on; their login is this one's too.
-            Err(HsmSlotError::Key(HsmKeyError::Device { .. }) | HsmSlotError::Token(HsmTokenError::Device { .. })) => {
-                entered.hsm_session = open_hsm_session(module.context(), entered.slot)?;
-                find_or_make(&entered.hsm_session, &slot.token_label, label, create)
-            }
-            found => found,
+    fn key_finder(
+        &self,
+        slot: usize,
+    ) -> impl FnOnce(&str, bool) -> Result<SigningPublicKey, HsmSlotError> + Send + 'static {
+        let place = self.place(slot);
+        move |label, create| {
+            let Place { context, slot, token_label, .. } = place.ok_or_else(not_started)?;
+            find_or_make(&open_hsm_session(&context, slot)?, &token_label, label, create)
         }
     }
 

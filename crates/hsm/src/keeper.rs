@@ -5,8 +5,9 @@
 //! initialised again. A call that does not return cannot be ended from outside: its worker is given up and replaced, and the
 //! module is not finalised before such a call is back, because PKCS#11 leaves undefined what happens then.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -35,7 +36,38 @@ pub(crate) struct KeyCommand {
     pub(crate) label: String,
     /// Whether to make the key where it is missing.
     pub(crate) create: bool,
-    pub(crate) reply: oneshot::Sender<Vec<(String, Result<SigningPublicKey, String>)>>,
+    pub(crate) reply: oneshot::Sender<KeyAnswers>,
+}
+
+/// For each slot its HSM token and the key, or why there is none.
+pub(crate) type KeyAnswers = Vec<(String, Result<SigningPublicKey, String>)>;
+
+/// Collects what the slots say, in whatever order, and replies when the last has said it.
+#[derive(Clone)]
+pub(crate) struct Answers(Arc<Mutex<Collected>>);
+
+struct Collected {
+    said: BTreeMap<usize, (String, Result<SigningPublicKey, String>)>,
+    slots: usize,
+    reply: Option<oneshot::Sender<KeyAnswers>>,
+}
+
+impl Answers {
+    fn new(slots: usize, reply: oneshot::Sender<KeyAnswers>) -> Self {
+        Self(Arc::new(Mutex::new(Collected { said: BTreeMap::new(), slots, reply: Some(reply) })))
+    }
+
+    /// What one slot says.
+    pub(crate) fn say(&self, slot: usize, token_label: String, key: Result<SigningPublicKey, String>) {
+        let mut collected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        collected.said.insert(slot, (token_label, key));
+        if collected.said.len() == collected.slots
+            && let Some(reply) = collected.reply.take()
+        {
+            // Whoever asked may have given up.
+            let _ = reply.send(std::mem::take(&mut collected.said).into_values().collect());
+        }
+    }
 }
 
 /// How a keeper works.
@@ -180,18 +212,13 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
         }
     }
 
+    /// Has each slot that works look for a key, on a thread of its own: the keeper has to go on watching if that call hangs.
     fn obey(&mut self, command: KeyCommand) {
         let KeyCommand { label, create, reply } = command;
-        let mut answers = Vec::new();
-        for slot in &self.slots {
-            let found = match slot.is_in() {
-                true => self.backend.key(slot.index(), &label, create).map_err(|error| error.to_string()),
-                false => Err("the slot is out".to_owned()),
-            };
-            answers.push((slot.token_label(), found));
+        let answers = Answers::new(self.slots.len(), reply);
+        for slot in &mut self.slots {
+            slot.look_for_key(&label, create, answers.clone(), &self.backend);
         }
-        // Whoever asked may have given up.
-        let _ = reply.send(answers);
     }
 
     /// Has all workers end and waits for them, for one call's time; then for those that are stuck for as long as it takes, unless

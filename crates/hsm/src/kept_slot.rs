@@ -10,7 +10,7 @@ use crate::backend::Backend;
 use crate::batcher::Batcher;
 use crate::card::Card;
 use crate::error::{HsmError, HsmSlotError};
-use crate::keeper::{KeeperSettings, NeedsReopening, Report, TICKS_PER_DEADLINE, reopening_may_cure};
+use crate::keeper::{Answers, KeeperSettings, NeedsReopening, Report, TICKS_PER_DEADLINE, reopening_may_cure};
 use crate::pause::Pause;
 use crate::worker::{Ended, Failure, Worker};
 use crate::workshop::Workshop;
@@ -102,10 +102,6 @@ impl<B: Batcher> KeptSlot<B> {
             out: None,
             pause: Pause::new(settings.retry_first, settings.retry_max),
         }
-    }
-
-    pub(crate) const fn index(&self) -> usize {
-        self.index
     }
 
     pub(crate) fn token_label(&self) -> String {
@@ -215,6 +211,29 @@ impl<B: Batcher> KeptSlot<B> {
             Err(error) => {
                 tracing::error!(%error, "no thread for an HSM worker: lower hsm.workers or raise the limit on threads")
             }
+        }
+    }
+
+    /// Looks for a key on a thread of its own, which is watched like a worker that was told to end.
+    pub(crate) fn look_for_key(&mut self, label: &str, create: bool, answers: Answers, backend: &impl Backend) {
+        let (index, token_label) = (self.index, self.token_label());
+        if !self.is_in() || !self.has_room() {
+            return answers.say(index, token_label, Err("the slot is out, or too many of its calls hang".to_owned()));
+        }
+        let (id, card) = (self.next_worker, Arc::new(Card::new(Arc::clone(self.workshop.key_epoch()))));
+        self.next_worker += 1;
+        let (label, find, their_card) = (label.to_owned(), backend.key_finder(index), Arc::clone(&card));
+        let report =
+            ReportOnDrop { slot: index, worker: id, ended: Some(Ended::Told), to_keeper: self.to_keeper.clone() };
+        let (their_answers, their_label) = (answers.clone(), token_label.clone());
+        let run = move || {
+            let _report = report;
+            let found = their_card.inside(|| find(&label, create));
+            their_answers.say(index, their_label, found.map_err(|error| error.to_string()));
+        };
+        match Builder::new().name(format!("hsm-{}-key", self.place)).spawn(run) {
+            Ok(_) => drop(self.leaving.insert(id, Leaving::Told(Watched { card, seen: None }))),
+            Err(error) => answers.say(index, token_label, Err(format!("no thread: {error}"))),
         }
     }
 

@@ -247,12 +247,7 @@ async fn while_the_hsm_is_away_no_code_is_made_and_everybody_who_is_being_served
     assert_eq!(street.codes(), codes_at_first, "and no code was made");
 
     let mut recovered = vec![comes_back(&site, &mut server, &street).await];
-    // The ATM whose code had become old meanwhile gets a new one by itself, or its customer is told to come back.
-    let said_to_waiting = match waiting.hears().await {
-        Heard::ShowQr(_) => "a new code",
-        Heard::TryLater(_) => "try later",
-        other => panic!("{other:?}"),
-    };
+    let said_to_waiting = hears_after_the_outage(&mut waiting).await;
     for _ in 0..3 {
         street.shows_more(50).await;
         server.kill();
@@ -263,12 +258,7 @@ async fn while_the_hsm_is_away_no_code_is_made_and_everybody_who_is_being_served
     site.core_bank.called(&id, "place").await;
     street.shows_more(50).await;
     let seen = street.close().await;
-    let keys = published(&site).await;
-    for code in &seen.codes {
-        cashgate_qr::verify(code, &keys).expect("every code that was ever shown verifies");
-    }
-    assert!(seen.other.is_empty(), "{:?}", seen.other);
-    assert_eq!(seen.try_later.keys().collect::<Vec<_>>(), ["HSM_UNAVAILABLE"]);
+    every_code_verifies(&seen, &published(&site).await);
     assert!(site.is_running());
     recovered.sort();
     println!("the log: {:#?}", logged(&site));
@@ -279,6 +269,24 @@ async fn while_the_hsm_is_away_no_code_is_made_and_everybody_who_is_being_served
         seen.try_later,
         seen.longest
     );
+}
+
+/// Whatever happened: no code was wrong, and nobody was told anything but to try later.
+fn every_code_verifies(seen: &Seen, keys: &KeySet) {
+    for code in &seen.codes {
+        cashgate_qr::verify(code, keys).expect("every code that was ever shown verifies");
+    }
+    assert!(seen.other.is_empty(), "{:?}", seen.other);
+    assert_eq!(seen.try_later.keys().collect::<Vec<_>>(), ["HSM_UNAVAILABLE"]);
+}
+
+/// The ATM whose code had become old meanwhile gets a new one by itself, or its customer is told to come back.
+async fn hears_after_the_outage(waiting: &mut Atm) -> &'static str {
+    match waiting.hears().await {
+        Heard::ShowQr(_) => "a new code",
+        Heard::TryLater(_) => "try later",
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Starts the server again. How long until an ATM shows a code.

@@ -116,7 +116,7 @@ pub(crate) fn config(access: &Access<'_>) -> HsmConfig {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 

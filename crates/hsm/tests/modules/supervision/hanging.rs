@@ -122,6 +122,27 @@ in_own_process! {
 }
 
 in_own_process! {
+    fn a_key_that_is_asked_for_while_calls_hang_does_not_stop_supervision() on (Kind::SoftHsm) |module| {
+        let config = hanging_config(&module);
+        let hsm = opened(config.clone());
+        let load = Load::start(&hsm, 40);
+        until_signed_more(&hsm, 100);
+        module.faulty.order(&["hang *"]);
+        let asking = hsm.clone();
+        let asked = std::thread::spawn(move || crate::api::runtime().block_on(asking.find_key(KEY_LABEL)));
+        until_state(&hsm, HsmState::Lost);
+        until("callers are refused at once", &hsm, || matches!(ask_once(&hsm), Err(HsmError::Lost { .. })));
+        module.faulty.behave();
+        until_state(&hsm, HsmState::Ready);
+        let found = asked.join().expect("it is answered").expect("when the calls are back");
+        assert!(found[0].key.is_ok(), "{found:?}");
+        load.stop().is_in_order(config.patience);
+        hsm.close();
+        never_finalised_over_a_call(&module);
+    }
+}
+
+in_own_process! {
     fn closing_while_calls_hang_returns_and_leaves_the_module_alone() on (Kind::SoftHsm) |module| {
         let config = hanging_config(&module);
         let hsm = opened(config.clone());
@@ -179,6 +200,9 @@ in_own_process! {
         let found = until("it is given up", &hsm, || hsm.stats().stuck == 1);
         assert!(found < FOUND_WITHIN, "{found:?}");
         until("callers hear of it", &hsm, || matches!(ask_once(&hsm), Err(HsmError::Lost { .. })));
+        // However long it hangs, the module is not finalised around it.
+        std::thread::sleep(3 * CALL_DEADLINE);
+        assert_eq!(module.faulty.calls("C_Finalize"), 0);
         module.faulty.behave();
         until_state(&hsm, HsmState::Ready);
         let book = load.stop();
