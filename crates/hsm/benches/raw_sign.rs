@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session as HsmSession, UserType};
-use cryptoki_sys::{CK_MECHANISM, CKM_ECDSA, CKR_OK};
+use cryptoki_sys::{CK_FUNCTION_LIST, CK_MECHANISM, CKM_ECDSA, CKR_OK};
 
 fn main() {
     let options = Options::read();
@@ -88,22 +88,32 @@ fn sign_until(
 }
 
 /// The module's functions, without anything around them.
-struct Raw(cryptoki_sys::Pkcs11);
+struct Raw {
+    list: CK_FUNCTION_LIST,
+    _library: cryptoki_sys::Pkcs11,
+}
 
 impl Raw {
     fn of(module: &Path) -> Self {
         // SAFETY: the library was loaded a moment ago; loading it again gives the same one.
-        Self(unsafe { cryptoki_sys::Pkcs11::new(module) }.expect("the module loads"))
+        let library = unsafe { cryptoki_sys::Pkcs11::new(module) }.expect("the module loads");
+        let mut list = ptr::null_mut();
+        // SAFETY: `list` is a valid place for one pointer.
+        let code = unsafe { library.C_GetFunctionList(&mut list) };
+        assert!(code == CKR_OK && !list.is_null());
+        // SAFETY: the module gave a list, which lives as long as the library.
+        Self { list: unsafe { *list }, _library: library }
     }
 
     fn sign(&self, hsm_session: &HsmSession, key: ObjectHandle, digest: &[u8; 32]) -> [u8; 64] {
         let mut mechanism = CK_MECHANISM { mechanism: CKM_ECDSA, pParameter: ptr::null_mut(), ulParameterLen: 0 };
         let (mut signature, mut length) = ([0; 64], 64);
+        let (init, sign) = (self.list.C_SignInit.expect("C_SignInit"), self.list.C_Sign.expect("C_Sign"));
         // SAFETY: every pointer is to a local value that outlives the call, with its right length; nobody else uses this HSM session.
         let codes = unsafe {
-            let begun = self.0.C_SignInit(hsm_session.handle(), &mut mechanism, key.handle());
+            let begun = init(hsm_session.handle(), &mut mechanism, key.handle());
             let data = digest.as_ptr().cast_mut();
-            (begun, self.0.C_Sign(hsm_session.handle(), data, 32, signature.as_mut_ptr(), &mut length))
+            (begun, sign(hsm_session.handle(), data, 32, signature.as_mut_ptr(), &mut length))
         };
         assert_eq!((codes, length), ((CKR_OK, CKR_OK), 64));
         signature

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cashgate_hsm::{HsmConfig, HsmError, HsmState, HsmStats};
 
 use super::{config, never_finalised_over_a_call};
-use crate::harness::in_own_process;
+use crate::harness::{ModuleUnderTest, in_own_process};
 use crate::load::{Load, ask_once, now, opened, reason, until, until_signed_more, until_state};
 
 in_own_process! {
@@ -158,19 +158,35 @@ in_own_process! {
 
 in_own_process! {
     fn an_hsm_that_is_wrong_now_and_then_hands_out_only_what_is_right() on (Kind::SoftHsm) |module| {
-        let config = config(&module);
-        let hsm = opened(config.clone());
-        let load = Load::start(&hsm, 40);
-        module.faulty.order(&["wrong C_Sign every 7", "fail C_SignInit CKR_FUNCTION_FAILED every 11", "short C_Sign every 23"]);
-        until_signed_more(&hsm, 3_000);
-        module.faulty.behave();
-        until_state(&hsm, HsmState::Ready);
-        let book = load.stop();
-        book.is_in_order(config.patience);
-        let failures = hsm.stats().failures;
-        assert!(failures > 10, "{failures}");
-        println!("{failures} failures: {book:?}");
-        hsm.close();
-        never_finalised_over_a_call(&module);
+        wrong_now_and_then(&module);
     }
+}
+
+in_own_process! {
+    fn it_does_so_too_where_codes_are_handed_out_on_the_callers_runtime() on (Kind::SoftHsm) |module| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+        let _inside = runtime.enter();
+        wrong_now_and_then(&module);
+    }
+}
+
+fn wrong_now_and_then(module: &ModuleUnderTest) {
+    let config = config(module);
+    let hsm = opened(config.clone());
+    let load = Load::start(&hsm, 40);
+    module.faulty.order(&[
+        "wrong C_Sign every 7",
+        "fail C_SignInit CKR_FUNCTION_FAILED every 11",
+        "short C_Sign every 23",
+    ]);
+    until_signed_more(&hsm, 3_000);
+    module.faulty.behave();
+    until_state(&hsm, HsmState::Ready);
+    let book = load.stop();
+    book.is_in_order(config.patience);
+    let failures = hsm.stats().failures;
+    assert!(failures > 10, "{failures}");
+    println!("{failures} failures: {book:?}");
+    hsm.close();
+    never_finalised_over_a_call(module);
 }
