@@ -4,12 +4,12 @@ use crate::signing_key::SigningPublicKey;
 
 /// Puts orders under one signature. This crate decides when, how many at once and under which key; what they are only the implementor knows.
 ///
-/// It is called on worker threads right before the HSM, and there or inside the runtime after it, so it should neither block nor wait.
+/// It is called on worker threads, right before and after the HSM, so it should neither block nor wait.
 pub trait Batcher: Send + Sync + 'static {
     /// What a caller wants signed.
     type Order: Send + 'static;
     /// Orders under one digest, waiting for the signature.
-    type Batch: Send + 'static;
+    type Batch;
     /// What a caller gets.
     type Signed: Send + 'static;
 

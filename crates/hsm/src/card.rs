@@ -10,7 +10,6 @@ use crate::signing_key::SigningPublicKey;
 /// One worker's card.
 pub(crate) struct Card<B: Batcher> {
     revoked: AtomicBool,
-    condemned: AtomicBool,
     /// Odd while the worker is inside a PKCS#11 call, and another number each time.
     calls: AtomicU64,
     answered: AtomicU64,
@@ -26,7 +25,6 @@ impl<B: Batcher> Card<B> {
     pub(crate) fn new(key_epoch: Arc<AtomicU64>) -> Self {
         Self {
             revoked: AtomicBool::new(false),
-            condemned: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             key_epoch,
@@ -42,15 +40,6 @@ impl<B: Batcher> Card<B> {
 
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::Acquire)
-    }
-
-    /// What the worker's HSM signed does not verify: the worker is to fail.
-    pub(crate) fn condemn(&self) {
-        self.condemned.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_condemned(&self) -> bool {
-        self.condemned.load(Ordering::Acquire)
     }
 
     pub(crate) fn key_epoch(&self) -> u64 {

@@ -111,7 +111,7 @@ impl<B: Batcher> Queue<B> {
     pub(crate) fn take(&self, card: &Card<B>, key_epoch: u64, may_sign: impl Fn() -> bool) -> Taken<B> {
         let mut waiting = self.lock();
         loop {
-            if card.is_revoked() || card.is_condemned() || card.key_epoch() != key_epoch {
+            if card.is_revoked() || card.key_epoch() != key_epoch {
                 return Taken::Changed;
             }
             let barred = !waiting.orders.is_empty() && !may_sign();

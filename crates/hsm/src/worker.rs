@@ -72,9 +72,6 @@ impl<D: Device, B: Batcher> Worker<D, B> {
 
     fn work(&mut self) -> Result<(), Failure> {
         while !self.card.is_revoked() {
-            if self.card.is_condemned() {
-                return Err(Failure::WrongSignature);
-            }
             self.follow_signing_key()?;
             self.draw_nonces()?;
             let may_sign = || self.workshop.batcher.may_sign(self.device.signing_key());
@@ -154,8 +151,13 @@ impl<D: Device, B: Batcher> Worker<D, B> {
             Ok(signature) => signature,
             Err(source) => return Err(self.give_back(work, Failure::Device { call: "sign", source })),
         };
+        let Some(signed) = batcher.signed(batch, signature) else {
+            return Err(self.give_back(work, Failure::WrongSignature));
+        };
+        self.card.count_answer();
+        self.workshop.counters.signed(signed.len());
         if let Work::Orders(jobs) = work {
-            self.workshop.hand_out(&self.card, jobs, batch, signature);
+            self.workshop.hand_out(jobs.into_iter().map(|job| job.reply).zip(signed).collect());
         }
         Ok(())
     }

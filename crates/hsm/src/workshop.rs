@@ -6,12 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::runtime::Handle;
 
 use crate::batcher::Batcher;
-use crate::card::Card;
-use crate::error::HsmError;
-use crate::job::{OrderJob, Work};
+use crate::job::Reply;
 use crate::queue::Queue;
 use crate::state::Board;
-use crate::worker::Failure;
 
 /// How many callers a worker wakes itself.
 const HANDED_OUT_DIRECTLY_MAX: usize = 2;
@@ -42,35 +39,17 @@ impl<B: Batcher> Workshop<B> {
         }
     }
 
-    /// Gives callers what was signed for them; many of them on the runtime, where they wait. The worker's thread is for the HSM, and waking many
-    /// callers from outside costs more than signing for them.
-    pub(crate) fn hand_out(
-        self: &Arc<Self>,
-        card: &Arc<Card<B>>,
-        jobs: Vec<OrderJob<B>>,
-        batch: B::Batch,
-        signature: [u8; 64],
-    ) {
-        match &self.runtime {
-            Some(runtime) if jobs.len() > HANDED_OUT_DIRECTLY_MAX => {
-                let (workshop, card) = (Arc::clone(self), Arc::clone(card));
-                drop(runtime.spawn(async move { workshop.finish(&card, jobs, batch, signature) }));
-            }
-            _ => self.finish(card, jobs, batch, signature),
-        }
-    }
-
-    /// Nothing leaves that does not verify: the orders go back, and the worker whose HSM made it is condemned.
-    fn finish(&self, card: &Card<B>, jobs: Vec<OrderJob<B>>, batch: B::Batch, signature: [u8; 64]) {
-        let Some(signed) = self.batcher.signed(batch, signature) else {
-            card.condemn();
-            self.queue.put_back(Work::Orders(jobs), || HsmError::Failed { why: Failure::WrongSignature.to_string() });
-            return;
-        };
-        card.count_answer();
-        self.counters.signed(signed.len());
+    /// Gives callers what was signed for them.
+    pub(crate) fn hand_out(&self, signed: Vec<(Reply<B::Signed>, B::Signed)>) {
         // A caller may have given up meanwhile; it has counted that itself.
-        jobs.into_iter().zip(signed).for_each(|(job, signed)| drop(job.reply.send(Ok(signed))));
+        let give = |(reply, signed): (Reply<B::Signed>, B::Signed)| drop(reply.send(Ok(signed)));
+        match &self.runtime {
+            // Waking many callers from outside the runtime costs more than signing for them: one is woken, who wakes the others inside.
+            Some(runtime) if signed.len() > HANDED_OUT_DIRECTLY_MAX => {
+                drop(runtime.spawn(async move { signed.into_iter().for_each(give) }));
+            }
+            _ => signed.into_iter().for_each(give),
+        }
     }
 
     pub(crate) fn signing_key_label(&self) -> String {
