@@ -44,7 +44,7 @@ pub(crate) const NSS_TOOLS: Package = Package {
 pub(crate) const P11_KIT: Package = Package {
     name: "p11-kit",
     purpose: "puts a PKCS#11 module into a server that tests can kill",
-    is_there: || command::succeeds("p11-kit", &["--version"]),
+    is_there: || Path::new("/usr/bin/p11-kit").exists(),
 };
 
 pub(crate) const P11_KIT_MODULES: Package = Package {
