@@ -1,14 +1,11 @@
 //! `cashgate keys`.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cashgate_gateway::config::Config;
-use cashgate_gateway::inspect::Operator;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::Failure;
-use super::output::say;
+use super::operator::{How, say_answer};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
@@ -51,34 +48,13 @@ pub(crate) enum Task {
     },
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct How {
-    /// The gateway's configuration.
-    #[arg(long)]
-    config: PathBuf,
-    /// The operator's certificate; certs/operator-dev.pem beside the configuration if left out. Its name is recorded.
-    #[arg(long, requires = "key")]
-    certificate: Option<PathBuf>,
-    /// The operator's private key.
-    #[arg(long, requires = "certificate")]
-    key: Option<PathBuf>,
-    /// One JSON object a line, for status and history.
-    #[arg(long)]
-    json: bool,
-}
-
 pub(super) fn run(task: &Task) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    say(runtime.block_on(done(task))?.trim_end())?;
-    Ok(ExitCode::SUCCESS)
+    say_answer(done(task))
 }
 
 async fn done(task: &Task) -> Result<String, Failure> {
     let (Task::Status { how } | Task::Rotate { how, .. } | Task::Retire { how, .. } | Task::History { how }) = task;
-    let beside = how.config.parent().unwrap_or(Path::new(".")).join("certs");
-    let certificate = how.certificate.clone().unwrap_or_else(|| beside.join("operator-dev.pem"));
-    let key = how.key.clone().unwrap_or_else(|| beside.join("operator-dev-key.pem"));
-    let mut operator = Operator::connect(&Config::load(&how.config)?, &certificate, &key).await?;
+    let mut operator = how.connect().await?;
     Ok(match task {
         Task::Status { how } => operator.keys(how.json).await?,
         Task::Rotate { to, generate, reason, .. } => operator.rotate_key(to, *generate, reason).await?,

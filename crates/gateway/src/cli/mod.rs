@@ -7,6 +7,7 @@ mod environment;
 mod init;
 mod keys;
 mod ledger;
+mod operator;
 mod output;
 mod reconcile;
 mod serve;

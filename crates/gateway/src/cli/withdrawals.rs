@@ -4,13 +4,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cashgate_gateway::config::Config;
-use cashgate_gateway::inspect::Operator;
 use cashgate_wire::proto::withdrawal::v1::WithdrawalState;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::Failure;
-use super::output::say;
+use super::operator::{How, say_answer};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Look {
@@ -59,26 +57,8 @@ pub(crate) enum Look {
     },
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct How {
-    /// The gateway's configuration.
-    #[arg(long)]
-    config: PathBuf,
-    /// The operator's certificate; certs/operator-dev.pem beside the configuration if left out.
-    #[arg(long, requires = "key")]
-    certificate: Option<PathBuf>,
-    /// The operator's private key.
-    #[arg(long, requires = "certificate")]
-    key: Option<PathBuf>,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
 pub(super) fn run(look: &Look) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    say(runtime.block_on(look_at(look))?.trim_end())?;
-    Ok(ExitCode::SUCCESS)
+    say_answer(look_at(look))
 }
 
 async fn look_at(look: &Look) -> Result<String, Failure> {
@@ -87,10 +67,7 @@ async fn look_at(look: &Look) -> Result<String, Failure> {
     | Look::Evidence { how, .. }
     | Look::Suspects { how }
     | Look::Resolve { how, .. }) = look;
-    let beside = how.config.parent().unwrap_or(Path::new(".")).join("certs");
-    let certificate = how.certificate.clone().unwrap_or_else(|| beside.join("operator-dev.pem"));
-    let key = how.key.clone().unwrap_or_else(|| beside.join("operator-dev-key.pem"));
-    let mut operator = Operator::connect(&Config::load(&how.config)?, &certificate, &key).await?;
+    let mut operator = how.connect().await?;
     Ok(match look {
         Look::List { how } => operator.list(None, how.json).await?,
         Look::Suspects { how } => operator.list(Some(WithdrawalState::Suspect), how.json).await?,
