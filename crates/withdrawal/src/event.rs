@@ -133,6 +133,8 @@ pub enum ReversalCause {
     AtmUnavailable,
     /// The gateway restarted before the dispense command and could not carry on.
     GatewayRestarted,
+    /// The kill switch was thrown, or the phone's right to approve ended, before the dispense command.
+    Stopped,
     /// The ATM proved that nothing left.
     NothingLeft,
     /// A person decided so.
@@ -141,13 +143,14 @@ pub enum ReversalCause {
 
 impl ReversalCause {
     /// Every cause, in the order of the enum.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::HoldUnanswered,
         Self::CustomerCancelled,
         Self::CodeRefused,
         Self::CodeTimedOut,
         Self::AtmUnavailable,
         Self::GatewayRestarted,
+        Self::Stopped,
         Self::NothingLeft,
         Self::Resolved,
     ];
@@ -162,6 +165,7 @@ impl ReversalCause {
             Self::CodeTimedOut => "code_timed_out",
             Self::AtmUnavailable => "atm_unavailable",
             Self::GatewayRestarted => "gateway_restarted",
+            Self::Stopped => "stopped",
             Self::NothingLeft => "nothing_left",
             Self::Resolved => "resolved",
         }

@@ -12,11 +12,14 @@ pub mod event;
 pub mod evidence;
 pub mod ids;
 pub mod lane;
+pub mod location;
 pub mod money;
+pub mod notice;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod refusal;
 pub mod step;
+pub mod stop;
 pub mod time;
 pub mod withdrawal;
 

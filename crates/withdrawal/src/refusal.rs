@@ -56,6 +56,12 @@ pub enum Refusal {
         /// The limit, for logs and metrics.
         limit: &'static str,
     },
+    /// Withdrawals are stopped, for everybody or at this ATM or institution.
+    #[error("withdrawals are stopped at present; try again later")]
+    Stopped {
+        /// What is stopped, for logs and metrics.
+        scope: &'static str,
+    },
     /// The approval is not accepted. Which factor failed is for the operator alone.
     #[error("the approval is not accepted")]
     NotAllowed {
@@ -71,9 +77,6 @@ pub enum Refusal {
     /// Only a suspect can be resolved.
     #[error("the withdrawal is not a suspect")]
     NotASuspect,
-    /// The device is known with another key.
-    #[error("the device is registered with another key; revoke it and register a new device id")]
-    DeviceExists,
     /// The device was revoked and cannot come back.
     #[error("the device was revoked; register a new device id")]
     DeviceRevoked,
@@ -129,11 +132,11 @@ impl Refusal {
             Self::AmountDiffers => "AMOUNT_DIFFERS",
             Self::CurrencyDiffers => "CURRENCY_DIFFERS",
             Self::LimitExceeded { .. } => "LIMIT_EXCEEDED",
+            Self::Stopped { .. } => "STOPPED",
             Self::NotAllowed { .. } => "NOT_ALLOWED",
             Self::TooLate => "TOO_LATE",
             Self::WithdrawalUnknown => "WITHDRAWAL_UNKNOWN",
             Self::NotASuspect => "NOT_A_SUSPECT",
-            Self::DeviceExists => "DEVICE_EXISTS",
             Self::DeviceRevoked => "DEVICE_REVOKED",
             Self::DeviceUnknown => "DEVICE_UNKNOWN",
             Self::IdentityUnknown { .. } => "IDENTITY_UNKNOWN",
@@ -150,6 +153,7 @@ impl Refusal {
     pub const fn factor(&self) -> &'static str {
         match self {
             Self::LimitExceeded { limit } => limit,
+            Self::Stopped { scope } => scope,
             Self::NotAllowed { factor } => factor,
             Self::FieldInvalid { field, .. } => field,
             _ => "",

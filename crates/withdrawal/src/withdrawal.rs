@@ -45,7 +45,11 @@ pub struct Terms {
 pub struct Decision {
     /// The policy set that permitted it.
     pub policy_version: String,
-    /// The limit figures that it was held against, as text.
+    /// The rules of the set that spoke, as `file.cedar#n`.
+    pub rules: Vec<String>,
+    /// The facts that the rules were asked with, as `cashgate_policy` writes them.
+    pub facts: String,
+    /// The limit figures that it was held against and what had been counted before, as text.
     pub limit_figures: String,
     /// The HSM key under which the QR token verified.
     pub key: KeyId,

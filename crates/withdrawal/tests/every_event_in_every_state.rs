@@ -30,6 +30,8 @@ fn terms(confirm_code: bool) -> Terms {
         approved_at: Timestamp::from_unix_ms(1_000),
         decision: Decision {
             policy_version: "builtin-1".into(),
+            rules: vec![],
+            facts: String::new(),
             limit_figures: String::new(),
             key: KeyId([4; 4]),
             day: CalendarDay(20_000),

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use crate::cassettes::Cassettes;
 use crate::dispense::OutcomeReport;
 use crate::event::{Event, Settlement};
-use crate::evidence::DispenseToken;
+use crate::evidence::{DispenseToken, EvidenceGrade};
 use crate::ids::{
     AccountId, CommandNonce, DeviceId, HoldReference, InstitutionId, KeyId, Nonce, OperatorName, QrSessionId,
     QrTokenDigest, ReasonCode, WithdrawalId,
 };
+use crate::location::Location;
 use crate::money::Money;
+use crate::stop::StopScope;
 use crate::time::Timestamp;
 use crate::withdrawal::Withdrawal;
 
@@ -31,8 +33,12 @@ pub struct AtmFacts {
     pub place: String,
     /// What it can pay out.
     pub cassettes: Cassettes,
+    /// The point at which it stands, if it says so.
+    pub location: Option<Location>,
     /// Whether its dispenser demands XFS4IoT end-to-end security.
     pub end_to_end: bool,
+    /// The best evidence that it can give of what became of a command.
+    pub evidence_grade: EvidenceGrade,
 }
 
 /// Something that happened around the lane.
@@ -89,6 +95,10 @@ pub enum Input {
     Scanned(Scan),
     /// A customer approved an amount.
     Approved(Approval),
+    /// An approval came whose signature is not that of the phone that scanned.
+    ApprovalFailed(FailedApproval),
+    /// The kill switch was thrown, or a phone's right to approve ended.
+    Stopped(StopScope),
     /// A customer cancelled.
     Cancelled(Cancellation),
     /// Core banking answered a hold request, or did not.
@@ -250,6 +260,19 @@ pub struct Approval {
     pub device: DeviceId,
     /// How much.
     pub amount: Money,
+    /// Where the phone says it is. Not part of what was signed.
+    pub location: Option<Location>,
+}
+
+/// An approval that was not the phone's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedApproval {
+    /// The verified token.
+    pub code: VerifiedCode,
+    /// Whose customer.
+    pub institution: InstitutionId,
+    /// Which phone it was said to be.
+    pub device: DeviceId,
 }
 
 /// A cancellation.

@@ -12,6 +12,7 @@ mod remark;
 mod reporting;
 mod retry;
 mod serving;
+mod stopping;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use input::*;
 use qr_session::QrSession;
 pub use remark::{OUTCOME_CONTRADICTS_END, Remark};
 use serving::Open;
+pub use stopping::FAILED_APPROVALS_MAX;
 pub use turn::*;
 
 use crate::event::{Event, ReversalCause};
@@ -29,6 +31,9 @@ use crate::ids::{AtmId, WithdrawalId};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use crate::withdrawal::{State, Withdrawal};
+
+/// How long an ATM waits before it asks again for a code while withdrawals are stopped.
+const STOPPED_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long a lane waits for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +196,8 @@ impl Lane {
                 turn.actions.push(Action::Answer { request, answer });
             }
             Input::Approved(approval) => self.approved(approval, now, admission, &mut turn),
+            Input::ApprovalFailed(failed) => self.approval_failed(&failed, &mut turn),
+            Input::Stopped(scope) => self.stopped(&scope, now, &mut turn),
             Input::Cancelled(cancellation) => {
                 let request = cancellation.request;
                 let answer = self.cancelled(&cancellation, now, &mut turn);
@@ -256,6 +263,9 @@ impl Lane {
     fn atm_said(&mut self, message: FromAtm, now: Timestamp, admission: &dyn Admission, turn: &mut Turn) {
         match message {
             FromAtm::StartQrSession { amount, command_nonce, fresh } => {
+                if let Err(refusal) = admission.may_show_codes(&self.atm) {
+                    return tell(turn, ToAtm::TryLater { after: STOPPED_PAUSE, refusal });
+                }
                 let atm = self.atm.clone();
                 let has_key = || admission.has_dispense_key(&atm);
                 if let Err(refusal) = self.start_qr_session(amount, command_nonce, fresh, has_key, now, turn) {

@@ -17,7 +17,8 @@ impl Lane {
                 if let Some(qr) = &mut self.qr_session
                     && let Some(claim) = qr.claim_of_approval()
                 {
-                    qr.stage = Stage::Claimed { claim, approve_before: now.after(self.settings.approve_within) };
+                    let approve_before = now.after(self.settings.approve_within);
+                    qr.stage = Stage::Claimed { claim, approve_before, failed: 0 };
                 }
             }
             Input::AtmDisconnected { link } if self.link == Some(*link) => {

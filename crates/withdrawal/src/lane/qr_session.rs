@@ -2,8 +2,8 @@
 
 use super::serving::Open;
 use super::{
-    Action, Admission, Admitted, Answer, Approval, Cancellation, ConfirmCode, Lane, MintedCode, QrSessionEnd, Record,
-    Scan, ToAtm, Turn, VerifiedCode, tell,
+    Action, Admission, Admitted, Answer, Approval, Cancellation, ConfirmCode, Lane, Machine, MintedCode, QrSessionEnd,
+    Record, Scan, ToAtm, Turn, VerifiedCode, tell,
 };
 use crate::event::Event;
 use crate::evidence::EvidenceGrade;
@@ -32,8 +32,8 @@ pub(super) struct QrSession {
 pub(super) enum Stage {
     /// Codes are shown; a fresh one is to be made at `refresh_at`, or is being made.
     Showing { refresh_at: Option<Timestamp> },
-    /// A phone has scanned one of them.
-    Claimed { claim: Claim, approve_before: Timestamp },
+    /// A phone has scanned one of them; so many approvals since were not its own.
+    Claimed { claim: Claim, approve_before: Timestamp, failed: u8 },
     /// An approval was accepted; repeated, it gets the same answer.
     Approved { approval: Box<Approval>, withdrawal: WithdrawalId, confirm_code: Option<ConfirmCode> },
 }
@@ -41,9 +41,9 @@ pub(super) enum Stage {
 /// Who scanned, and which code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
-    institution: InstitutionId,
-    device: DeviceId,
-    digest: QrTokenDigest,
+    pub(super) institution: InstitutionId,
+    pub(super) device: DeviceId,
+    pub(super) digest: QrTokenDigest,
 }
 
 impl QrSession {
@@ -146,12 +146,12 @@ impl Lane {
         let qr = self.qr_session_of(&scan.code)?;
         let claim = Claim { institution: scan.institution, device: scan.device, digest: scan.code.digest };
         let approve_before = match &qr.stage {
-            Stage::Claimed { claim: first, approve_before } if *first == claim => *approve_before,
+            Stage::Claimed { claim: first, approve_before, .. } if *first == claim => *approve_before,
             Stage::Claimed { .. } | Stage::Approved { .. } => return Err(Refusal::QrTokenClaimed),
             Stage::Showing { .. } => {
                 qr.has_shown(&scan.code, now)?;
                 let approve_before = now.after(approve_within);
-                qr.stage = Stage::Claimed { claim, approve_before };
+                qr.stage = Stage::Claimed { claim, approve_before, failed: 0 };
                 tell(turn, ToAtm::QrClaimed(qr.id));
                 approve_before
             }
@@ -191,7 +191,7 @@ impl Lane {
                 let answer = Answer::Approved { withdrawal: *withdrawal, confirm_code: *confirm_code };
                 return if again { Ok(answer) } else { Err(Refusal::QrTokenClaimed) };
             }
-            Stage::Claimed { claim, approve_before } => {
+            Stage::Claimed { claim, approve_before, .. } => {
                 let theirs = claim.institution == approval.institution
                     && claim.device == approval.device
                     && claim.digest == approval.code.digest;
@@ -210,7 +210,9 @@ impl Lane {
             return Err(Refusal::AmountDiffers);
         }
         self.can_pay_out(approval.amount)?;
-        let admitted = admission.admit(&approval, &self.atm, chosen_at_atm.is_some(), now)?;
+        let facts = self.facts.as_ref().ok_or(Refusal::AtmUnavailable)?;
+        let machine = Machine { atm: &self.atm, facts, amount_chosen_there: chosen_at_atm.is_some() };
+        let admitted = admission.admit(&approval, machine, now)?;
         let withdrawal = approval.fresh;
         let confirm_code = admitted.confirm_code;
         let terms = self.terms(&approval, admitted, command_nonce, now);
@@ -314,7 +316,7 @@ impl Lane {
         }
     }
 
-    fn end_qr_session(&mut self, end: QrSessionEnd, turn: &mut Turn) {
+    pub(super) fn end_qr_session(&mut self, end: QrSessionEnd, turn: &mut Turn) {
         if let Some(qr) = self.qr_session.take()
             && self.link.is_some()
         {

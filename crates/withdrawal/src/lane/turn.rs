@@ -227,16 +227,24 @@ pub trait Admission {
     /// Decides, and on success has reserved the amount under the withdrawal's id until [`Action::EndReservation`].
     ///
     /// The refusal of a limit or a policy says which, for the operator.
-    fn admit(
-        &mut self,
-        approval: &Approval,
-        atm: &AtmId,
-        amount_chosen_at_atm: bool,
-        now: Timestamp,
-    ) -> Result<Admitted, Refusal>;
+    fn admit(&mut self, approval: &Approval, machine: Machine<'_>, now: Timestamp) -> Result<Admitted, Refusal>;
+
+    /// Whether codes may be shown at a machine at all, or what stops it.
+    fn may_show_codes(&self, atm: &AtmId) -> Result<(), Refusal>;
 
     /// Whether the HSM has a dispense key for a machine.
     fn has_dispense_key(&self, atm: &AtmId) -> bool;
+}
+
+/// Where an approval is to be paid out.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// The ATM.
+    pub atm: &'a AtmId,
+    /// What it says of itself.
+    pub facts: &'a AtmFacts,
+    /// Whether the customer chose the amount there and not in the app.
+    pub amount_chosen_there: bool,
 }
 
 /// An accepted approval.

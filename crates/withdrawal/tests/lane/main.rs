@@ -19,5 +19,6 @@ mod recovery;
 mod remarks;
 mod settling;
 mod showing;
+mod stopping;
 mod suspects;
 mod world;

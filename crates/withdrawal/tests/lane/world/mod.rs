@@ -16,8 +16,8 @@ use cashgate_withdrawal::event::Settlement;
 use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{AtmId, HoldReference, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{
-    Action, Admission, Admitted, Answer, Approval, AtmFacts, ConfirmCode, Input, Lane, LaneSettings, RequestId, Turn,
-    VerifiedCode,
+    Action, Admission, Admitted, Answer, Approval, AtmFacts, ConfirmCode, Input, Lane, LaneSettings, Machine,
+    RequestId, Turn, VerifiedCode,
 };
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::refusal::Refusal;
@@ -63,6 +63,8 @@ pub(crate) struct Script {
     pub(crate) reserved: std::collections::BTreeSet<WithdrawalId>,
     pub(crate) evidence_demanded: EvidenceGrade,
     pub(crate) has_dispense_key: bool,
+    /// What keeps the machine from showing codes.
+    pub(crate) stopped: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,13 +75,7 @@ pub(crate) enum Verdict {
 }
 
 impl Admission for Script {
-    fn admit(
-        &mut self,
-        approval: &Approval,
-        _atm: &AtmId,
-        _at_atm: bool,
-        _now: Timestamp,
-    ) -> Result<Admitted, Refusal> {
+    fn admit(&mut self, approval: &Approval, _machine: Machine<'_>, _now: Timestamp) -> Result<Admitted, Refusal> {
         let confirm_code = match &self.verdict {
             Verdict::Permit => None,
             Verdict::PermitWithCode => ConfirmCode::from_text(CODE),
@@ -88,12 +84,18 @@ impl Admission for Script {
         assert!(self.reserved.insert(approval.fresh), "one approval is admitted once");
         let decision = Decision {
             policy_version: "test-1".into(),
+            rules: vec![],
+            facts: String::new(),
             limit_figures: "day 30000 of 500000".into(),
             key: approval.code.key,
             day: CalendarDay(20_000),
             confirm_code: confirm_code.is_some(),
         };
         Ok(Admitted { decision, confirm_code, evidence_demanded: self.evidence_demanded })
+    }
+
+    fn may_show_codes(&self, _atm: &AtmId) -> Result<(), Refusal> {
+        self.stopped.map_or(Ok(()), |scope| Err(Refusal::Stopped { scope }))
     }
 
     fn has_dispense_key(&self, _atm: &AtmId) -> bool {
@@ -111,6 +113,7 @@ impl World {
                 reserved: Default::default(),
                 evidence_demanded: EvidenceGrade::C,
                 has_dispense_key: true,
+                stopped: None,
             },
             books: Books::default(),
             turn: Turn::default(),
@@ -352,5 +355,6 @@ pub(crate) fn yen(amount: u64) -> Money {
 pub(crate) fn facts(end_to_end: bool) -> AtmFacts {
     let notes = [10_000, 1_000].map(|value| NoteCount { denomination: yen(value), count: 10 });
     let cassettes = Cassettes::new(&notes, Currency::JPY, 40).unwrap();
-    AtmFacts { name: "Shibuya 1".into(), place: "Tokyo".into(), cassettes, end_to_end }
+    let evidence_grade = if end_to_end { EvidenceGrade::A } else { EvidenceGrade::B };
+    AtmFacts { name: "Shibuya 1".into(), place: "Tokyo".into(), cassettes, location: None, end_to_end, evidence_grade }
 }

@@ -8,11 +8,12 @@ use cashgate_withdrawal::event::Settlement;
 use cashgate_withdrawal::evidence::PresentFinding;
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, QrTokenDigest, WithdrawalId};
 use cashgate_withdrawal::lane::{
-    Action, Approval, CancelSubject, Cancellation, ConfirmCode, FromAtm, HoldAnswer, Input, LinkId, MintedCode,
-    Resolution, Scan, SettlementAnswer, VerifiedCode,
+    Action, Approval, CancelSubject, Cancellation, ConfirmCode, FailedApproval, FromAtm, HoldAnswer, Input, LinkId,
+    MintedCode, Resolution, Scan, SettlementAnswer, VerifiedCode,
 };
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::stop::StopScope;
 
 use super::{Verdict, World, facts, hold, seconds, verified, yen};
 
@@ -171,8 +172,19 @@ impl World {
             account: "acct-1".parse().unwrap(),
             device: phone.parse().unwrap(),
             amount,
+            location: None,
         };
         self.put(Input::Approved(approval))
+    }
+
+    /// An approval came in this phone's name that it did not sign.
+    pub(crate) fn approval_fails(&mut self, phone: &str, code: VerifiedCode) -> &mut Self {
+        let (institution, device) = ("sakura".parse().unwrap(), phone.parse().unwrap());
+        self.put(Input::ApprovalFailed(FailedApproval { code, institution, device }))
+    }
+
+    pub(crate) fn is_stopped(&mut self, scope: &StopScope) -> &mut Self {
+        self.put(Input::Stopped(scope.clone()))
     }
 
     pub(crate) fn cancels(&mut self, phone: &str) -> &mut Self {
