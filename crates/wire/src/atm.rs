@@ -2,15 +2,16 @@
 
 use cashgate_withdrawal::cassettes::{Cassettes, CassettesError};
 use cashgate_withdrawal::dispense::{DispenseCommand, NoteCount, OutcomeReport};
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{AtmFacts, ConfirmCode, FromAtm, QrSessionEnd, ToAtm};
 use cashgate_withdrawal::money::Currency;
 use cashgate_withdrawal::refusal::Refusal;
 
-use crate::fields::{id, invalid, money_to, optional_id, positive_money, unix_ms, words};
+use crate::fields::{id, invalid, money_to, optional_id, optional_location, positive_money, unix_ms, words};
 use crate::outcome::report_from;
 use crate::proto::atm::v1::{self as pb, atm_message, gateway_message};
-use crate::proto::withdrawal::v1::OutcomeReport as OutcomeMessage;
+use crate::proto::withdrawal::v1::{EvidenceSource, OutcomeReport as OutcomeMessage};
 
 /// The most unresolved outcomes in one Hello.
 const UNRESOLVED_MAX: usize = 64;
@@ -37,12 +38,15 @@ pub fn hello_from(message: pb::AtmMessage) -> Result<Hello, Refusal> {
         return Err(invalid("hello.unresolved", format!("has more than {UNRESOLVED_MAX} entries")));
     }
     let cassettes = cassettes_from("hello.cassettes", hello.cassettes, hello.notes_per_dispense_max)?;
+    let end_to_end = end_to_end_from(hello.end_to_end)?;
     Ok(Hello {
         facts: AtmFacts {
             name: words("hello.name", hello.name, 1..=64)?,
             place: words("hello.place", hello.place, 1..=128)?,
             cassettes,
-            end_to_end: end_to_end_from(hello.end_to_end)?,
+            location: optional_location("hello.location", hello.location)?,
+            end_to_end,
+            evidence_grade: evidence_grade_from(end_to_end, hello.best_evidence)?,
         },
         notes_per_dispense_max: hello.notes_per_dispense_max,
         unresolved: hello.unresolved.into_iter().map(unresolved_from).collect::<Result<_, _>>()?,
@@ -58,6 +62,18 @@ fn end_to_end_from(declared: Option<pb::EndToEndSecurity>) -> Result<bool, Refus
         None => Ok(false),
         Some(pb::EndToEndSecurity { token_format: TOKEN_FORMAT }) => Ok(true),
         Some(_) => Err(invalid("hello.end_to_end.token_format", format!("must be {TOKEN_FORMAT}"))),
+    }
+}
+
+/// What the machine's word is worth at best.
+fn evidence_grade_from(end_to_end: bool, best: i32) -> Result<EvidenceGrade, Refusal> {
+    match EvidenceSource::try_from(best) {
+        Ok(_) if end_to_end => Ok(EvidenceGrade::A),
+        Ok(EvidenceSource::BareWord) => Ok(EvidenceGrade::C),
+        Ok(EvidenceSource::Unspecified | EvidenceSource::LastCommandRecord | EvidenceSource::PresentStatus) => {
+            Ok(EvidenceGrade::B)
+        }
+        Err(_) => Err(invalid("hello.best_evidence", "is unknown")),
     }
 }
 

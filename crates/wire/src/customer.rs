@@ -1,13 +1,14 @@
 //! The app back end's requests.
 
-use cashgate_withdrawal::ids::{AccountId, DeviceId, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::ids::{AccountId, DeviceId, QrSessionId, ReasonCode, WithdrawalId};
 use cashgate_withdrawal::lane::{AtmFacts, CancelSubject};
+use cashgate_withdrawal::location::Location;
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 
-use crate::fields::{id, invalid, moment, money_to, positive_money, unix_ms};
+use crate::fields::{id, invalid, moment, money_to, optional_id, optional_location, positive_money, unix_ms};
 use crate::proto::customer::v1 as pb;
 
 /// The longest scanned text, in bytes.
@@ -54,6 +55,10 @@ pub struct RegisterDevice {
     pub public_key: Vec<u8>,
     /// When the institution bound it.
     pub bound_at: Timestamp,
+    /// How the app was activated, in the institution's own word; empty if it did not say.
+    pub channel: String,
+    /// What the platform's attestation said, if it was asked.
+    pub attestation: Option<bool>,
 }
 
 /// Reads a registration.
@@ -61,10 +66,19 @@ pub fn register_device(request: pb::RegisterDeviceRequest) -> Result<RegisterDev
     if request.public_key.is_empty() || request.public_key.len() > PUBLIC_KEY_LENGTH_MAX {
         return Err(invalid("public_key", format!("must have 1 to {PUBLIC_KEY_LENGTH_MAX} bytes")));
     }
+    let channel: Option<ReasonCode> = optional_id("activation_channel", &request.activation_channel)?;
+    let attestation = match pb::Attestation::try_from(request.attestation) {
+        Ok(pb::Attestation::Unspecified) => None,
+        Ok(pb::Attestation::Passed) => Some(true),
+        Ok(pb::Attestation::Failed) => Some(false),
+        Err(_) => return Err(invalid("attestation", "is unknown")),
+    };
     Ok(RegisterDevice {
         device: id("device_id", &request.device_id)?,
         public_key: request.public_key,
         bound_at: moment("bound_at_unix_ms", request.bound_at_unix_ms)?,
+        channel: channel.map(|word| word.to_string()).unwrap_or_default(),
+        attestation,
     })
 }
 
@@ -103,6 +117,8 @@ pub struct ApproveRequest {
     pub signature: Vec<u8>,
     /// The encrypted PIN.
     pub pin_block: Option<PinBlock>,
+    /// Where the phone says it is.
+    pub location: Option<Location>,
 }
 
 /// Reads an approval.
@@ -125,6 +141,7 @@ pub fn approve(request: pb::ApproveRequest) -> Result<ApproveRequest, Refusal> {
         amount: positive_money("amount", request.amount)?,
         signature: request.signature,
         pin_block: request.pin_block.map(PinBlock),
+        location: optional_location("location", request.location)?,
     })
 }
 

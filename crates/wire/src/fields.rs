@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use cashgate_withdrawal::location::Location;
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
@@ -54,6 +55,15 @@ pub fn money_to(money: Money) -> pb::Money {
     // Money is at most 10^12, far below 2^63.
     let minor_units = i64::try_from(money.minor_units()).unwrap_or(i64::MAX);
     pb::Money { minor_units, currency: money.currency().to_string() }
+}
+
+/// A point that may be left out.
+pub(crate) fn optional_location(
+    field: &'static str,
+    location: Option<pb::Location>,
+) -> Result<Option<Location>, Refusal> {
+    let Some(pb::Location { latitude_e7, longitude_e7 }) = location else { return Ok(None) };
+    Location::new(latitude_e7, longitude_e7).map(Some).map_err(|error| invalid(field, error))
 }
 
 pub(crate) fn moment(field: &'static str, unix_ms: i64) -> Result<Timestamp, Refusal> {

@@ -222,6 +222,8 @@ fn approved_to(terms: &Terms) -> pb::Approved {
         confirm_code: decision.confirm_code,
         command_nonce: terms.command_nonce.as_ref().map(CommandNonce::to_string).unwrap_or_default(),
         evidence_demanded: terms.evidence_demanded.name().to_owned(),
+        rules: decision.rules.clone(),
+        facts: decision.facts.clone(),
     }
 }
 
@@ -238,6 +240,8 @@ fn approved_from(approved: pb::Approved) -> Result<Terms, Refusal> {
         approved_at: moment("approved_at_unix_ms", approved.approved_at_unix_ms)?,
         decision: Decision {
             policy_version: approved.policy_version,
+            rules: approved.rules,
+            facts: approved.facts,
             limit_figures: approved.limit_figures,
             key: KeyId(bytes("key_id", &approved.key_id)?),
             day: CalendarDay(approved.day),

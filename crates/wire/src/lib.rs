@@ -15,9 +15,11 @@ pub mod customer;
 pub mod dispense_token;
 mod fields;
 pub mod journal;
+pub mod notices;
 pub mod operations;
 pub mod outcome;
 pub mod status;
+pub mod stops;
 
 pub use fields::{id, money_from, money_to, optional_money, unix_ms};
 pub use generated::cashgate as proto;

@@ -63,6 +63,8 @@ pub fn withdrawal_to(withdrawal: &Withdrawal) -> pb::Withdrawal {
         policy_version: terms.decision.policy_version.clone(),
         limit_figures: terms.decision.limit_figures.clone(),
         key_id: terms.decision.key.to_string(),
+        rules: terms.decision.rules.clone(),
+        facts: terms.decision.facts.clone(),
     }
 }
 
@@ -82,6 +84,7 @@ pub fn event_to(after: &Withdrawal, number: u32, event: &str) -> events::Withdra
         amount: Some(money_to(terms.amount)),
         dispensed: after.state.dispensed().map(money_to),
         reason: after.state.reason().unwrap_or_default().to_owned(),
+        device_id: terms.device.to_string(),
     }
 }
 

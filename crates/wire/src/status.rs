@@ -53,11 +53,14 @@ const fn code(refusal: &Refusal) -> Code {
         | Refusal::HelloMissing
         | Refusal::OutcomeContradicts { .. }
         | Refusal::DeviceRevoked => Code::FailedPrecondition,
-        Refusal::QrSessionUnknown | Refusal::WithdrawalUnknown | Refusal::DeviceUnknown => Code::NotFound,
-        Refusal::HsmUnavailable | Refusal::Overloaded | Refusal::LedgerFull => Code::Unavailable,
+        Refusal::QrSessionUnknown | Refusal::WithdrawalUnknown | Refusal::DeviceUnknown | Refusal::StopUnknown => {
+            Code::NotFound
+        }
+        Refusal::HsmUnavailable | Refusal::Overloaded | Refusal::LedgerFull | Refusal::Stopped { .. } => {
+            Code::Unavailable
+        }
         Refusal::LimitExceeded { .. } => Code::ResourceExhausted,
         Refusal::NotAllowed { .. } | Refusal::IdentityNotAllowed { .. } => Code::PermissionDenied,
-        Refusal::DeviceExists => Code::AlreadyExists,
         Refusal::IdentityUnknown { .. } => Code::Unauthenticated,
     }
 }

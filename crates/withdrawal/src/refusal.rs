@@ -83,6 +83,9 @@ pub enum Refusal {
     /// There is no such device.
     #[error("there is no such device")]
     DeviceUnknown,
+    /// Nothing of exactly this scope is stopped.
+    #[error("there is no stop of exactly this scope; see ListStops")]
+    StopUnknown,
     /// The caller's certificate names nobody.
     #[error("the caller's certificate names nobody: {why}")]
     IdentityUnknown {
@@ -139,6 +142,7 @@ impl Refusal {
             Self::NotASuspect => "NOT_A_SUSPECT",
             Self::DeviceRevoked => "DEVICE_REVOKED",
             Self::DeviceUnknown => "DEVICE_UNKNOWN",
+            Self::StopUnknown => "STOP_UNKNOWN",
             Self::IdentityUnknown { .. } => "IDENTITY_UNKNOWN",
             Self::HelloMissing => "HELLO_MISSING",
             Self::IdentityNotAllowed { .. } => "IDENTITY_NOT_ALLOWED",

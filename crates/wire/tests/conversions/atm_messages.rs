@@ -2,6 +2,8 @@
 
 use cashgate_wire::atm::{Hello, hello_from, message_from};
 use cashgate_wire::proto::atm::v1::{self as pb, atm_message::Message};
+use cashgate_wire::proto::withdrawal::v1::{EvidenceSource, Location};
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::QrSessionId;
 use cashgate_withdrawal::lane::{ConfirmCode, FromAtm};
 use cashgate_withdrawal::money::Money;
@@ -35,6 +37,31 @@ fn a_hello_is_read_whole() {
     assert_eq!((hello.software.as_str(), hello.notes_per_dispense_max), ("atmd 4.2", 40));
     assert_eq!(hello.facts.cassettes.dispensable_max(), yen(400_000));
     assert_eq!(hello.unresolved[0].0, withdrawal());
+}
+
+#[test]
+fn a_machine_is_worth_what_it_can_prove() {
+    let end_to_end = Some(pb::EndToEndSecurity { token_format: 1 });
+    for (declared, source, grade) in [
+        (None, EvidenceSource::Unspecified, EvidenceGrade::B),
+        (None, EvidenceSource::BareWord, EvidenceGrade::C),
+        (None, EvidenceSource::LastCommandRecord, EvidenceGrade::B),
+        (None, EvidenceSource::PresentStatus, EvidenceGrade::B),
+        (end_to_end, EvidenceSource::BareWord, EvidenceGrade::A),
+    ] {
+        let hello = greeted(|hello| (hello.end_to_end, hello.best_evidence) = (declared, source.into())).unwrap();
+        assert_eq!(hello.facts.evidence_grade, grade, "{source:?}");
+    }
+    hello_refused("hello.best_evidence", |hello| hello.best_evidence = 9);
+}
+
+#[test]
+fn a_machine_stands_on_the_earth() {
+    let at = |latitude_e7, longitude_e7| Some(Location { latitude_e7, longitude_e7 });
+    let hello = greeted(|hello| hello.location = at(356_812_000, 1_397_671_000)).unwrap();
+    let location = hello.facts.location.unwrap();
+    assert_eq!((location.latitude_e7(), location.longitude_e7()), (356_812_000, 1_397_671_000));
+    hello_refused("hello.location", |hello| hello.location = at(900_000_001, 0));
 }
 
 #[test]

@@ -76,6 +76,8 @@ pub(crate) fn hello() -> atm::Hello {
         unresolved: vec![],
         software: "atmd 4.2".into(),
         end_to_end: None,
+        location: None,
+        best_evidence: 0,
     }
 }
 
@@ -106,6 +108,7 @@ pub(crate) fn approve_request() -> customer::ApproveRequest {
         amount: money(30_000, "JPY"),
         signature: vec![0x30; 70],
         pin_block: None,
+        location: None,
     }
 }
 
@@ -122,6 +125,8 @@ pub(crate) fn terms() -> Terms {
         approved_at: ms(1_795_000_000_000),
         decision: Decision {
             policy_version: "builtin-1".into(),
+            rules: vec![],
+            facts: String::new(),
             limit_figures: "day 30000/500000".into(),
             key: KeyId([4; 4]),
             day: CalendarDay(20_775),

@@ -107,6 +107,8 @@ fn terms(number: u8) -> Terms {
         approved_at: ms(1_795_000_000_000),
         decision: Decision {
             policy_version: "builtin-1".into(),
+            rules: vec![],
+            facts: String::new(),
             limit_figures: "withdrawal 30000/200000, day 30000/500000".into(),
             key: KeyId([0x0a, 0x1b, 0x2c, 0x3d]),
             day: CalendarDay(20_775),

@@ -72,7 +72,9 @@ fn terms() -> impl Strategy<Value = Terms> {
             amount: Money::from_minor_units(amount, currency.parse().unwrap()).unwrap(),
             approved_at: ms(approved_at),
             decision: Decision {
-                policy_version: texts.4,
+                policy_version: texts.4.clone(),
+                rules: vec![texts.4],
+                facts: texts.5.clone(),
                 limit_figures: texts.5,
                 key: KeyId(ids.3),
                 day: CalendarDay(day),

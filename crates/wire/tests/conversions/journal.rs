@@ -87,6 +87,7 @@ fn causes_of_a_reversal_are_read_by_the_names_that_old_records_have() {
         "code_timed_out",
         "atm_unavailable",
         "gateway_restarted",
+        "stopped",
         "nothing_left",
         "resolved",
     ];

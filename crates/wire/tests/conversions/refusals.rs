@@ -23,11 +23,12 @@ const fn promised(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::AmountDiffers => (Code::FailedPrecondition, "AMOUNT_DIFFERS"),
         Refusal::CurrencyDiffers => (Code::FailedPrecondition, "CURRENCY_DIFFERS"),
         Refusal::LimitExceeded { .. } => (Code::ResourceExhausted, "LIMIT_EXCEEDED"),
+        Refusal::Stopped { .. } => (Code::Unavailable, "STOPPED"),
+        Refusal::StopUnknown => (Code::NotFound, "STOP_UNKNOWN"),
         Refusal::NotAllowed { .. } => (Code::PermissionDenied, "NOT_ALLOWED"),
         Refusal::TooLate => (Code::FailedPrecondition, "TOO_LATE"),
         Refusal::WithdrawalUnknown => (Code::NotFound, "WITHDRAWAL_UNKNOWN"),
         Refusal::NotASuspect => (Code::FailedPrecondition, "NOT_A_SUSPECT"),
-        Refusal::DeviceExists => (Code::AlreadyExists, "DEVICE_EXISTS"),
         Refusal::DeviceRevoked => (Code::FailedPrecondition, "DEVICE_REVOKED"),
         Refusal::DeviceUnknown => (Code::NotFound, "DEVICE_UNKNOWN"),
         Refusal::IdentityUnknown { .. } => (Code::Unauthenticated, "IDENTITY_UNKNOWN"),
@@ -56,14 +57,15 @@ fn next(refusal: &Refusal) -> Option<Refusal> {
         Refusal::AmountNotDispensable => Refusal::AmountDiffers,
         Refusal::AmountDiffers => Refusal::CurrencyDiffers,
         Refusal::CurrencyDiffers => Refusal::LimitExceeded { limit: "per_day" },
-        Refusal::LimitExceeded { .. } => Refusal::NotAllowed { factor: "signature" },
+        Refusal::LimitExceeded { .. } => Refusal::Stopped { scope: "atm" },
+        Refusal::Stopped { .. } => Refusal::NotAllowed { factor: "signature" },
         Refusal::NotAllowed { .. } => Refusal::TooLate,
         Refusal::TooLate => Refusal::WithdrawalUnknown,
         Refusal::WithdrawalUnknown => Refusal::NotASuspect,
-        Refusal::NotASuspect => Refusal::DeviceExists,
-        Refusal::DeviceExists => Refusal::DeviceRevoked,
+        Refusal::NotASuspect => Refusal::DeviceRevoked,
         Refusal::DeviceRevoked => Refusal::DeviceUnknown,
-        Refusal::DeviceUnknown => Refusal::IdentityUnknown { why: "no URI name".into() },
+        Refusal::DeviceUnknown => Refusal::StopUnknown,
+        Refusal::StopUnknown => Refusal::IdentityUnknown { why: "no URI name".into() },
         Refusal::IdentityUnknown { .. } => Refusal::HelloMissing,
         Refusal::HelloMissing => Refusal::IdentityNotAllowed { needed: "operator/<name>" },
         Refusal::IdentityNotAllowed { .. } => Refusal::Overloaded,
@@ -81,7 +83,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 #[test]
 fn every_refusal_has_its_code_and_its_reason() {
     let refusals = every_refusal();
-    assert_eq!(refusals.len(), 28);
+    assert_eq!(refusals.len(), 29);
     for refusal in refusals {
         let (status, (code, reason)) = (status(&refusal), promised(&refusal));
         let info = status.get_details_error_info().unwrap();

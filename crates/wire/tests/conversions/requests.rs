@@ -30,10 +30,13 @@ fn a_device_is_registered_with_an_id_a_key_and_a_moment() {
         device_id: "x".repeat(64),
         public_key: vec![0x30; 256],
         bound_at_unix_ms: i64::MAX,
+        activation_channel: "post".into(),
+        attestation: pb::Attestation::Failed.into(),
     };
     let read = register_device(good.clone()).unwrap();
     assert_eq!((read.device.as_str(), read.public_key.len()), (good.device_id.as_str(), 256));
     assert_eq!(read.bound_at.unix_ms(), i64::MAX.unsigned_abs());
+    assert_eq!((read.channel.as_str(), read.attestation), ("post", Some(false)));
     let refused = |field: &str, change: &dyn Fn(&mut pb::RegisterDeviceRequest)| {
         let mut request = good.clone();
         change(&mut request);
@@ -46,6 +49,8 @@ fn a_device_is_registered_with_an_id_a_key_and_a_moment() {
     refused("public_key", &|request| request.public_key.push(0));
     refused("bound_at_unix_ms", &|request| request.bound_at_unix_ms = -1);
     refused("bound_at_unix_ms", &|request| request.bound_at_unix_ms = i64::MIN);
+    refused("activation_channel", &|request| request.activation_channel = "by post".into());
+    refused("attestation", &|request| request.attestation = 3);
 }
 
 #[test]
