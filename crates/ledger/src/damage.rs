@@ -101,7 +101,7 @@ impl Damage {
     /// What is wrong with the order, if `found` comes next after `seen`.
     pub(crate) fn between(seen: Sequence, found: Sequence) -> Option<Self> {
         if found <= seen {
-            Some(Self::of_order(found, Fault::SequenceTwice))
+            Some(Self::of_order(format!("sequence {found}"), Fault::SequenceTwice))
         } else if found.0 - seen.0 > 1 {
             Some(Self::of_gap(seen))
         } else {
@@ -112,11 +112,11 @@ impl Damage {
     /// Nothing lies behind `seen` where something should.
     pub(crate) fn of_gap(seen: Sequence) -> Self {
         let expected = Sequence(seen.0.saturating_add(1));
-        Self::of_order(expected, Fault::SequenceGap { expected })
+        Self::of_order(format!("after sequence {seen}"), Fault::SequenceGap { expected })
     }
 
-    fn of_order(at: Sequence, fault: Fault) -> Self {
-        Self { table: "steps and notices", record: format!("sequence {at}"), fault }
+    fn of_order(record: String, fault: Fault) -> Self {
+        Self { table: "steps and notices", record, fault }
     }
 
     /// A key event, or the place where one should stand.

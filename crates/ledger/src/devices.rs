@@ -116,3 +116,41 @@ pub(crate) fn put(connection: &Connection, device: &DeviceRow) -> Result<(), Wri
         ])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed by a few lines of another language: a change here breaks every ledger there is.
+    #[test]
+    fn row_checks_are_made_as_described() {
+        let at = |seconds: i64| Timestamp::from_unix_ms(1_752_885_361_690_u64.saturating_add_signed(seconds * 1_000));
+        let plain = DeviceRow {
+            institution: "aozora".parse().unwrap(),
+            device: "phone-1".parse().unwrap(),
+            public_key: vec![4; 65],
+            key_since: at(0),
+            registered_at: at(0),
+            bound_at: at(0),
+            channel: String::new(),
+            attestation: None,
+            failed_attempts: 0,
+            locked_at: None,
+            revoked_at: None,
+        };
+        let expected = 0x6d61_0b9d_3d63_9861_1652_cc31_3971_d8b2_u128;
+        assert_eq!(RowCheck::of_device(&plain).as_bytes(), &expected.to_be_bytes());
+        let with_all = DeviceRow {
+            key_since: at(1),
+            bound_at: at(-1),
+            channel: "branch".to_owned(),
+            attestation: Some(true),
+            failed_attempts: 3,
+            locked_at: Some(at(2)),
+            revoked_at: Some(at(3)),
+            ..plain
+        };
+        let expected = 0xde64_fdbe_7155_1e2f_1c06_2e88_7b16_9911_u128;
+        assert_eq!(RowCheck::of_device(&with_all).as_bytes(), &expected.to_be_bytes());
+    }
+}

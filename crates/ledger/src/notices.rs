@@ -141,8 +141,14 @@ mod tests {
             institution: "aozora".parse().ok(),
             body: vec![1, 2, 3],
         };
-        assert_eq!(RowCheck::of_notice(Sequence(7), &notice).as_bytes(), &0x0_u128.to_be_bytes());
+        assert_eq!(
+            RowCheck::of_notice(Sequence(7), &notice).as_bytes(),
+            &0xd7f1_8543_ae9e_2c8a_06b3_4436_9eb9_aa13_u128.to_be_bytes()
+        );
         let everyones = Notice { institution: None, ..notice };
-        assert_eq!(RowCheck::of_notice(Sequence(7), &everyones).as_bytes(), &0x0_u128.to_be_bytes());
+        assert_eq!(
+            RowCheck::of_notice(Sequence(7), &everyones).as_bytes(),
+            &0xb9ad_5712_8f82_ba65_f625_6269_af26_3312_u128.to_be_bytes()
+        );
     }
 }

@@ -88,7 +88,7 @@ impl Table {
                 let (number, withdrawal, sequence) = (shown("number"), shown("withdrawal"), shown("sequence"));
                 ("steps", format!("step {number} of withdrawal {withdrawal} (sequence {sequence})"))
             }
-            Self::Notices => ("notices", notice_at(&shown("sequence"))),
+            Self::Notices => ("notices", format!("notice at sequence {}", shown("sequence"))),
             Self::Devices | Self::DevicesBefore => {
                 ("devices", format!("phone {} of {}", shown("device"), shown("institution")))
             }
@@ -99,11 +99,6 @@ impl Table {
             Self::KeyEvents => ("key_events", format!("key event {}", shown("sequence"))),
         }
     }
-}
-
-/// How a notice is named.
-pub(crate) fn notice_at(sequence: &str) -> String {
-    format!("notice (sequence {sequence})")
 }
 
 #[cfg(test)]
