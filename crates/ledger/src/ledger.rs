@@ -171,7 +171,7 @@ impl Ledger {
         if !device.is_barred() {
             self.check_room()?;
         }
-        self.write(Work::PutDevice(device, notice)).await.map(|written| written.last)
+        self.write(Work::PutDevice(Box::new(device), notice)).await.map(|written| written.last)
     }
 
     /// Makes what happened to signing keys durable, all of it or none. Everything that waits at the same moment shares one sync.

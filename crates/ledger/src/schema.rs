@@ -15,8 +15,10 @@ pub(crate) const APPLICATION_ID: i64 = 0x4341_5348;
 pub(crate) struct Migration {
     sql: &'static str,
     /// What cannot be said in SQL; runs after it, in the same transaction.
-    then: Option<fn(&Connection) -> Result<(), WriteFault>>,
+    then: Option<CarryOver>,
 }
+
+type CarryOver = fn(&Connection) -> Result<(), WriteFault>;
 
 const fn sql(sql: &'static str) -> Migration {
     Migration { sql, then: None }

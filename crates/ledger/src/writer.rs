@@ -38,7 +38,7 @@ pub(crate) enum Work {
         notice: Notice,
         awaited: bool,
     },
-    PutDevice(DeviceRow, Notice),
+    PutDevice(Box<DeviceRow>, Notice),
     Remark(Vec<Remark>),
     KeyEvents(Vec<KeyEvent>),
 }
