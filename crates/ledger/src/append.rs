@@ -9,10 +9,11 @@ use crate::row_check::RowCheck;
 use crate::seal::Seal;
 use crate::writer::{WriteFault, Written};
 
-/// The sequence of the last step there is.
+/// The sequence of the last step or notice there is.
 pub(crate) fn last_sequence(connection: &Connection) -> rusqlite::Result<Sequence> {
-    let last: i64 =
-        connection.prepare_cached("SELECT coalesce(max(sequence), 0) FROM steps")?.query_row([], |row| row.get(0))?;
+    let sql =
+        "SELECT max((SELECT coalesce(max(sequence), 0) FROM steps), (SELECT coalesce(max(sequence), 0) FROM notices))";
+    let last: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(Sequence(u64::try_from(last).unwrap_or(0)))
 }
 

@@ -12,9 +12,10 @@ use rusqlite::types::{FromSql, ValueRef};
 use crate::damage::{Damage, Fault};
 use crate::error::ReadError;
 use crate::key_events::{KeyAction, KeyEvent, StoredKeyEvent};
-use crate::records::{DeviceRow, Sequence, Spent, StoredRemark, StoredStep, WithdrawalRow, WithdrawalSummary};
+use crate::records::{Sequence, StoredRemark, StoredStep, WithdrawalRow, WithdrawalSummary};
 use crate::row_check::RowColumns;
 use crate::seal::Seal;
+use crate::table::Table;
 
 /// SQLite's integers have a sign. What does not fit (a time in 292 million years) becomes the greatest there is.
 pub(crate) fn signed(value: u64) -> i64 {
@@ -28,7 +29,6 @@ pub(crate) fn signed_money(money: Money) -> i64 {
 /// Reads a row of `SELECT * FROM withdrawals`.
 pub(crate) fn withdrawal(row: &Row<'_>) -> Result<WithdrawalSummary, ReadError> {
     let columns = Columns::checked(row, Table::Withdrawals, RowColumns::of_withdrawals())?;
-    let dispensed = if columns.is_null("dispensed")? { None } else { Some(columns.money("dispensed")?) };
     let hold: Option<HoldReference> = if columns.is_null("hold")? { None } else { Some(columns.parsed("hold")?) };
     Ok(WithdrawalSummary {
         id: columns.parsed("id")?,
@@ -42,7 +42,7 @@ pub(crate) fn withdrawal(row: &Row<'_>) -> Result<WithdrawalSummary, ReadError> 
             qr_session: columns.parsed("qr_session")?,
             nonce: Nonce(columns.value("nonce")?),
             amount: columns.money("amount")?,
-            dispensed,
+            dispensed: columns.money_or_null("dispensed")?,
             hold,
             day: CalendarDay(columns.value("day")?),
             approved_at: columns.timestamp("approved_at_ms")?,
@@ -52,24 +52,6 @@ pub(crate) fn withdrawal(row: &Row<'_>) -> Result<WithdrawalSummary, ReadError> 
         last_step: columns.value("last_step")?,
         changed_at: columns.timestamp("changed_at_ms")?,
         last_seal: columns.seal("last_seal")?,
-    })
-}
-
-/// Reads what limits need from a row of `SELECT * FROM withdrawals`.
-pub(crate) fn spent(row: &Row<'_>) -> Result<Spent, ReadError> {
-    let columns = Columns::checked(row, Table::Withdrawals, RowColumns::of_withdrawals())?;
-    Ok(Spent {
-        withdrawal: columns.parsed("id")?,
-        institution: columns.parsed("institution")?,
-        account: columns.parsed("account")?,
-        device: columns.parsed("device")?,
-        atm: columns.parsed("atm")?,
-        dispensed: match columns.is_null("dispensed")? {
-            true => Money::zero(columns.money("amount")?.currency()),
-            false => columns.money("dispensed")?,
-        },
-        day: CalendarDay(columns.value("day")?),
-        approved_at: columns.timestamp("approved_at_ms")?,
     })
 }
 
@@ -120,19 +102,6 @@ pub(crate) fn step_after_previous(row: &Row<'_>) -> Result<StoredStep, ReadError
     }
 }
 
-/// Reads a row of `SELECT * FROM devices`.
-pub(crate) fn device(row: &Row<'_>) -> Result<DeviceRow, ReadError> {
-    let columns = Columns::checked(row, Table::Devices, RowColumns::of_devices())?;
-    let revoked_at = if columns.is_null("revoked_at_ms")? { None } else { Some(columns.timestamp("revoked_at_ms")?) };
-    Ok(DeviceRow {
-        institution: columns.parsed("institution")?,
-        device: columns.parsed("device")?,
-        public_key: columns.value("public_key")?,
-        registered_at: columns.timestamp("registered_at_ms")?,
-        revoked_at,
-    })
-}
-
 /// Reads a row of `SELECT * FROM remarks`.
 pub(crate) fn remark(row: &Row<'_>) -> Result<(WithdrawalId, StoredRemark), ReadError> {
     let columns = Columns::checked(row, Table::Remarks, RowColumns::of_remarks())?;
@@ -176,76 +145,15 @@ pub(crate) fn key_event(row: &Row<'_>) -> Result<StoredKeyEvent, ReadError> {
     })
 }
 
-#[derive(Clone, Copy)]
-enum Table {
-    Withdrawals,
-    Steps,
-    Devices,
-    Remarks,
-    RemarksLeftOut,
-    KeyEvents,
-}
-
-impl Table {
-    /// Its columns in their order. Asking SQLite for a name's place costs as much as reading the value.
-    const fn columns(self) -> &'static [&'static str] {
-        match self {
-            Self::Withdrawals => &[
-                "id",
-                "state",
-                "open",
-                "institution",
-                "account",
-                "device",
-                "atm",
-                "qr_session",
-                "nonce",
-                "currency",
-                "amount",
-                "dispensed",
-                "hold",
-                "day",
-                "approved_at_ms",
-                "policy_version",
-                "key_id",
-                "last_step",
-                "changed_at_ms",
-                "last_seal",
-                "row_check",
-            ],
-            // The last is not the table's: the event feed's query adds it.
-            Self::Steps => {
-                &["sequence", "withdrawal", "number", "at_ms", "kind", "institution", "body", "seal", "previous_seal"]
-            }
-            Self::Devices => &["institution", "device", "public_key", "registered_at_ms", "revoked_at_ms", "row_check"],
-            Self::Remarks => &["withdrawal", "number", "at_ms", "kind", "detail", "row_check"],
-            Self::RemarksLeftOut => &["withdrawal", "count", "row_check"],
-            Self::KeyEvents => &[
-                "sequence",
-                "at_ms",
-                "actor",
-                "action",
-                "key_id",
-                "label",
-                "token_label",
-                "public_key",
-                "use_from_ms",
-                "reason",
-                "seal",
-            ],
-        }
-    }
-}
-
 /// A row of one table, read by column name.
-struct Columns<'row, 'statement> {
+pub(crate) struct Columns<'row, 'statement> {
     row: &'row Row<'statement>,
     table: Table,
 }
 
 impl<'row, 'statement> Columns<'row, 'statement> {
     /// A whole row whose last column is its check, which fits. `found` takes the columns before it.
-    fn checked(row: &'row Row<'statement>, table: Table, mut found: RowColumns) -> Result<Self, ReadError> {
+    pub(crate) fn checked(row: &'row Row<'statement>, table: Table, mut found: RowColumns) -> Result<Self, ReadError> {
         let columns = Self { row, table };
         let check_at = row.as_ref().column_count().saturating_sub(1);
         for index in 0..check_at {
@@ -271,7 +179,7 @@ impl<'row, 'statement> Columns<'row, 'statement> {
     }
 
     /// A value as SQLite has it.
-    fn value<T: FromSql>(&self, column: &'static str) -> Result<T, ReadError> {
+    pub(crate) fn value<T: FromSql>(&self, column: &'static str) -> Result<T, ReadError> {
         self.row.get(self.place(column)).map_err(|error| match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -282,20 +190,28 @@ impl<'row, 'statement> Columns<'row, 'statement> {
     }
 
     /// A value that is kept as text.
-    fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, ReadError> {
+    pub(crate) fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, ReadError> {
         let value = self.row.get_ref(self.place(column)).map_err(|error| ReadError::storage(&error))?;
         value.as_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| self.damaged(Fault::Column(column)))
     }
 
-    fn unsigned(&self, column: &'static str) -> Result<u64, ReadError> {
+    pub(crate) fn unsigned(&self, column: &'static str) -> Result<u64, ReadError> {
         u64::try_from(self.value::<i64>(column)?).map_err(|_| self.damaged(Fault::Column(column)))
     }
 
-    fn timestamp(&self, column: &'static str) -> Result<Timestamp, ReadError> {
+    pub(crate) fn timestamp(&self, column: &'static str) -> Result<Timestamp, ReadError> {
         self.unsigned(column).map(Timestamp::from_unix_ms)
     }
 
-    fn money(&self, column: &'static str) -> Result<Money, ReadError> {
+    pub(crate) fn timestamp_or_null(&self, column: &'static str) -> Result<Option<Timestamp>, ReadError> {
+        if self.is_null(column)? { Ok(None) } else { self.timestamp(column).map(Some) }
+    }
+
+    pub(crate) fn money_or_null(&self, column: &'static str) -> Result<Option<Money>, ReadError> {
+        if self.is_null(column)? { Ok(None) } else { self.money(column).map(Some) }
+    }
+
+    pub(crate) fn money(&self, column: &'static str) -> Result<Money, ReadError> {
         let currency: Currency = self.parsed("currency")?;
         Money::from_minor_units(self.unsigned(column)?, currency).map_err(|_| self.damaged(Fault::Column(column)))
     }
@@ -304,7 +220,7 @@ impl<'row, 'statement> Columns<'row, 'statement> {
         self.value(column).map(Seal::from_bytes)
     }
 
-    fn is_null(&self, column: &'static str) -> Result<bool, ReadError> {
+    pub(crate) fn is_null(&self, column: &'static str) -> Result<bool, ReadError> {
         self.row
             .get_ref(self.place(column))
             .map(|value| value == ValueRef::Null)
@@ -313,19 +229,7 @@ impl<'row, 'statement> Columns<'row, 'statement> {
 
     fn damaged(&self, fault: Fault) -> ReadError {
         let shown = |column| self.shown(column);
-        let (table, record) = match self.table {
-            Table::Withdrawals => ("withdrawals", format!("withdrawal {}", shown("id"))),
-            Table::Steps => {
-                let (number, withdrawal, sequence) = (shown("number"), shown("withdrawal"), shown("sequence"));
-                ("steps", format!("step {number} of withdrawal {withdrawal} (sequence {sequence})"))
-            }
-            Table::Devices => ("devices", format!("phone {} of {}", shown("device"), shown("institution"))),
-            Table::Remarks => {
-                ("remarks", format!("remark {} about withdrawal {}", shown("number"), shown("withdrawal")))
-            }
-            Table::RemarksLeftOut => ("remarks_left_out", format!("the count of withdrawal {}", shown("withdrawal"))),
-            Table::KeyEvents => ("key_events", format!("key event {}", shown("sequence"))),
-        };
+        let (table, record) = self.table.record(shown);
         ReadError::Damaged(Damage { table, record, fault })
     }
 
@@ -335,32 +239,6 @@ impl<'row, 'statement> Columns<'row, 'statement> {
             Ok(ValueRef::Integer(value)) => value.to_string(),
             Ok(ValueRef::Text(value)) => String::from_utf8_lossy(value).escape_debug().to_string(),
             _ => "(unreadable)".to_owned(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    #[test]
-    fn columns_are_read_from_where_the_schema_has_them() {
-        let connection = rusqlite::Connection::open_in_memory().unwrap();
-        crate::schema::migrate(&connection, Path::new("test"), crate::schema::MIGRATIONS).unwrap();
-        for (table, name) in [
-            (Table::Withdrawals, "withdrawals"),
-            (Table::Steps, "steps"),
-            (Table::Devices, "devices"),
-            (Table::Remarks, "remarks"),
-            (Table::RemarksLeftOut, "remarks_left_out"),
-            (Table::KeyEvents, "key_events"),
-        ] {
-            let statement = connection.prepare(&format!("SELECT * FROM {name}")).unwrap();
-            let columns: Vec<&str> =
-                table.columns().iter().copied().filter(|column| *column != "previous_seal").collect();
-            let found: Vec<&str> = statement.column_names().collect();
-            assert_eq!(found, columns, "{name}");
         }
     }
 }

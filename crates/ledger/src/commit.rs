@@ -12,7 +12,7 @@ use crate::error::{AppendError, LedgerFailure, StorageError};
 use crate::records::Sequence;
 use crate::remarks::LeftOut;
 use crate::writer::{Work, Write, WriteFault, Written};
-use crate::{append, devices, key_events, remarks};
+use crate::{append, devices, key_events, notices, remarks};
 
 /// SQLITE_IOERR_SHMSIZE: the index of the log could not grow. It is a write as well, of a file that is never synced and can be made anew.
 const INDEX_OF_LOG_FULL: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -84,9 +84,9 @@ fn attempted(connection: &Connection, group: &[Write], left_out: &mut LeftOut) -
 fn apply(connection: &Connection, work: &Work, last: Sequence, left_out: &mut LeftOut) -> Result<Written, WriteFault> {
     let applied = match work {
         Work::Append(steps) => append::apply(connection, steps, last),
-        Work::PutDevice(device) => devices::put(connection, device).map(|rows| Written { last, rows }),
-        Work::RevokeDevice { institution, device, at } => {
-            devices::revoke(connection, institution, device, *at).map(|rows| Written { last, rows })
+        Work::Notice { notice, .. } => notices::add(connection, notice, last),
+        Work::PutDevice(device, notice) => {
+            devices::put(connection, device).and_then(|()| notices::add(connection, notice, last))
         }
         Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written { last, rows }),
         Work::Remark(remarks) => remarks::add(connection, remarks, left_out).map(|rows| Written { last, rows }),

@@ -58,15 +58,21 @@ pub enum Fault {
         /// The number of the last step found.
         found: u32,
     },
-    /// Records are missing from the order over all withdrawals, or over all keys.
+    /// Records are missing from the order over all steps and notices, or over all keys.
     #[error("sequence {expected} should stand there: records are missing")]
     SequenceGap {
         /// The sequence that comes next.
         expected: Sequence,
     },
+    /// A step and a notice share one place in their order.
+    #[error("it stands twice")]
+    SequenceTwice,
     /// A row without a single step.
     #[error("the withdrawal has no steps")]
     NoSteps,
+    /// A withdrawal whose approval is missing.
+    #[error("the withdrawal has no first step")]
+    NoFirstStep,
     /// A step or remark whose withdrawal is not there.
     #[error("its withdrawal has no row")]
     NoWithdrawal,
@@ -92,10 +98,25 @@ impl Damage {
         }
     }
 
-    /// Steps are missing before the one that was found.
-    pub(crate) fn of_gap(expected: Sequence) -> Self {
-        let record = format!("the step after sequence {}", expected.0.saturating_sub(1));
-        Self { table: "steps", record, fault: Fault::SequenceGap { expected } }
+    /// What is wrong with the order, if `found` comes next after `seen`.
+    pub(crate) fn between(seen: Sequence, found: Sequence) -> Option<Self> {
+        if found <= seen {
+            Some(Self::of_order(format!("sequence {found}"), Fault::SequenceTwice))
+        } else if found.0 - seen.0 > 1 {
+            Some(Self::of_gap(seen))
+        } else {
+            None
+        }
+    }
+
+    /// Nothing lies behind `seen` where something should.
+    pub(crate) fn of_gap(seen: Sequence) -> Self {
+        let expected = Sequence(seen.0.saturating_add(1));
+        Self::of_order(format!("after sequence {seen}"), Fault::SequenceGap { expected })
+    }
+
+    fn of_order(record: String, fault: Fault) -> Self {
+        Self { table: "steps and notices", record, fault }
     }
 
     /// A key event, or the place where one should stand.

@@ -1,57 +1,156 @@
-//! The phones that may approve, inside the writer's transaction.
+//! The phones that may approve: one row each, replaced as a whole, with a notice about what changed.
 
 use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
 use cashgate_withdrawal::time::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
-use crate::columns::{self, signed};
-use crate::records::DeviceRow;
-use crate::row_check::RowCheck;
+use crate::columns::{Columns, signed};
+use crate::error::ReadError;
+use crate::queries::rows;
+use crate::reader::LedgerReader;
+use crate::row_check::{RowCheck, RowColumns};
+use crate::table::Table;
 use crate::writer::WriteFault;
 
-pub(crate) fn put(connection: &Connection, device: &DeviceRow) -> Result<usize, WriteFault> {
-    let rows = connection
+/// A phone, as its institution registered it and as the gateway came to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// The institution it belongs to.
+    pub institution: InstitutionId,
+    /// The phone, unique within the institution.
+    pub device: DeviceId,
+    /// The key that its approvals are verified with, in the gateway's own encoding; opaque to the ledger.
+    pub public_key: Vec<u8>,
+    /// When the gateway first saw this key. Starts anew when the key changes.
+    pub key_since: Timestamp,
+    /// When the gateway first saw the phone.
+    pub registered_at: Timestamp,
+    /// When the institution says that it bound the phone to its customer.
+    pub bound_at: Timestamp,
+    /// The institution's word for how the app was activated; empty if it gave none.
+    pub channel: String,
+    /// Whether the attestation of the phone's key passed; `None` if none was given.
+    pub attestation: Option<bool>,
+    /// How many attempts failed since the last that did not.
+    pub failed_attempts: u8,
+    /// Since when it is locked after too many of them; `None` while it is not.
+    pub locked_at: Option<Timestamp>,
+    /// When it was revoked; `None` while in force.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl DeviceRow {
+    /// Whether the phone may do nothing: it was revoked or is locked. Such a row is written even on a full disk.
+    #[must_use]
+    pub const fn is_barred(&self) -> bool {
+        self.revoked_at.is_some() || self.locked_at.is_some()
+    }
+}
+
+impl RowCheck {
+    /// The check of a phone's row.
+    #[must_use]
+    pub fn of_device(device: &DeviceRow) -> Self {
+        let at = |moment: Timestamp| signed(moment.unix_ms());
+        let mut columns = RowColumns::of_devices();
+        columns.text(device.institution.as_str()).text(device.device.as_str()).blob(&device.public_key);
+        columns.integer(at(device.key_since)).integer(at(device.registered_at)).integer(at(device.bound_at));
+        columns.text(&device.channel).integer_or_null(device.attestation.map(i64::from));
+        columns.integer(i64::from(device.failed_attempts));
+        columns.integer_or_null(device.locked_at.map(at)).integer_or_null(device.revoked_at.map(at));
+        columns.check()
+    }
+}
+
+/// Reads a row of `SELECT * FROM devices`.
+pub(crate) fn device(row: &Row<'_>) -> Result<DeviceRow, ReadError> {
+    let columns = Columns::checked(row, Table::Devices, RowColumns::of_devices())?;
+    Ok(DeviceRow {
+        institution: columns.parsed("institution")?,
+        device: columns.parsed("device")?,
+        public_key: columns.value("public_key")?,
+        key_since: columns.timestamp("key_since_ms")?,
+        registered_at: columns.timestamp("registered_at_ms")?,
+        bound_at: columns.timestamp("bound_at_ms")?,
+        channel: columns.value("channel")?,
+        attestation: columns.value("attestation")?,
+        failed_attempts: columns.value("failed_attempts")?,
+        locked_at: columns.timestamp_or_null("locked_at_ms")?,
+        revoked_at: columns.timestamp_or_null("revoked_at_ms")?,
+    })
+}
+
+impl LedgerReader {
+    /// All phones, the revoked ones included, by institution and name.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every query.
+    pub fn devices(&self) -> Result<Vec<DeviceRow>, ReadError> {
+        self.read(|connection| rows(connection, "SELECT * FROM devices ORDER BY institution, device", [], device))
+    }
+}
+
+/// Writes the phone's row, inside the writer's transaction, in place of what stood under its name.
+pub(crate) fn put(connection: &Connection, device: &DeviceRow) -> Result<(), WriteFault> {
+    let at = |moment: Timestamp| signed(moment.unix_ms());
+    connection
         .prepare_cached(
-            "INSERT INTO devices (institution, device, public_key, registered_at_ms, revoked_at_ms, row_check)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (institution, device) DO UPDATE SET public_key = excluded.public_key,
-                 registered_at_ms = excluded.registered_at_ms, revoked_at_ms = excluded.revoked_at_ms,
-                 row_check = excluded.row_check",
+            "REPLACE INTO devices (institution, device, public_key, key_since_ms, registered_at_ms, bound_at_ms, channel,
+                 attestation, failed_attempts, locked_at_ms, revoked_at_ms, row_check)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             device.institution.as_str(),
             device.device.as_str(),
             device.public_key,
-            signed(device.registered_at.unix_ms()),
-            device.revoked_at.map(|at| signed(at.unix_ms())),
+            at(device.key_since),
+            at(device.registered_at),
+            at(device.bound_at),
+            device.channel,
+            device.attestation,
+            device.failed_attempts,
+            device.locked_at.map(at),
+            device.revoked_at.map(at),
             RowCheck::of_device(device).as_bytes(),
         ])?;
-    Ok(rows)
+    Ok(())
 }
 
-/// How many phones have that name: 0 or 1.
-pub(crate) fn revoke(
-    connection: &Connection,
-    institution: &InstitutionId,
-    device: &DeviceId,
-    at: Timestamp,
-) -> Result<usize, WriteFault> {
-    match registered(connection, institution, device)? {
-        None => Ok(0),
-        Some(DeviceRow { revoked_at: Some(_), .. }) => Ok(1), // The first time stays.
-        Some(in_force) => put(connection, &DeviceRow { revoked_at: Some(at), ..in_force }),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn registered(
-    connection: &Connection,
-    institution: &InstitutionId,
-    device: &DeviceId,
-) -> Result<Option<DeviceRow>, WriteFault> {
-    let mut statement = connection.prepare_cached("SELECT * FROM devices WHERE institution = ?1 AND device = ?2")?;
-    let mut rows = statement.query([institution.as_str(), device.as_str()])?;
-    match rows.next()? {
-        Some(row) => columns::device(row).map(Some).map_err(WriteFault::from),
-        None => Ok(None),
+    /// Computed by a few lines of another language: a change here breaks every ledger there is.
+    #[test]
+    fn row_checks_are_made_as_described() {
+        let at = |seconds: i64| Timestamp::from_unix_ms(1_752_885_361_690_u64.saturating_add_signed(seconds * 1_000));
+        let plain = DeviceRow {
+            institution: "aozora".parse().unwrap(),
+            device: "phone-1".parse().unwrap(),
+            public_key: vec![4; 65],
+            key_since: at(0),
+            registered_at: at(0),
+            bound_at: at(0),
+            channel: String::new(),
+            attestation: None,
+            failed_attempts: 0,
+            locked_at: None,
+            revoked_at: None,
+        };
+        let expected = 0x6d61_0b9d_3d63_9861_1652_cc31_3971_d8b2_u128;
+        assert_eq!(RowCheck::of_device(&plain).as_bytes(), &expected.to_be_bytes());
+        let with_all = DeviceRow {
+            key_since: at(1),
+            bound_at: at(-1),
+            channel: "branch".to_owned(),
+            attestation: Some(true),
+            failed_attempts: 3,
+            locked_at: Some(at(2)),
+            revoked_at: Some(at(3)),
+            ..plain
+        };
+        let expected = 0xde64_fdbe_7155_1e2f_1c06_2e88_7b16_9911_u128;
+        assert_eq!(RowCheck::of_device(&with_all).as_bytes(), &expected.to_be_bytes());
     }
 }

@@ -9,6 +9,7 @@ use cashgate_withdrawal::ids::{KeyId, WithdrawalId};
 
 use crate::damage::{Damage, WHAT_TO_DO};
 use crate::key_events::KeyEvent;
+use crate::notices::Notice;
 use crate::records::StepRecord;
 
 /// Why a ledger could not be opened. Each message is one line that says what to do.
@@ -246,6 +247,18 @@ pub enum AppendError {
         /// The key.
         key_id: KeyId,
     },
+    /// The body of a notice is longer than [`Notice::BODY_BYTES_MAX`].
+    #[error("a notice of kind {kind} has {bytes} bytes, more than {}", Notice::BODY_BYTES_MAX)]
+    NoticeTooLong {
+        /// What the notice says.
+        kind: &'static str,
+        /// The body's length.
+        bytes: usize,
+    },
+    /// The disk is full but for the reserve, which is kept for the ends of open withdrawals and for what bars somebody. Try again when
+    /// there is room.
+    #[error("the disk is full: the ledger lives on its reserve")]
+    NoRoom,
     /// A constraint of the schema that has no error of its own, such as an empty kind.
     #[error("the ledger's schema refused it: {0}")]
     Constraint(StorageError),

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
-use cashgate_withdrawal::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::devices::DeviceRow;
 use crate::error::{AppendError, LedgerFailure, LedgerOpenError};
 use crate::key_events::KeyEvent;
+use crate::notices::Notice;
 use crate::open;
 use crate::reader::LedgerReader;
-use crate::records::{DeviceRow, Remark, Sequence, StepRecord};
+use crate::records::{Remark, Sequence, StepRecord};
 use crate::reserve::Room;
 use crate::wal::TornTail;
 use crate::writer::{Request, Work, Write, Written};
@@ -60,6 +60,10 @@ pub struct LedgerStats {
     pub remarks: u64,
     /// Remarks that were not kept: the queue or the disk was full, the withdrawal was not known or had too many.
     pub remarks_dropped: u64,
+    /// Notices that became durable.
+    pub notices: u64,
+    /// Notices that nobody waited for and that were not kept: the queue or the disk was full, or the ledger does not take such.
+    pub notices_dropped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +74,8 @@ pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) remarks: AtomicU64,
     pub(crate) remarks_dropped: AtomicU64,
+    pub(crate) notices: AtomicU64,
+    pub(crate) notices_dropped: AtomicU64,
 }
 
 /// What the writer thread and the handles share.
@@ -125,27 +131,47 @@ impl Ledger {
         self.write(Work::Append(steps)).await.map(|written| written.last)
     }
 
-    /// Registers a phone, or replaces what was registered under its name: key, time and revocation become those of `device`.
+    /// Makes a notice durable, and returns its sequence when it is on disk. Shares its sync with everything that waits at that moment.
     ///
     /// # Errors
     ///
-    /// [`AppendError::Closed`] and [`AppendError::Fatal`].
-    pub async fn put_device(&self, device: DeviceRow) -> Result<(), AppendError> {
-        self.write(Work::PutDevice(device)).await.map(drop)
+    /// [`AppendError::NoRoom`] on a full disk: the reserve is not for this. [`AppendError::NoticeTooLong`],
+    /// [`AppendError::Constraint`] for an empty kind, [`AppendError::Closed`] and [`AppendError::Fatal`].
+    pub async fn record_notice(&self, notice: Notice) -> Result<Sequence, AppendError> {
+        self.check_room()?;
+        self.record_urgent_notice(notice).await
     }
 
-    /// Revokes a phone; `false` if none is registered under that name. A phone that is already revoked keeps its first time.
+    /// The same, also on a full disk, out of the reserve: for what bars somebody and must not wait for room, a stop above all. Never for
+    /// what others may cause at will, or they could use the reserve up.
     ///
     /// # Errors
     ///
-    /// [`AppendError::Closed`] and [`AppendError::Fatal`].
-    pub async fn revoke_device(
-        &self,
-        institution: InstitutionId,
-        device: DeviceId,
-        at: Timestamp,
-    ) -> Result<bool, AppendError> {
-        self.write(Work::RevokeDevice { institution, device, at }).await.map(|written| written.rows > 0)
+    /// As [`Ledger::record_notice`], without [`AppendError::NoRoom`].
+    pub async fn record_urgent_notice(&self, notice: Notice) -> Result<Sequence, AppendError> {
+        self.write(Work::Notice { notice, awaited: true }).await.map(|written| written.last)
+    }
+
+    /// Keeps a notice without anybody waiting. Never fails: it becomes durable with the next commit, and is dropped, and counted in
+    /// [`LedgerStats::notices_dropped`], when the queue is full, when there is no room on the disk but the reserve, when its kind is empty
+    /// or its body too long, and when the ledger has ended.
+    pub fn notice_later(&self, notice: Notice) {
+        if !self.written_later(Work::Notice { notice, awaited: false }) {
+            self.shared.counters.notices_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Registers a phone, or replaces all that stood under its name, together with the notice about it: both are on disk when it returns
+    /// the notice's sequence, or neither is. A phone is revoked and locked in the same way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::record_notice`]; a phone that is barred ([`DeviceRow::is_barred`]) is written even on a full disk.
+    pub async fn put_device(&self, device: DeviceRow, notice: Notice) -> Result<Sequence, AppendError> {
+        if !device.is_barred() {
+            self.check_room()?;
+        }
+        self.write(Work::PutDevice(Box::new(device), notice)).await.map(|written| written.last)
     }
 
     /// Makes what happened to signing keys durable, all of it or none. Everything that waits at the same moment shares one sync.
@@ -165,9 +191,7 @@ impl Ledger {
             return;
         }
         let count = remarks.len();
-        // Nobody waits for the answer.
-        let write = Write { work: Work::Remark(remarks), answer: oneshot::channel().0 };
-        if self.room() != Room::Ample || self.queue.try_send(Request::Write(write)).is_err() {
+        if !self.written_later(Work::Remark(remarks)) {
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             self.shared.counters.remarks_dropped.fetch_add(count, Ordering::Relaxed);
         }
@@ -206,7 +230,7 @@ impl Ledger {
         &self.reader
     }
 
-    /// The sequence of the last durable step, now and whenever it grows: wakes the event feed. A commit is readable before it shows here.
+    /// The sequence of the last durable step or notice, now and whenever it grows: wakes the event feed. A commit is readable before it shows here.
     #[must_use]
     pub fn subscribe_last_sequence(&self) -> watch::Receiver<Sequence> {
         self.shared.last_sequence.subscribe()
@@ -235,7 +259,8 @@ impl Ledger {
     /// What the writer did so far.
     #[must_use]
     pub fn stats(&self) -> LedgerStats {
-        let Counters { commits, appends, steps, refused, remarks, remarks_dropped } = &self.shared.counters;
+        let Counters { commits, appends, steps, refused, remarks, remarks_dropped, notices, notices_dropped } =
+            &self.shared.counters;
         LedgerStats {
             commits: commits.load(Ordering::Relaxed),
             appends: appends.load(Ordering::Relaxed),
@@ -243,6 +268,8 @@ impl Ledger {
             refused: refused.load(Ordering::Relaxed),
             remarks: remarks.load(Ordering::Relaxed),
             remarks_dropped: remarks_dropped.load(Ordering::Relaxed),
+            notices: notices.load(Ordering::Relaxed),
+            notices_dropped: notices_dropped.load(Ordering::Relaxed),
         }
     }
 
@@ -266,6 +293,16 @@ impl Ledger {
             return Err(self.stopped());
         }
         answered.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    /// Whether the writer will see work whose answer nobody waits for.
+    fn written_later(&self, work: Work) -> bool {
+        let write = Write { work, answer: oneshot::channel().0 };
+        self.room() == Room::Ample && self.queue.try_send(Request::Write(write)).is_ok()
+    }
+
+    fn check_room(&self) -> Result<(), AppendError> {
+        if self.room() == Room::Ample { Ok(()) } else { Err(AppendError::NoRoom) }
     }
 
     fn stopped(&self) -> AppendError {

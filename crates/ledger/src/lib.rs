@@ -18,15 +18,19 @@
 //! The store is SQLite: one writer thread, as many readers as wanted. No public type shows it, because PostgreSQL is to come beside it.
 
 mod append;
+mod approvals;
+mod carry_over;
 mod columns;
 mod commit;
 mod damage;
 mod devices;
 mod error;
+mod feed;
 mod key_events;
 mod ledger;
 mod lock;
 mod marker;
+mod notices;
 mod open;
 mod queries;
 mod reader;
@@ -36,19 +40,24 @@ mod reserve;
 mod row_check;
 mod schema;
 mod seal;
+mod table;
 mod verify;
 mod wal;
 mod writer;
 
+pub use approvals::ApprovedRow;
 pub use damage::{Damage, Fault};
+pub use devices::DeviceRow;
 pub use error::{AppendError, LedgerFailure, LedgerOpenError, ReadError, StorageError};
+pub use feed::{ENTRIES_LOOKED_AT_MAX, FeedEntry, FeedPage};
 pub use key_events::{KeyAction, KeyEvent, StoredKeyEvent};
 pub use ledger::{Ledger, LedgerOptions, LedgerStats};
-pub use queries::{PAGE_SIZE_MAX, STEPS_LOOKED_AT_MAX};
+pub use notices::{Notice, StoredNotice};
+pub use queries::PAGE_SIZE_MAX;
 pub use reader::LedgerReader;
 pub use records::{
-    DeviceRow, Remark, Remarks, Sequence, Spent, StateCount, StepPage, StepRecord, StoredRemark, StoredStep,
-    WithdrawalFilter, WithdrawalPage, WithdrawalRow, WithdrawalSummary,
+    Remark, Remarks, Sequence, StateCount, StepRecord, StoredRemark, StoredStep, WithdrawalFilter, WithdrawalPage,
+    WithdrawalRow, WithdrawalSummary,
 };
 pub use reserve::Room;
 pub use row_check::RowCheck;

@@ -1,38 +1,21 @@
 //! The questions that can be asked.
 
-use cashgate_withdrawal::ids::{InstitutionId, Nonce, WithdrawalId};
-use cashgate_withdrawal::time::{CalendarDay, Timestamp};
-use rusqlite::{Connection, Params, Row, ToSql, params};
+use cashgate_withdrawal::ids::{Nonce, WithdrawalId};
+use rusqlite::{Connection, Params, Row, ToSql};
 
-use crate::columns::{self, signed};
-use crate::damage::Damage;
+use crate::columns;
 use crate::error::ReadError;
 use crate::reader::LedgerReader;
-use crate::records::{
-    DeviceRow, Remarks, Sequence, Spent, StateCount, StepPage, StoredStep, WithdrawalFilter, WithdrawalPage,
-    WithdrawalSummary,
-};
+use crate::records::{Remarks, Sequence, StateCount, StoredStep, WithdrawalFilter, WithdrawalPage, WithdrawalSummary};
 use crate::seal::check_chain;
 
-/// The most withdrawals in a page, and the most steps in a part of the feed.
+/// The most withdrawals in a page, and the most entries in a part of the feed.
 pub const PAGE_SIZE_MAX: u32 = 1000;
-
-/// How many steps one call of [`LedgerReader::steps_after`] looks at, at most, to find those of one institution.
-pub const STEPS_LOOKED_AT_MAX: u64 = 10_000;
 
 const OPEN_WITHDRAWALS: &str = "SELECT * FROM withdrawals WHERE open = 1 ORDER BY id";
 const STEPS_OF_OPEN: &str = "SELECT steps.* FROM withdrawals INDEXED BY withdrawals_open
     CROSS JOIN steps ON steps.withdrawal = withdrawals.id WHERE withdrawals.open = 1 ORDER BY withdrawals.id, steps.number";
-const SPENT_SINCE: &str = "SELECT * FROM withdrawals WHERE open = 0 AND dispensed > 0 AND day >= ?1";
-/// Ids of version 7 begin with their moment, so the primary key finds recent ones.
-const ENDED_SINCE: &str = "SELECT * FROM withdrawals WHERE id >= ?1 AND open = 0 AND approved_at_ms >= ?2";
-/// How far an id's moment and that of its approval may lie apart.
-const ID_MARGIN_MS: u64 = 24 * 3_600 * 1_000;
 const STEPS_OF: &str = "SELECT * FROM steps WHERE withdrawal = ?1 ORDER BY number";
-/// With the seal of the withdrawal's step before, without which no seal can be checked.
-const STEPS_AFTER: &str = "SELECT *, (SELECT seal FROM steps AS previous
-        WHERE previous.withdrawal = steps.withdrawal AND previous.number = steps.number - 1) AS previous_seal
-    FROM steps WHERE sequence > ?1 AND sequence <= ?2 AND (?3 IS NULL OR institution = ?3) ORDER BY sequence LIMIT ?4";
 const REMARKS_OF: &str = "SELECT * FROM remarks WHERE withdrawal = ?1 ORDER BY number";
 const REMARKS_LEFT_OUT_OF: &str = "SELECT * FROM remarks_left_out WHERE withdrawal = ?1";
 const COUNTS_BY_STATE: &str = "SELECT state, open, count(*) FROM withdrawals GROUP BY 1, 2 ORDER BY 1, 2";
@@ -59,22 +42,6 @@ impl LedgerReader {
                     Ok((withdrawal, its_own))
                 })
                 .collect()
-        })
-    }
-
-    /// What left machines in ended withdrawals of `day` and later, in no particular order: limits are rebuilt from it and from what is
-    /// open. The cost grows with those days. The day is each institution's own: pass the earliest that still counts anywhere.
-    pub fn spent_since(&self, day: CalendarDay) -> Result<Vec<Spent>, ReadError> {
-        self.read(|connection| rows(connection, SPENT_SINCE, [day.0], columns::spent))
-    }
-
-    /// Ended withdrawals that were approved at `moment` or later, those included of which nothing left (`dispensed` is then zero): limits of
-    /// pace count attempts. In no particular order; the cost grows with what was approved since.
-    pub fn ended_since(&self, moment: Timestamp) -> Result<Vec<Spent>, ReadError> {
-        let from_ms = moment.unix_ms().saturating_sub(ID_MARGIN_MS);
-        let first_id = format!("{:08x}-{:04x}-", (from_ms >> 16) & 0xffff_ffff, from_ms & 0xffff);
-        self.read(|connection| {
-            rows(connection, ENDED_SINCE, params![first_id, signed(moment.unix_ms())], columns::spent)
         })
     }
 
@@ -125,42 +92,7 @@ impl LedgerReader {
         Ok(WithdrawalPage { withdrawals, next })
     }
 
-    /// The steps after `after`, ascending, at most `limit` (1 to [`PAGE_SIZE_MAX`]); of one institution, if it is given.
-    ///
-    /// This is the event feed. There is one writer, so a step never appears below one that was already seen: go on from
-    /// [`StepPage::through`], and nothing is missed or seen twice. To find one institution's steps, a call looks at
-    /// [`STEPS_LOOKED_AT_MAX`] steps at most; call again while `through` lies below the ledger's last sequence.
-    pub fn steps_after(
-        &self,
-        after: Sequence,
-        institution: Option<&InstitutionId>,
-        limit: u32,
-    ) -> Result<StepPage, ReadError> {
-        let limit = limit.clamp(1, PAGE_SIZE_MAX);
-        self.read(|connection| {
-            let last = crate::append::last_sequence(connection).map_err(storage)?;
-            // Sequences have no gaps, so a span of them is a number of steps.
-            let end = Sequence(after.0.saturating_add(STEPS_LOOKED_AT_MAX)).min(last);
-            let steps = rows(
-                connection,
-                STEPS_AFTER,
-                params![signed(after.0), signed(end.0), institution.map(InstitutionId::as_str), limit],
-                columns::step_after_previous,
-            )?;
-            if institution.is_none() {
-                check_no_gap(after, end, &steps)?;
-            }
-            let full = u32::try_from(steps.len()).is_ok_and(|found| found >= limit);
-            let through = match steps.last() {
-                Some(step) if full => step.sequence,
-                // A caller ahead of the ledger stays where it is.
-                _ => end.max(after),
-            };
-            Ok(StepPage { steps, through })
-        })
-    }
-
-    /// The sequence of the last step there is.
+    /// The sequence of the last step or notice there is.
     pub fn last_sequence(&self) -> Result<Sequence, ReadError> {
         self.read(|connection| crate::append::last_sequence(connection).map_err(storage))
     }
@@ -188,13 +120,6 @@ impl LedgerReader {
             })
         })
     }
-
-    /// All phones, the revoked ones included, by institution and name.
-    pub fn devices(&self) -> Result<Vec<DeviceRow>, ReadError> {
-        self.read(|connection| {
-            rows(connection, "SELECT * FROM devices ORDER BY institution, device", [], columns::device)
-        })
-    }
 }
 
 /// All the steps of a withdrawal, if they are what its row says.
@@ -202,18 +127,6 @@ pub(crate) fn history(connection: &Connection, withdrawal: &WithdrawalSummary) -
     let steps = rows(connection, STEPS_OF, [withdrawal.id.to_string()], columns::step)?;
     check_chain(withdrawal, &steps).map_err(ReadError::Damaged)?;
     Ok(steps)
-}
-
-/// Whether `steps`, up to where they end, are all that lie after `after` and up to `end`.
-fn check_no_gap(after: Sequence, end: Sequence, steps: &[StoredStep]) -> Result<(), ReadError> {
-    let gap = |expected| Err(ReadError::Damaged(Damage::of_gap(Sequence(expected))));
-    for (step, expected) in steps.iter().zip(after.0 + 1..) {
-        if step.sequence.0 != expected {
-            return gap(expected);
-        }
-    }
-    // `end` is the sequence of a step, or lies below one.
-    if steps.is_empty() && after < end { gap(after.0 + 1) } else { Ok(()) }
 }
 
 /// The statement for a list and its values. Only what is asked for stands in it, so that SQLite can use its indexes.
@@ -264,14 +177,14 @@ fn storage(error: rusqlite::Error) -> ReadError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::schema;
     use std::path::Path;
 
     /// How SQLite would run a statement, on a ledger without statistics, as every ledger is.
     #[track_caller]
-    fn check_plan(sql: &str, values: &[&dyn ToSql], expected: &str) {
+    pub(crate) fn check_plan(sql: &str, values: &[&dyn ToSql], expected: &str) {
         let connection = Connection::open_in_memory().unwrap();
         schema::migrate(&connection, Path::new("test"), schema::MIGRATIONS).unwrap();
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -290,7 +203,6 @@ mod tests {
             "SCAN withdrawals USING COVERING INDEX withdrawals_open; SEARCH steps USING INDEX sqlite_autoindex_steps_1 (withdrawal=?)",
         );
         check_plan(STEPS_OF, &[&"x"], "SEARCH steps USING INDEX sqlite_autoindex_steps_1 (withdrawal=?)");
-        check_plan(SPENT_SINCE, &[&1], "SEARCH withdrawals USING INDEX withdrawals_spent (day>?)");
     }
 
     #[test]
@@ -298,14 +210,5 @@ mod tests {
         check_plan(OPEN_COUNTS_BY_STATE, &[], "USING INDEX withdrawals_open");
         let filter = WithdrawalFilter { open_only: true, ..WithdrawalFilter::default() };
         check_plan(&listing(&filter, None, 10).0, &[], "USING INDEX withdrawals_open");
-    }
-
-    #[test]
-    fn the_feed_reads_steps_in_the_order_they_lie() {
-        check_plan(
-            STEPS_AFTER,
-            params![1, 2, None::<String>, 3],
-            "SEARCH steps USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
-        );
     }
 }

@@ -11,8 +11,8 @@ use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 
 use crate::seal::Seal;
 
-/// A step's place among the steps of all withdrawals: 1, 2, 3 ... without a gap, in the order in which they became durable.
-/// `Sequence(0)` lies before the first step.
+/// The place of a step or notice among all of them: 1, 2, 3 ... without a gap, in the order in which they became durable.
+/// `Sequence(0)` lies before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sequence(pub u64);
 
@@ -100,7 +100,7 @@ pub struct WithdrawalSummary {
 /// A step as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredStep {
-    /// Its place among the steps of all withdrawals.
+    /// Its place among all steps and notices.
     pub sequence: Sequence,
     /// The withdrawal that took it.
     pub withdrawal: WithdrawalId,
@@ -116,51 +116,6 @@ pub struct StoredStep {
     pub body: Vec<u8>,
     /// Over the step and the seal of the withdrawal's step before it.
     pub seal: Seal,
-}
-
-/// A part of the feed of steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepPage {
-    /// The steps, strictly ascending in sequence. May be empty although more follow, when a long run belongs to other institutions.
-    pub steps: Vec<StoredStep>,
-    /// All up to here has been looked at: the place to go on from. No step will ever appear at or before it.
-    pub through: Sequence,
-}
-
-/// What an ended withdrawal counts for in the limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spent {
-    /// The withdrawal.
-    pub withdrawal: WithdrawalId,
-    /// Whose customer drew.
-    pub institution: InstitutionId,
-    /// The account that paid.
-    pub account: AccountId,
-    /// The phone that approved.
-    pub device: DeviceId,
-    /// The machine that paid out.
-    pub atm: AtmId,
-    /// What left; nothing if it was declined or reversed.
-    pub dispensed: Money,
-    /// The institution's calendar day of the approval.
-    pub day: CalendarDay,
-    /// When the approval was accepted.
-    pub approved_at: Timestamp,
-}
-
-/// A phone, as its institution registered it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceRow {
-    /// The institution it belongs to.
-    pub institution: InstitutionId,
-    /// The phone, unique within the institution.
-    pub device: DeviceId,
-    /// The key that its approvals are verified with, in the gateway's own encoding; opaque to the ledger.
-    pub public_key: Vec<u8>,
-    /// Since when this key is bound to the phone.
-    pub registered_at: Timestamp,
-    /// When it was revoked; `None` while in force.
-    pub revoked_at: Option<Timestamp>,
 }
 
 /// A message about a withdrawal that changed nothing: a repeated command, a question, a late or contradictory answer. Kept as evidence.

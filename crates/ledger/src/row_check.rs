@@ -4,12 +4,14 @@ use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::time::Timestamp;
 
 use crate::columns::{signed, signed_money};
-use crate::records::{DeviceRow, StoredRemark, WithdrawalRow, WithdrawalSummary};
+use crate::records::{StoredRemark, WithdrawalRow, WithdrawalSummary};
 use crate::seal::{Seal, extend_with_length, sha256};
 
 /// Each stands first in what is hashed, so that a row of one table is never taken for one of another.
 const WITHDRAWAL_DOMAIN: &[u8] = b"cashgate ledger withdrawal row 1\0";
-const DEVICE_DOMAIN: &[u8] = b"cashgate ledger device row 1\0";
+const NOTICE_DOMAIN: &[u8] = b"cashgate ledger notice row 1\0";
+const DEVICE_DOMAIN: &[u8] = b"cashgate ledger device row 2\0";
+const DEVICE_BEFORE_DOMAIN: &[u8] = b"cashgate ledger device row 1\0";
 const REMARK_DOMAIN: &[u8] = b"cashgate ledger remark row 1\0";
 const LEFT_OUT_DOMAIN: &[u8] = b"cashgate ledger remarks left out row 1\0";
 
@@ -43,16 +45,6 @@ impl RowCheck {
         columns.integer(i64::from(row.day.0)).integer(signed(row.approved_at.unix_ms()));
         columns.text(&row.policy_version).text(&row.key_id.to_string());
         columns.integer(i64::from(last_step)).integer(signed(changed_at.unix_ms())).blob(last_seal.as_bytes());
-        columns.check()
-    }
-
-    /// The check of a phone's row.
-    #[must_use]
-    pub fn of_device(device: &DeviceRow) -> Self {
-        let mut columns = RowColumns::of_devices();
-        columns.text(device.institution.as_str()).text(device.device.as_str()).blob(&device.public_key);
-        columns.integer(signed(device.registered_at.unix_ms()));
-        columns.integer_or_null(device.revoked_at.map(|at| signed(at.unix_ms())));
         columns.check()
     }
 
@@ -90,6 +82,15 @@ pub(crate) struct RowColumns(Vec<u8>);
 impl RowColumns {
     pub(crate) fn of_withdrawals() -> Self {
         Self::of(WITHDRAWAL_DOMAIN)
+    }
+
+    pub(crate) fn of_notices() -> Self {
+        Self::of(NOTICE_DOMAIN)
+    }
+
+    /// Those of schema 2.
+    pub(crate) fn of_devices_before() -> Self {
+        Self::of(DEVICE_BEFORE_DOMAIN)
     }
 
     pub(crate) fn of_devices() -> Self {
@@ -138,14 +139,14 @@ impl RowColumns {
         self
     }
 
-    fn integer_or_null(&mut self, value: Option<i64>) -> &mut Self {
+    pub(crate) fn integer_or_null(&mut self, value: Option<i64>) -> &mut Self {
         match value {
             Some(value) => self.integer(value),
             None => self.null(),
         }
     }
 
-    fn text_or_null(&mut self, value: Option<&str>) -> &mut Self {
+    pub(crate) fn text_or_null(&mut self, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) => self.text(value),
             None => self.null(),
@@ -157,23 +158,5 @@ impl RowColumns {
         let mut check = [0; 16];
         check.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         RowCheck(check)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Computed by a few lines of another language: a change here breaks every ledger there is.
-    #[test]
-    fn row_checks_are_made_as_described() {
-        let device = DeviceRow {
-            institution: "aozora".parse().unwrap(),
-            device: "phone-1".parse().unwrap(),
-            public_key: vec![4; 65],
-            registered_at: Timestamp::from_unix_ms(1_752_885_361_690),
-            revoked_at: None,
-        };
-        assert_eq!(RowCheck::of_device(&device).as_bytes(), &0x2db7c70ea3fee458c8a6e8c95742b34d_u128.to_be_bytes());
     }
 }

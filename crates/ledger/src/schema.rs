@@ -4,14 +4,32 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::error::{LedgerOpenError, StorageError};
+use crate::carry_over;
+use crate::error::{LedgerOpenError, ReadError, StorageError};
+use crate::writer::WriteFault;
 
 /// `PRAGMA application_id` of every ledger: "CASH". Tells a ledger from any other SQLite file.
 pub(crate) const APPLICATION_ID: i64 = 0x4341_5348;
 
+/// What brings a ledger from one version to the next.
+pub(crate) struct Migration {
+    sql: &'static str,
+    /// What cannot be said in SQL; runs after it, in the same transaction.
+    then: Option<CarryOver>,
+}
+
+type CarryOver = fn(&Connection) -> Result<(), WriteFault>;
+
+const fn sql(sql: &'static str) -> Migration {
+    Migration { sql, then: None }
+}
+
 /// Migration n brings a ledger from version n - 1 to n. Once released, a file never changes.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_withdrawals.sql"), include_str!("../migrations/0002_key_events.sql")];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    sql(include_str!("../migrations/0001_withdrawals.sql")),
+    sql(include_str!("../migrations/0002_key_events.sql")),
+    Migration { sql: include_str!("../migrations/0003_notices_and_devices.sql"), then: Some(carry_over::devices) },
+];
 
 /// Refuses, without writing anything, a file that is not a ledger or comes from a later Cashgate. An empty file may become one.
 pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<(), LedgerOpenError> {
@@ -64,30 +82,47 @@ pub(crate) fn check_readable(connection: &Connection, path: &Path) -> Result<(),
 }
 
 /// Runs those of `migrations` that the ledger has not seen.
-pub(crate) fn migrate(connection: &Connection, path: &Path, migrations: &[&str]) -> Result<(), LedgerOpenError> {
+pub(crate) fn migrate(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), LedgerOpenError> {
     let version: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|error| LedgerOpenError::storage(path, "reading its schema version", &error))?;
-    for (sql, reached) in migrations.iter().zip(1_i64..).filter(|(_, reached)| *reached > version) {
-        run(connection, sql, reached).map_err(|error| LedgerOpenError::Migration {
-            path: path.to_path_buf(),
-            version: reached,
-            source: StorageError::new(&error),
-        })?;
+    for (migration, reached) in migrations.iter().zip(1_i64..).filter(|(_, reached)| *reached > version) {
+        run(connection, migration, reached).map_err(|fault| failed(path, reached, fault))?;
         tracing::info!(path = %path.display(), version = reached, "ledger schema migrated");
     }
     Ok(())
 }
 
-fn run(connection: &Connection, sql: &str, reached: i64) -> rusqlite::Result<()> {
+fn run(connection: &Connection, migration: &Migration, reached: i64) -> Result<(), WriteFault> {
     let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch(sql)?;
+    transaction.execute_batch(migration.sql)?;
+    if let Some(then) = migration.then {
+        then(&transaction)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", reached)?;
-    transaction.commit()
+    transaction.commit()?;
+    Ok(())
 }
 
-fn version_of(migrations: &[&str]) -> i64 {
+fn failed(path: &Path, version: i64, fault: WriteFault) -> LedgerOpenError {
+    let path = path.to_path_buf();
+    match fault {
+        WriteFault::Storage(error) => LedgerOpenError::Migration { path, version, source: StorageError::new(&error) },
+        WriteFault::Unreadable(ReadError::Storage(source)) => LedgerOpenError::Migration { path, version, source },
+        WriteFault::Unreadable(ReadError::Damaged(damage)) => {
+            LedgerOpenError::Damaged { path, doing: CARRYING_OVER, found: damage.to_string() }
+        }
+        // Never comes: no migration appends.
+        WriteFault::Refused(refusal) => {
+            LedgerOpenError::Damaged { path, doing: CARRYING_OVER, found: refusal.to_string() }
+        }
+    }
+}
+
+const CARRYING_OVER: &str = "carrying its rows over to a new schema";
+
+fn version_of(migrations: &[Migration]) -> i64 {
     i64::try_from(migrations.len()).unwrap_or(i64::MAX)
 }
 
@@ -103,10 +138,10 @@ mod tests {
     fn each_migration_runs_once_and_in_order() {
         let connection = Connection::open_in_memory().unwrap();
         let path = Path::new("test");
-        migrate(&connection, path, &["CREATE TABLE a (x)"]).unwrap();
+        migrate(&connection, path, &[sql("CREATE TABLE a (x)")]).unwrap();
         assert_eq!(version(&connection), 1);
         // Would fail on its own table if the first ran again.
-        let two = ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y"];
+        let two = [sql("CREATE TABLE a (x)"), sql("ALTER TABLE a ADD COLUMN y")];
         migrate(&connection, path, &two).unwrap();
         migrate(&connection, path, &two).unwrap();
         assert_eq!(version(&connection), 2);
@@ -116,7 +151,7 @@ mod tests {
     #[test]
     fn a_failed_migration_leaves_the_version_before_it() {
         let connection = Connection::open_in_memory().unwrap();
-        let broken = ["CREATE TABLE a (x)", "CREATE TABLE b (x); CREATE TABLE a (x)"];
+        let broken = [sql("CREATE TABLE a (x)"), sql("CREATE TABLE b (x); CREATE TABLE a (x)")];
         let error = migrate(&connection, Path::new("test"), &broken).unwrap_err();
         assert!(matches!(error, LedgerOpenError::Migration { version: 2, .. }), "{error}");
         assert_eq!(version(&connection), 1);

@@ -142,6 +142,11 @@ pub fn check_chain(summary: &WithdrawalSummary, steps: &[StoredStep]) -> Result<
     }
 }
 
+/// Whether `step` is the first of the withdrawal, unchanged.
+pub(crate) fn check_first(summary: &WithdrawalSummary, step: &StoredStep) -> Result<(), Damage> {
+    check_link(summary, None, step, 1).map_err(|fault| Damage::of_step(step, fault))
+}
+
 fn check_link(
     summary: &WithdrawalSummary,
     previous: Option<&StoredStep>,

@@ -1,5 +1,7 @@
 //! `cashgate ledger verify`: everything is read once and checked, in memory that does not grow with the ledger.
 
+mod order;
+
 use std::fmt;
 use std::path::Path;
 
@@ -8,6 +10,7 @@ use rusqlite::{Connection, Row};
 
 use crate::columns;
 use crate::damage::{Damage, Fault};
+use crate::devices;
 use crate::error::{LedgerOpenError, ReadError};
 use crate::key_events;
 use crate::lock::StoppedLock;
@@ -62,13 +65,15 @@ pub struct VerifyReport {
     pub steps: u64,
     /// The bytes of all their bodies.
     pub step_bytes: u64,
+    /// How many notices there are.
+    pub notices: u64,
     /// How many phones there are.
     pub devices: u64,
     /// How many remarks there are.
     pub remarks: u64,
     /// How many things happened to signing keys.
     pub key_events: u64,
-    /// The sequence of the last step, when the check began.
+    /// The sequence of the last step or notice, when the check began.
     pub last_sequence: Sequence,
     /// How many findings were handed out.
     pub findings: u64,
@@ -80,7 +85,7 @@ pub struct VerifyReport {
 }
 
 /// Checks all of the ledger at `path` and hands out each thing that is wrong: the log, the structure of the file, the check of each row,
-/// the seal of each step, gaps in the order of steps, rows without steps and steps without rows, nonces claimed twice, the seal of each key event, and what
+/// the seal of each step, gaps in the order of steps and notices, rows without steps and steps without rows, nonces claimed twice, the seal of each key event, and what
 /// `check_history` says of each withdrawal whose records are whole.
 ///
 /// It only reads, and may run beside a gateway: what is added meanwhile is not looked at. While the structure of the file is checked, a
@@ -105,7 +110,7 @@ pub fn verify(
         if let Some(torn) = check.report.torn_tail.filter(|torn| torn.commit_mark) {
             check.found(Finding::Log(torn.to_string()));
         }
-        check.steps(&reader, last);
+        check.order(&reader, last);
     }
     check.withdrawals(&reader, check_history);
     check.nonces(&reader);
@@ -171,36 +176,6 @@ impl Check<'_> {
         }
     }
 
-    /// Every step by itself, in the order of all.
-    fn steps(&mut self, reader: &LedgerReader, last: Sequence) {
-        let mut seen = Sequence(0);
-        while seen < last {
-            let part = reader.read(|connection| {
-                rows(connection, STEPS, [columns::signed(seen.0), columns::signed(last.0), PART], placed_step)
-            });
-            let Some(part) = self.pass(part) else { return };
-            for PlacedStep { sequence, has_row, step } in &part {
-                if sequence.0 != seen.0 + 1 {
-                    self.found(Finding::Record(Damage::of_gap(Sequence(seen.0 + 1))));
-                }
-                seen = *sequence;
-                self.report.steps += 1;
-                match step {
-                    Ok(step) => {
-                        self.report.step_bytes += step.body.len() as u64;
-                        if !has_row {
-                            self.found(Finding::Record(Damage::of_step(step, Fault::NoWithdrawal)));
-                        }
-                    }
-                    Err(damage) => self.found(Finding::Record(damage.clone())),
-                }
-            }
-            if part.is_empty() {
-                return; // Every step up to `last` is found unless an index lies, which `structure` reports.
-            }
-        }
-    }
-
     /// Every withdrawal with its steps.
     fn withdrawals(
         &mut self,
@@ -256,7 +231,7 @@ impl Check<'_> {
             let part = reader.read(|connection| {
                 rows(connection, sql, (&seen.0, &seen.1, PART), |row| {
                     let key = |index| row.get::<_, String>(index).map_err(|error| ReadError::storage(&error));
-                    Ok(((key(0)?, key(1)?), columns::device(row).map(drop)))
+                    Ok(((key(0)?, key(1)?), devices::device(row).map(drop)))
                 })
             });
             let Some(part) = self.pass(part) else { return };
@@ -329,30 +304,6 @@ impl Check<'_> {
 /// Whether the same was found when all steps were read one by one.
 fn seen_with_its_step(damage: &Damage) -> bool {
     damage.table == "steps" && matches!(damage.fault, Fault::Seal | Fault::Column(_) | Fault::StepNumber { .. })
-}
-
-const STEPS: &str = "SELECT *,
-        (SELECT seal FROM steps AS previous
-            WHERE previous.withdrawal = steps.withdrawal AND previous.number = steps.number - 1) AS previous_seal,
-        EXISTS (SELECT 1 FROM withdrawals WHERE id = steps.withdrawal) AS has_row
-    FROM steps WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence LIMIT ?3";
-
-/// A step where it was found, or what is wrong with it.
-struct PlacedStep {
-    sequence: Sequence,
-    has_row: bool,
-    step: Result<StoredStep, Damage>,
-}
-
-fn placed_step(row: &Row<'_>) -> Result<PlacedStep, ReadError> {
-    let read = || Ok((row.get::<_, i64>("sequence")?, row.get("has_row")?));
-    let (sequence, has_row) = read().map_err(|error| ReadError::storage(&error))?;
-    let step = match columns::step_after_previous(row) {
-        Ok(step) => Ok(step),
-        Err(ReadError::Damaged(damage)) => Err(damage),
-        Err(other) => return Err(other),
-    };
-    Ok(PlacedStep { sequence: Sequence(u64::try_from(sequence).unwrap_or(0)), has_row, step })
 }
 
 type Whole = Option<(WithdrawalSummary, Vec<StoredStep>)>;

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
-use cashgate_withdrawal::time::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{CommitFault, checkpoint, committed, found_no_room};
+use crate::devices::DeviceRow;
 use crate::error::{AppendError, LedgerFailure, ReadError};
 use crate::key_events::KeyEvent;
 use crate::ledger::{LedgerOptions, Shared};
 use crate::lock::WriterLock;
-use crate::records::{DeviceRow, Remark, Sequence, StepRecord};
+use crate::notices::Notice;
+use crate::records::{Remark, Sequence, StepRecord};
 use crate::remarks::LeftOut;
 use crate::reserve::{Reserve, Room};
 
@@ -33,8 +33,12 @@ pub(crate) struct Write {
 
 pub(crate) enum Work {
     Append(Vec<StepRecord>),
-    PutDevice(DeviceRow),
-    RevokeDevice { institution: InstitutionId, device: DeviceId, at: Timestamp },
+    /// `awaited`: somebody wants to know what came of it.
+    Notice {
+        notice: Notice,
+        awaited: bool,
+    },
+    PutDevice(Box<DeviceRow>, Notice),
     Remark(Vec<Remark>),
     KeyEvents(Vec<KeyEvent>),
 }
@@ -45,7 +49,7 @@ impl Work {
             Self::Append(steps) => steps.len(),
             Self::Remark(remarks) => remarks.len(),
             Self::KeyEvents(events) => events.len(),
-            Self::PutDevice(_) | Self::RevokeDevice { .. } => 0,
+            Self::Notice { .. } | Self::PutDevice(..) => 1,
         }
     }
 }
@@ -239,7 +243,9 @@ impl Writer {
                     add(&counters.remarks_dropped, remarks.len() - written.rows);
                 }
                 (Err(_), Work::Remark(remarks)) => add(&counters.remarks_dropped, remarks.len()),
-                (Ok(_), Work::PutDevice(_) | Work::RevokeDevice { .. } | Work::KeyEvents(_)) => {}
+                (Ok(_), Work::Notice { .. } | Work::PutDevice(..)) => add(&counters.notices, 1),
+                (Err(_), Work::Notice { awaited: false, .. }) => add(&counters.notices_dropped, 1),
+                (Ok(_), Work::KeyEvents(_)) => {}
                 (Err(_), _) => add(&counters.refused, 1),
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId};
 use cashgate_withdrawal::money::{Currency, Money};
-use cashgate_withdrawal::time::CalendarDay;
+use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 
 use super::*;
 use crate::ledger::Ledger;
@@ -80,8 +80,8 @@ async fn a_full_disk_costs_the_reserve_and_loses_no_append() {
     assert!(!reserve.exists());
     // What is open goes on, and nothing has a gap.
     ledger.append(vec![StepRecord { number: 2, ..hold_requested(1) }]).await.unwrap();
-    let page = ledger.reader().steps_after(Sequence(0), None, 1000).unwrap();
-    assert_eq!(page.steps.len() as u64, n + 1);
+    let page = ledger.reader().feed_after(Sequence(0), None, 1000).unwrap();
+    assert_eq!(page.entries.len() as u64, n + 1);
 
     // Evidence does not eat what outcomes need.
     let remark = Remark {
@@ -93,10 +93,51 @@ async fn a_full_disk_costs_the_reserve_and_loses_no_append() {
     ledger.remark(vec![remark]);
     assert_eq!((ledger.stats().remarks, ledger.stats().remarks_dropped), (0, 1));
 
+    check_what_may_use_the_reserve(&ledger).await;
+
     ledger.try_restore_reserve();
     tokio::time::timeout(Duration::from_secs(10), room.changed()).await.expect("it was not tried").unwrap();
     assert_eq!((ledger.room(), reserve.metadata().unwrap().len()), (Room::Ample, RESERVE_BYTES));
     ledger.close().await.unwrap();
+}
+
+fn notice(kind: &'static str) -> Notice {
+    Notice { at: Timestamp::from_unix_ms(1), kind, institution: None, body: vec![1] }
+}
+
+fn phone(name: &str, revoked: bool, locked: bool) -> DeviceRow {
+    let at = Timestamp::from_unix_ms(1);
+    DeviceRow {
+        institution: "aozora".parse().unwrap(),
+        device: name.parse().unwrap(),
+        public_key: vec![4; 65],
+        key_since: at,
+        registered_at: at,
+        bound_at: at,
+        channel: String::new(),
+        attestation: None,
+        failed_attempts: 0,
+        locked_at: locked.then_some(at),
+        revoked_at: revoked.then_some(at),
+    }
+}
+
+/// What bars somebody does not wait for room; all else does.
+async fn check_what_may_use_the_reserve(ledger: &Ledger) {
+    let last = ledger.reader().last_sequence().unwrap();
+    assert_eq!(ledger.record_notice(notice("alarm")).await, Err(AppendError::NoRoom));
+    let registered = ledger.put_device(phone("phone-1", false, false), notice("device_registered")).await;
+    assert_eq!(registered, Err(AppendError::NoRoom));
+    ledger.notice_later(notice("approval_refused"));
+    assert_eq!((ledger.stats().notices, ledger.stats().notices_dropped), (0, 1));
+    assert_eq!(ledger.reader().last_sequence().unwrap(), last);
+
+    for (name, revoked, locked) in [("phone-2", true, false), ("phone-3", false, true)] {
+        ledger.put_device(phone(name, revoked, locked), notice("device_barred")).await.unwrap();
+    }
+    let stopped = ledger.record_urgent_notice(notice("stopped")).await;
+    assert_eq!(stopped, Ok(Sequence(last.0 + 3)));
+    assert_eq!(ledger.reader().devices().unwrap().len(), 2);
 }
 
 #[tokio::test]

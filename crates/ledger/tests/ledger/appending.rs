@@ -185,25 +185,6 @@ async fn of_many_claims_of_one_nonce_one_wins() {
 }
 
 #[tokio::test]
-async fn phones_are_registered_replaced_and_revoked_once() {
-    let (ledger, path, _folder) = new_ledger();
-    ledger.put_device(phone("phone-1")).await.unwrap();
-    ledger.put_device(phone("phone-2")).await.unwrap();
-    let institution = phone("phone-1").institution;
-    let revoke = |name: &str, when| ledger.revoke_device(institution.clone(), name.parse().unwrap(), when);
-    assert_eq!(revoke("phone-1", at(10)).await, Ok(true));
-    assert_eq!(revoke("phone-1", at(20)).await, Ok(true), "again, and the first time stays");
-    assert_eq!(revoke("phone-3", at(20)).await, Ok(false));
-    let new_key = cashgate_ledger::DeviceRow { public_key: vec![5; 65], registered_at: at(30), ..phone("phone-2") };
-    ledger.put_device(new_key.clone()).await.unwrap();
-    ledger.close().await.unwrap();
-
-    let ledger = Ledger::open(&path, options()).unwrap();
-    let revoked = cashgate_ledger::DeviceRow { revoked_at: Some(at(10)), ..phone("phone-1") };
-    assert_eq!(ledger.reader().devices().unwrap(), [revoked, new_key]);
-}
-
-#[tokio::test]
 async fn a_closed_ledger_has_written_what_was_queued_and_takes_no_more() {
     let (ledger, path, _folder) = new_ledger();
     let other = ledger.clone();

@@ -1,50 +1,27 @@
 //! Damage of every kind, made by hand: no read passes it on, and the check of the whole ledger names it.
 
-use std::path::Path;
-
 use cashgate_ledger::{
     AppendError, Damage, Fault, Finding, Ledger, LedgerReader, ReadError, Remark, Sequence, StepRecord, VerifyReport,
     WithdrawalFilter, verify,
 };
-use cashgate_withdrawal::time::CalendarDay;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::sample::*;
 
-/// Withdrawals 1 and 2 have ended, 3 is open after two steps; two phones; remarks about 1.
+/// Withdrawals 1 and 2 have ended, 3 is open after two steps: sequences 1 to 10. Two phones with their notices and a stop: 11 to 13.
+/// Remarks about 1.
 async fn ledger_to_damage() -> (std::path::PathBuf, TempDir) {
     let (ledger, path, folder) = new_ledger();
     ledger.append(whole_life(1)).await.unwrap();
     ledger.append(whole_life(2)).await.unwrap();
     ledger.append(vec![hold_requested(3), hold_granted(3)]).await.unwrap();
-    ledger.put_device(phone("phone-1")).await.unwrap();
-    ledger.put_device(phone("phone-2")).await.unwrap();
+    ledger.put_device(phone("phone-1"), notice_of("aozora", "device_registered", 1)).await.unwrap();
+    ledger.put_device(phone("phone-2"), notice_of("aozora", "device_registered", 2)).await.unwrap();
+    ledger.record_notice(notice("stopped", 3)).await.unwrap();
     ledger.remark(vec![remark(1, "outcome_repeated", "the same again"); 102]);
     ledger.close().await.unwrap();
     (path, folder)
-}
-
-/// Changes the file as a hand with all rights would, past triggers and foreign keys.
-fn damage(path: &Path, sql: &str) {
-    let plain = Connection::open(path).unwrap();
-    let triggers: Vec<String> = {
-        let mut statement = plain.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    };
-    for trigger in triggers {
-        plain.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
-    }
-    plain.pragma_update(None, "foreign_keys", false).unwrap();
-    plain.pragma_update(None, "ignore_check_constraints", true).unwrap();
-    plain.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
-fn verified(path: &Path) -> (VerifyReport, Vec<String>) {
-    let mut findings = Vec::new();
-    let report = verify(path, &mut |finding: Finding| findings.push(finding.to_string()), &mut |_, _| vec![]).unwrap();
-    assert_eq!(report.findings, findings.len() as u64);
-    (report, findings)
 }
 
 /// A damage: what it is, the statement that makes it, and the beginning of each line that must be found, in their order.
@@ -63,7 +40,7 @@ fn seal(number: u32, n: u64, sequence: u64) -> String {
 }
 
 fn gap(expected: u64) -> String {
-    format!("steps, the step after sequence {}: sequence {expected} should stand there", expected - 1)
+    format!("steps and notices, after sequence {}: sequence {expected} should stand there", expected - 1)
 }
 
 fn changed_steps() -> Vec<Case> {
@@ -122,13 +99,42 @@ fn missing_steps() -> Vec<Case> {
         (
             "the last step of all",
             "DELETE FROM steps WHERE sequence = 10".into(),
-            vec![of_row(3, "the row says that step 2 is the last, and step 1 is")],
+            vec![gap(10), of_row(3, "the row says that step 2 is the last, and step 1 is")],
         ),
         (
             "all steps of a withdrawal",
             format!("DELETE FROM steps WHERE withdrawal = '{}'", id(3)),
-            vec![of_row(3, "the withdrawal has no steps")],
+            vec![gap(9), of_row(3, "the withdrawal has no steps")],
         ),
+    ]
+}
+
+fn changed_notices() -> Vec<Case> {
+    let change = |what: &str| format!("UPDATE notices SET {what} WHERE sequence = 12");
+    let notice = |sequence: u64| vec![format!("notices, notice at sequence {sequence}: its columns do not fit")];
+    vec![
+        ("what a notice says", change("body = x'00'"), notice(12)),
+        ("the kind of a notice", change("kind = 'device_revoked'"), notice(12)),
+        ("the time of a notice", change("at_ms = at_ms - 1"), notice(12)),
+        ("whose matter it is", change("institution = NULL"), notice(12)),
+        ("that it is everyone's", "UPDATE notices SET institution = 'aozora' WHERE sequence = 13".into(), notice(13)),
+        ("the check of a notice", change("row_check = zeroblob(16)"), notice(12)),
+        ("a notice that is gone", "DELETE FROM notices WHERE sequence = 11".into(), vec![gap(11)]),
+        (
+            "the order of two notices",
+            "UPDATE notices SET sequence = 99 WHERE sequence = 11; UPDATE notices SET sequence = 11 WHERE sequence = 12;
+             UPDATE notices SET sequence = 12 WHERE sequence = 99"
+                .into(),
+            [notice(11), notice(12)].concat(),
+        ),
+        (
+            "a notice in a step's place",
+            "UPDATE notices SET sequence = 10 WHERE sequence = 13".into(),
+            [vec!["steps and notices, sequence 10: it stands twice".to_owned()], notice(10)].concat(),
+        ),
+        ("a notice far behind", "UPDATE notices SET sequence = 1 << 60 WHERE sequence = 13".into(), {
+            [vec![gap(13)], notice(1 << 60)].concat()
+        }),
     ]
 }
 
@@ -150,6 +156,26 @@ fn changed_rows() -> Vec<Case> {
             vec![of_step(1, 3, 9, "its withdrawal has no row"), of_step(2, 3, 10, "its withdrawal has no row")],
         ),
         ("a phone's key", "UPDATE devices SET public_key = x'05' WHERE device = 'phone-2'".into(), of_phone("phone-2")),
+        (
+            "since when a key is known",
+            "UPDATE devices SET key_since_ms = 1 WHERE device = 'phone-1'".into(),
+            of_phone("phone-1"),
+        ),
+        (
+            "an activation channel",
+            "UPDATE devices SET channel = '' WHERE device = 'phone-1'".into(),
+            of_phone("phone-1"),
+        ),
+        (
+            "an attestation",
+            "UPDATE devices SET attestation = NULL WHERE device = 'phone-1'".into(),
+            of_phone("phone-1"),
+        ),
+        (
+            "a count of attempts",
+            "UPDATE devices SET failed_attempts = 1 WHERE device = 'phone-1'".into(),
+            of_phone("phone-1"),
+        ),
         ("a revocation", "UPDATE devices SET revoked_at_ms = 5 WHERE device = 'phone-1'".into(), of_phone("phone-1")),
         (
             "a remark",
@@ -180,9 +206,10 @@ async fn an_undamaged_ledger_is_found_whole_and_counted() {
         open: 1,
         steps: 10,
         step_bytes: step_bytes.map(|step| step.body.len() as u64).sum(),
+        notices: 3,
         devices: 2,
         remarks: 10,
-        last_sequence: Sequence(10),
+        last_sequence: Sequence(13),
         ..VerifyReport::default()
     };
     assert_eq!(report, expected);
@@ -190,7 +217,9 @@ async fn an_undamaged_ledger_is_found_whole_and_counted() {
 
 #[tokio::test]
 async fn every_damage_is_found_and_named() {
-    for (what, sql, expected) in [changed_steps(), missing_steps(), changed_rows()].into_iter().flatten() {
+    for (what, sql, expected) in
+        [changed_steps(), missing_steps(), changed_notices(), changed_rows()].into_iter().flatten()
+    {
         let (path, _folder) = ledger_to_damage().await;
         damage(&path, &sql);
         let (_, findings) = verified(&path);
@@ -209,10 +238,11 @@ fn refusals(reader: &LedgerReader, n: u64) -> Vec<(&'static str, Option<ReadErro
         ("withdrawal", reader.withdrawal(id(n)).err()),
         ("open_withdrawals", reader.open_withdrawals().err()),
         ("list", reader.list(&filter, None, 10).err()),
-        ("spent_since", reader.spent_since(CalendarDay(0)).err()),
-        ("ended_since", reader.ended_since(at(0)).err()),
+        ("for_each_approved_since", reader.for_each_approved_since(at(0), &mut |_| ()).err()),
+        ("for_each_first_step_since", reader.for_each_first_step_since(at(0), &mut |_, _| ()).err()),
         ("withdrawal_of_nonce", reader.withdrawal_of_nonce(approved(n).nonce).err()),
-        ("steps_after", reader.steps_after(Sequence(0), None, 100).err()),
+        ("feed_after", reader.feed_after(Sequence(0), None, 100).err()),
+        ("notices_of", reader.notices_of(&["stopped"], at(0)).err()),
         ("devices", reader.devices().err()),
         ("remarks", reader.remarks(id(n)).err()),
     ]
@@ -222,15 +252,21 @@ fn refusals(reader: &LedgerReader, n: u64) -> Vec<(&'static str, Option<ReadErro
 async fn no_read_passes_damage_on() {
     let of_steps = "UPDATE steps SET body = x'00' WHERE sequence IN (2, 10)";
     let of_rows = "UPDATE withdrawals SET amount = amount + 1";
+    let approvals = ["for_each_approved_since", "for_each_first_step_since"];
     for (sql, n, refused) in [
-        (of_steps, 1, &["withdrawal", "open_withdrawals", "steps_after"][..]),
+        (of_steps, 1, &["withdrawal", "open_withdrawals", "feed_after"][..]),
+        ("UPDATE steps SET body = x'00' WHERE sequence = 9", 1, &["open_withdrawals", approvals[1], "feed_after"][..]),
         (
             of_rows,
             1,
-            &["withdrawal", "open_withdrawals", "list", "spent_since", "ended_since", "withdrawal_of_nonce"][..],
+            &["withdrawal", "open_withdrawals", "list", approvals[0], approvals[1], "withdrawal_of_nonce"][..],
         ),
-        ("DELETE FROM steps WHERE sequence = 3", 1, &["withdrawal", "steps_after"][..]),
-        ("DELETE FROM steps WHERE sequence = 10", 3, &["withdrawal", "open_withdrawals"][..]),
+        ("DELETE FROM steps WHERE sequence = 3", 1, &["withdrawal", "feed_after"][..]),
+        ("DELETE FROM steps WHERE sequence = 5", 1, &[approvals[1], "feed_after"][..]),
+        ("DELETE FROM steps WHERE sequence = 10", 3, &["withdrawal", "open_withdrawals", "feed_after"][..]),
+        ("DELETE FROM notices WHERE sequence = 12", 1, &["feed_after"][..]),
+        ("UPDATE notices SET sequence = 10 WHERE sequence = 13", 1, &["feed_after", "notices_of"][..]),
+        ("UPDATE notices SET body = x'' WHERE sequence = 13", 1, &["feed_after", "notices_of"][..]),
         ("UPDATE devices SET public_key = x'05'", 1, &["devices"][..]),
         ("UPDATE remarks SET at_ms = 7", 1, &["remarks"][..]),
         ("UPDATE remarks_left_out SET count = 7", 1, &["remarks"][..]),
@@ -303,7 +339,7 @@ async fn damage_to_the_structure_of_the_file_is_found() {
     let (path, _folder) = ledger_to_damage().await;
     let plain = Connection::open(&path).unwrap();
     let page: u32 = plain
-        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'withdrawals_spent'", [], |row| row.get(0))
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'withdrawals_open'", [], |row| row.get(0))
         .unwrap();
     drop(plain);
     let mut bytes = std::fs::read(&path).unwrap();
@@ -312,7 +348,7 @@ async fn damage_to_the_structure_of_the_file_is_found() {
     let (_, findings) = verified(&path);
     assert!(findings.iter().any(|line| line.starts_with("file: ")), "{findings:#?}");
     let reader = LedgerReader::open(&path, 1).unwrap();
-    let error = reader.spent_since(CalendarDay(0)).unwrap_err();
+    let error = reader.open_withdrawals().unwrap_err();
     assert!(error.to_string().contains("the file is malformed") && error.to_string().contains("restore"), "{error}");
 }
 

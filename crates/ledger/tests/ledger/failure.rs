@@ -89,7 +89,11 @@ fn writes_until_the_disk_refuses() {
 /// Nothing is tried again, whatever it is, and small as it is.
 async fn check_nothing_is_taken(ledger: Ledger, failure: LedgerFailure) {
     assert_eq!(ledger.append(vec![hold_requested(999_999)]).await, Err(AppendError::Fatal(failure.clone())));
-    assert_eq!(ledger.put_device(phone("phone-1")).await, Err(AppendError::Fatal(failure.clone())));
+    let registered = ledger.put_device(phone("phone-1"), notice("device_registered", 1)).await;
+    assert_eq!(registered, Err(AppendError::Fatal(failure.clone())));
+    assert_eq!(ledger.record_notice(notice("stopped", 1)).await, Err(AppendError::Fatal(failure.clone())));
+    ledger.notice_later(notice("alarm", 1));
+    assert_eq!(ledger.stats().notices_dropped, 1);
     assert_eq!(ledger.failure(), Some(failure.clone()));
     assert!(ledger.reader().last_sequence().unwrap() >= Sequence(20), "reading goes on");
     assert_eq!(ledger.close().await, Err(AppendError::Fatal(failure)));

@@ -1,10 +1,6 @@
 //! What happened to signing keys: kept in one chain, never changed, and no damage passed on.
 
-use std::path::Path;
-
-use cashgate_ledger::{
-    AppendError, Fault, Finding, KeyAction, KeyEvent, Ledger, LedgerOpenError, LedgerReader, ReadError, verify,
-};
+use cashgate_ledger::{AppendError, Fault, KeyAction, KeyEvent, Ledger, LedgerReader, ReadError};
 use cashgate_withdrawal::ids::KeyId;
 use rusqlite::Connection;
 
@@ -105,21 +101,6 @@ async fn plain_sql_tells_the_story_and_cannot_change_it() {
     assert_eq!(ledger.reader().key_events().unwrap().len(), 7);
 }
 
-fn damage(path: &Path, sql: &str) {
-    let plain = Connection::open(path).unwrap();
-    for trigger in ["key_events_follow_each_other", "key_events_do_not_change", "key_events_stay"] {
-        plain.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
-    }
-    plain.pragma_update(None, "ignore_check_constraints", true).unwrap();
-    plain.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
-fn findings(path: &Path) -> (u64, Vec<String>) {
-    let mut findings = Vec::new();
-    let report = verify(path, &mut |finding: Finding| findings.push(finding.to_string()), &mut |_, _| vec![]).unwrap();
-    (report.key_events, findings)
-}
-
 #[tokio::test]
 async fn every_damage_is_found_and_named_and_no_read_passes_it_on() {
     let seal = |n| format!("key_events, key event {n}: it does not fit its seal");
@@ -145,8 +126,8 @@ async fn every_damage_is_found_and_named_and_no_read_passes_it_on() {
         let (ledger, path, _folder) = ledger_with_story().await;
         ledger.close().await.unwrap();
         damage(&path, sql);
-        let (events, found) = findings(&path);
-        assert_eq!((events, found.len()), (counted, expected.len()), "{sql}: {found:#?}");
+        let (report, found) = verified(&path);
+        assert_eq!((report.key_events, found.len()), (counted, expected.len()), "{sql}: {found:#?}");
         for (found, expected) in found.iter().zip(&expected) {
             assert!(found.starts_with(expected), "{sql}\nfound:    {found}\nexpected: {expected}");
         }
@@ -165,21 +146,4 @@ async fn nothing_is_chained_to_a_damaged_event() {
         panic!("it was chained to")
     };
     assert!(failure.to_string().contains(&format!("key event 6: {}", Fault::Seal)), "{failure}");
-}
-
-/// As a ledger is that a Cashgate without key events has closed.
-#[tokio::test]
-async fn a_ledger_of_the_first_schema_is_brought_up_to_date_by_the_writer_alone() {
-    let (ledger, path, _folder) = new_ledger();
-    ledger.append(whole_life(1)).await.unwrap();
-    ledger.close().await.unwrap();
-    Connection::open(&path).unwrap().execute_batch("DROP TABLE key_events; PRAGMA user_version = 1").unwrap();
-    let reader = LedgerReader::open(&path, 1).err().unwrap();
-    assert!(matches!(reader, LedgerOpenError::OlderSchema { found: 1, known: 2, .. }), "{reader}");
-    let ledger = Ledger::open(&path, options()).unwrap();
-    assert_eq!(ledger.reader().key_events().unwrap(), []);
-    ledger.record_key_events(story()).await.unwrap();
-    assert!(ledger.reader().withdrawal(id(1)).unwrap().is_some());
-    ledger.close().await.unwrap();
-    assert_eq!(findings(&path), (6, vec![]));
 }

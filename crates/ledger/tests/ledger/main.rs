@@ -5,13 +5,18 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod appending;
+mod approvals;
 mod cost;
 mod damage;
+mod devices;
 mod durability;
 mod failure;
+mod feed;
 mod full_disk;
 mod key_events;
 mod log;
+mod migration;
+mod notices;
 mod opening;
 mod plain_sql;
 mod reading;
