@@ -1,27 +1,47 @@
-//! What an account may still withdraw: outstanding reservations and the day's spending, decided under one guard.
+//! What may still be withdrawn, from an account, with a device, at an ATM, by an institution's customers: what is open and what was
+//! drawn, decided in one step.
 //!
-//! This crate knows limit figures, what is counted against each account, and how to check and add in one step, so that two
-//! withdrawals that race for the last yen cannot both have it. It must never know async, clocks, time zones, storage, wire
-//! formats or randomness: the moment and the calendar day come in as arguments, and what has to outlive a crash is rebuilt from
-//! outside through [`Limits::restore_reservation`] and [`Limits::restore_spent`]. The map it keeps (dashmap) shows nowhere.
+//! This crate knows limit figures, what is counted, and how to check and add in one step, so that two withdrawals that race for the last
+//! yen cannot both have it. It must never know async, clocks, time zones, storage, wire formats or randomness: the moment and the
+//! beginning of the calendar day come in as arguments, and what has to outlive a crash is rebuilt from outside through
+//! [`Limits::restore_reservation`], [`Limits::restore_spent`] and [`Limits::restore_attempts`]. The maps it keeps (dashmap) show nowhere.
 //!
-//! Three promises:
-//! - **One guard decides.** Everything that is counted against an account lies in one entry; no decision looks at it twice.
+//! Four promises:
+//! - **One step decides.** A decision holds the guards of all it looks at until everything is checked and added; guards are taken in the
+//!   order account, device, ATM, institution.
 //! - **A refusal changes nothing**, and leaves no entry behind.
-//! - **In doubt it counts.** A forgotten [`Reservation`] stays counted, a clock that steps back forgets nothing, and notes that
-//!   left the machine are counted whatever was reserved.
+//! - **In doubt it counts.** A forgotten [`Reservation`] stays counted, what lies ahead of a clock that stepped back counts, and notes
+//!   that left the machine are counted whatever was reserved.
+//! - **What is not limited is not counted**: neither looked at nor stored.
+//!
+//! ```text
+//! account      every withdrawal of 7 days, pace        calendar day, 24 h, 7 d: exact
+//! device       every withdrawal of 7 days, attempts    calendar day, 24 h, 7 d: exact
+//! ATM          sums by the hour, a currency            24 h, up to an hour longer
+//! institution  sums by the hour, a currency            24 h, up to an hour longer
+//! ```
 
 mod account;
+mod attempts;
 mod burst;
+mod decision;
+mod device;
+mod drawn;
 mod figures;
+mod headroom;
+mod key;
 mod limits;
+mod place;
 mod refusal;
+mod request;
 mod reservation;
-#[cfg(test)]
-mod tests;
+mod sums;
+mod window;
 
 pub use burst::Burst;
-pub use figures::{FiguresError, LimitFigures};
-pub use limits::{AccountKey, Headroom, Limits};
-pub use refusal::{LimitRefusal, RestoreError, SettleError};
+pub use device::Attempts;
+pub use figures::{Caps, FiguresError, LimitFigures, SumCaps, Tier};
+pub use limits::Limits;
+pub use refusal::{LimitRefusal, Scope, SettleError};
+pub use request::{Headroom, HeadroomRequest, LimitRequest, Restored};
 pub use reservation::Reservation;

@@ -1,17 +1,27 @@
-//! The map of accounts: each operation takes one entry's guard once, decides, changes, and lets go.
+//! The maps, and the decision over all of them.
+//!
+//! **Order of guards:** account, device, ATM, institution. [`Limits::reserve`] is the only place that holds more than one, and takes them in
+//! this order; they lie in four maps, so that two decisions can wait for one another but never in a circle. Everything else
+//! takes one guard, changes, and lets go before the next.
 
 use std::fmt;
 use std::sync::Arc;
 
-use cashgate_withdrawal::ids::{AccountId, InstitutionId, WithdrawalId};
+use cashgate_withdrawal::ids::{AccountId, InstitutionId};
 use cashgate_withdrawal::money::Money;
-use cashgate_withdrawal::time::{CalendarDay, Timestamp};
+use cashgate_withdrawal::time::Timestamp;
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use foldhash::fast::FixedState;
 
-use crate::account::{Account, Request};
-use crate::{Burst, LimitFigures, LimitRefusal, Reservation, RestoreError};
+use crate::account::Account;
+use crate::decision::{Asked, Before, Bounds, check_device};
+use crate::device::Device;
+use crate::key::{AccountKey, AtmKey, DeviceKey, InstitutionKey};
+use crate::place::Place;
+use crate::reservation::CountedFor;
+use crate::sums::HourlySums;
+use crate::window::{Since, unix_s};
+use crate::{LimitFigures, LimitRefusal, LimitRequest, Reservation, Restored, SumCaps};
 
 /// Many more than cores: a guard is a lock on a whole shard, and the pause while a shard's table grows is as long as the shard is
 /// large.
@@ -20,157 +30,161 @@ const SHARDS: usize = 1024;
 /// Enough for any machine; more would cost memory and gain nothing.
 const SHARDS_MAX: usize = 1 << 16;
 
-/// What counts against every account. Shared by all threads as `Arc<Limits>`.
+/// ATMs and institutions are few.
+const SUM_SHARDS_MAX: usize = 64;
+
+/// What counts against everyone. Shared by all threads as `Arc<Limits>`.
 ///
-/// Memory is bounded by the accounts that withdrew lately, if [`forget_idle`](Self::forget_idle) is called now and then.
+/// Memory is bounded by who withdrew or failed lately, if [`forget_idle`](Self::forget_idle) is called now and then.
 pub struct Limits {
-    // A fixed seed, so that a simulated world runs the same way twice. Account ids come from institutions, not from customers, so
-    // nobody outside chooses what collides.
-    accounts: DashMap<AccountKey, Account, FixedState>,
-}
-
-/// One account of one institution.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountKey {
-    institution: InstitutionId,
-    account: AccountId,
-}
-
-/// What an account could withdraw at one moment, if nothing else came in between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Headroom {
-    /// The largest single withdrawal that would be admitted; zero if none would.
-    pub withdrawal_max: Money,
-    /// How many withdrawals would be admitted by their number and pace, as long as there is money left; zero if none would.
-    pub withdrawals_left: u32,
+    // A fixed seed, so that a simulated world runs the same way twice; nobody outside chooses what collides.
+    pub(crate) accounts: DashMap<AccountKey, Account, FixedState>,
+    pub(crate) devices: DashMap<DeviceKey, Device, FixedState>,
+    pub(crate) atms: DashMap<AtmKey, HourlySums, FixedState>,
+    pub(crate) institutions: DashMap<InstitutionKey, HourlySums, FixedState>,
 }
 
 impl Limits {
-    /// No account has anything counted. For a gateway: 1,024 shards, 128 KiB while empty.
+    /// Nothing is counted. For a gateway: 1,024 shards for accounts and devices each, 272 KiB while empty.
     #[must_use]
     pub fn new() -> Self {
         Self::with_shards(SHARDS)
     }
 
-    /// No account has anything counted, and the accounts lie in `shards` tables with a lock each. For worlds so small or so many
+    /// Nothing is counted, and accounts and devices lie in `shards` tables each with a lock of its own. For worlds so small or so many
     /// that the tables of [`new`](Self::new) cost too much; the decisions are the same.
     ///
     /// `shards` is a power of two from 2 to 65,536; anything else becomes the next one up, or the nearest end of that range.
     #[must_use]
     pub fn with_shards(shards: usize) -> Self {
         let shards = shards.clamp(2, SHARDS_MAX).next_power_of_two();
-        Self { accounts: DashMap::with_hasher_and_shard_amount(FixedState::default(), shards) }
+        let sum_shards = shards.min(SUM_SHARDS_MAX);
+        Self {
+            accounts: DashMap::with_hasher_and_shard_amount(FixedState::default(), shards),
+            devices: DashMap::with_hasher_and_shard_amount(FixedState::default(), shards),
+            atms: DashMap::with_hasher_and_shard_amount(FixedState::default(), sum_shards),
+            institutions: DashMap::with_hasher_and_shard_amount(FixedState::default(), sum_shards),
+        }
     }
 
-    /// Checks a withdrawal against an account's limits and counts it, in one step.
+    /// Checks a withdrawal against every limit and counts it, in one step.
     ///
-    /// `day` is the calendar day of `now` in the institution's time zone. A withdrawal counts while it is open, whatever the day;
-    /// after that what left the machine counts for its day. Should `day` go backwards, it counts for the later day
-    /// ([`Reservation::day`]). A withdrawal that has ended is not remembered: that an id is used once is the ledger's to ensure.
+    /// `atm_caps` are the ATM's own. A withdrawal counts in every window while it is open; after that what left the machine counts from its
+    /// approval on. What figures do not limit (no caps for devices, no [`SumCaps`]) is not counted. Other figures than before, larger or
+    /// smaller, change nothing about what was counted.
     ///
     /// # Errors
     /// The first [`LimitRefusal`] that applies; then nothing has changed.
     pub fn reserve(
         self: &Arc<Self>,
-        account: &AccountKey,
-        withdrawal: WithdrawalId,
-        amount: Money,
+        request: &LimitRequest<'_>,
         figures: &LimitFigures,
-        day: CalendarDay,
-        now: Timestamp,
+        atm_caps: &SumCaps,
     ) -> Result<Reservation, LimitRefusal> {
-        let request = Request { withdrawal, amount, day, now };
-        let day = match self.accounts.entry(account.clone()) {
-            Entry::Occupied(mut entry) => entry.get_mut().reserve(request, figures)?,
-            Entry::Vacant(entry) => {
-                // Only what was admitted becomes an entry: refused attempts must not fill the memory.
-                let mut new = Account::default();
-                let day = new.reserve(request, figures)?;
-                entry.insert(new);
-                day
-            }
+        let LimitRequest { amount, now, .. } = *request;
+        check_amount(amount, figures)?;
+        let asked = Asked { amount, since: Since::new(request.day_began, now), now };
+        let bounds = Bounds::new(figures, atm_caps, request.device_age);
+        let counted = CountedFor::bounded(request, &bounds);
+        let device_key = DeviceKey::new(request.institution, request.device);
+
+        let account = Place::of(&self.accounts, counted.account);
+        let device = bounds.device.map(|caps| (Place::of(&self.devices, device_key), caps));
+        let atm = bounds.atm.zip(counted.atm).map(|(caps, key)| (Place::of(&self.atms, key), caps));
+        let institution =
+            bounds.institution.zip(counted.institution).map(|(caps, key)| (Place::of(&self.institutions, key), caps));
+
+        let is_locked = match &device {
+            Some((place, _)) => place.look(Device::is_locked),
+            None => self.devices.get(&device_key).is_some_and(|device| device.is_locked()),
         };
-        Ok(self.reservation(account, withdrawal, amount, day))
-    }
-
-    /// What an account could withdraw now. Counts nothing, and promises nothing: only [`reserve`](Self::reserve) decides.
-    #[must_use]
-    pub fn headroom(&self, account: &AccountKey, figures: &LimitFigures, day: CalendarDay, now: Timestamp) -> Headroom {
-        let (withdrawals_left, minor_units) = match self.accounts.get(account) {
-            Some(entry) => entry.room(figures, day, now),
-            None => Account::default().room(figures, day, now),
-        };
-        // Never more than `per_withdrawal`, so it is always an amount.
-        match Money::from_minor_units(minor_units, figures.currency()) {
-            Ok(withdrawal_max) if withdrawals_left > 0 && minor_units > 0 => {
-                Headroom { withdrawal_max, withdrawals_left }
-            }
-            _ => Headroom { withdrawal_max: Money::zero(figures.currency()), withdrawals_left: 0 },
+        if is_locked {
+            return Err(LimitRefusal::DeviceLocked);
         }
-    }
-
-    /// Counts an open withdrawal again after a restart, unchecked, since it was admitted before. To be called for each of them
-    /// before anything is reserved.
-    ///
-    /// `day` is its [`Reservation::day`], `approved_at` the moment it was admitted, `burst` its institution's. Restore open and
-    /// ended withdrawals in the order of admission: another order makes the burst limit stricter for a while.
-    ///
-    /// # Errors
-    /// [`RestoreError::AlreadyReserved`]; then nothing has changed.
-    pub fn restore_reservation(
-        self: &Arc<Self>,
-        account: &AccountKey,
-        withdrawal: WithdrawalId,
-        amount: Money,
-        day: CalendarDay,
-        approved_at: Timestamp,
-        burst: Burst,
-    ) -> Result<Reservation, RestoreError> {
-        let mut entry = self.accounts.entry(account.clone()).or_default();
-        if let Some(reserved) = entry.reserved_for(withdrawal) {
-            return Err(RestoreError::AlreadyReserved { withdrawal, reserved });
+        if let Some(wait) = figures.wait_for(request.device_age) {
+            return Err(LimitRefusal::NewDeviceWait { until: now.after(wait) });
         }
-        entry.restore(withdrawal, amount, approved_at, burst);
-        drop(entry);
-        Ok(self.reservation(account, withdrawal, amount, day))
-    }
-
-    /// Counts an ended withdrawal again after a restart: `amount` is what left the machine. One of which nothing left (zero)
-    /// counts for the burst limit only. The other arguments are as for [`restore_reservation`](Self::restore_reservation).
-    ///
-    /// Needed for every withdrawal whose day is not over, and for those admitted within the last `burst.withdrawals` times
-    /// `burst.every`; more do no harm.
-    pub fn restore_spent(
-        &self,
-        account: &AccountKey,
-        amount: Money,
-        day: CalendarDay,
-        approved_at: Timestamp,
-        burst: Burst,
-    ) {
-        let mut entry = self.accounts.entry(account.clone()).or_default();
-        entry.spend(amount, day);
-        entry.count_attempt(approved_at, burst);
-    }
-
-    /// Lets go of accounts that have nothing open and nothing counting any more, and returns how many went. Each is judged and
-    /// removed under its guard, so that a reservation that comes at the same time is either seen or comes to a fresh entry.
-    ///
-    /// `oldest_day` gives the earliest day of an institution, and `now` the earliest moment, that anyone may still pass to
-    /// [`reserve`](Self::reserve). Take those of an hour ago rather than of this moment: an approval that read its day just before
-    /// midnight must still find what was spent on it. `oldest_day` is called under a guard and must not use these limits.
-    pub fn forget_idle(&self, now: Timestamp, oldest_day: impl Fn(&InstitutionId) -> CalendarDay) -> usize {
-        let (mut forgotten, mut kept) = (0, 0);
-        self.accounts.retain(|key, account| {
-            let idle = account.is_idle(oldest_day(&key.institution), now);
-            *(if idle { &mut forgotten } else { &mut kept }) += 1;
-            !idle
-        });
-        // The tables stay as large as they ever were; after a busy day that is worth a rehash, after a few accounts it is not.
-        if forgotten > kept {
-            self.accounts.shrink_to_fit();
+        bounds.check_withdrawal(amount)?;
+        let mut before =
+            Before { account: account.look(|account| bounds.check_account(account, &asked))?, ..Before::default() };
+        if let Some((place, caps)) = &device {
+            before.device = place.look(|device| check_device(&device.drawn, caps, &asked))?;
         }
-        forgotten
+        if let Some((place, caps)) = &atm {
+            before.atm = place.look(|sums| sums.counted(&asked.since));
+            bounds.check_atm(&before.atm, caps, amount)?;
+        }
+        if let Some((place, caps)) = &institution {
+            before.institution = place.look(|sums| sums.counted(&asked.since));
+            bounds.check_institution(&before.institution, caps, amount)?;
+        }
+
+        let (minor_units, is_new_device) = (amount.minor_units(), counted.is_new_device);
+        account.change(|account| account.admit(amount, &asked.since, now, bounds.burst()));
+        device.into_iter().for_each(|(place, _)| place.change(|device| device.drawn.admit(amount, &asked.since)));
+        atm.into_iter().for_each(|(place, _)| place.change(|sums| sums.open(minor_units, is_new_device)));
+        institution.into_iter().for_each(|(place, _)| place.change(|sums| sums.open(minor_units, is_new_device)));
+        let (limits, approved_s) = (Arc::clone(self), unix_s(now));
+        Ok(Reservation { limits, counted, amount, approved_s, grounds: Some((bounds, before)) })
+    }
+
+    /// Counts an open withdrawal again after a restart, unchecked, since it was admitted before: against everyone, whatever is limited
+    /// now. To be called once for each of them before anything is reserved.
+    ///
+    /// Restore open and ended withdrawals in the order of admission: another order makes the burst limit stricter for a while.
+    pub fn restore_reservation(self: &Arc<Self>, restored: &Restored<'_>) -> Reservation {
+        let Restored { amount, approved_at, burst, is_new_device, .. } = *restored;
+        let (counted, minor_units) = (CountedFor::everyone(restored), amount.minor_units());
+        let mut account = self.accounts.entry(counted.account).or_default();
+        account.drawn.open(amount);
+        account.pace = account.pace.after(approved_at, burst);
+        drop(account);
+        let CountedFor { device, atm, institution, .. } = counted;
+        device.into_iter().for_each(|key| self.devices.entry(key).or_default().drawn.open(amount));
+        atm.into_iter().for_each(|key| self.atms.entry(key).or_default().open(minor_units, is_new_device));
+        institution
+            .into_iter()
+            .for_each(|key| self.institutions.entry(key).or_default().open(minor_units, is_new_device));
+        Reservation { limits: Arc::clone(self), counted, amount, approved_s: unix_s(approved_at), grounds: None }
+    }
+
+    /// Counts an ended withdrawal again after a restart, against everyone; one of which nothing left (zero) for the burst limit only.
+    ///
+    /// Needed for every withdrawal that was approved within the last 7 times 24 hours or the institution's calendar day, and for those
+    /// within the last `burst.withdrawals` times `burst.every`; more do no harm. Of an account or a device the latest 255 are told apart: what is
+    /// restored beyond that is added to the latest.
+    pub fn restore_spent(&self, restored: &Restored<'_>) {
+        let Restored { amount, approved_at, burst, is_new_device, .. } = *restored;
+        let (counted, minor_units, approved_s) =
+            (CountedFor::everyone(restored), amount.minor_units(), unix_s(approved_at));
+        let mut account = self.accounts.entry(counted.account).or_default();
+        account.drawn.spend(amount, approved_s);
+        account.pace = account.pace.after(approved_at, burst);
+        drop(account);
+        if amount.is_zero() {
+            return;
+        }
+        let CountedFor { device, atm, institution, .. } = counted;
+        let spend = |sums: &mut HourlySums| sums.spend(minor_units, approved_s, is_new_device);
+        device.into_iter().for_each(|key| self.devices.entry(key).or_default().drawn.spend(amount, approved_s));
+        atm.into_iter().for_each(|key| spend(&mut self.atms.entry(key).or_default()));
+        institution.into_iter().for_each(|key| spend(&mut self.institutions.entry(key).or_default()));
+    }
+
+    /// Lets go of entries that no decision would miss: nothing open, nothing drawn within 7 times 24 hours (24 for ATMs and institutions)
+    /// and an hour, no failed attempts, no lock, and a rested pace. Returns how many went. Each is judged and removed under its
+    /// guard, so that a reservation that comes at the same time is either seen or comes to a fresh entry.
+    ///
+    /// The hour is for whoever took the time a moment earlier, and for a clock that steps back by no more than that.
+    pub fn forget_idle(&self, now: Timestamp) -> usize {
+        let since = Since::new(now, now);
+        let forgotten = [
+            forget(&self.accounts, |account| account.is_idle(&since, now)),
+            forget(&self.devices, |device| device.is_idle(&since)),
+            forget(&self.atms, |sums| sums.is_idle(&since)),
+            forget(&self.institutions, |sums| sums.is_idle(&since)),
+        ];
+        forgotten.into_iter().sum()
     }
 
     /// How many accounts have an entry.
@@ -179,39 +193,87 @@ impl Limits {
         self.accounts.len()
     }
 
-    /// What is reserved now, sorted by account and withdrawal: for operators and tests, to see what never ended. Looks at every
-    /// account, one guard after the other; what others reserve or end meanwhile may be in it or not.
+    /// What an account has open: how many withdrawals, and their sum in minor units.
     #[must_use]
-    pub fn reserved(&self) -> Vec<(AccountKey, WithdrawalId, Money)> {
-        let mut reserved = Vec::new();
-        for entry in &self.accounts {
-            reserved.extend(entry.reserved().map(|(withdrawal, amount)| (entry.key().clone(), withdrawal, amount)));
+    pub fn open(&self, institution: &InstitutionId, account: &AccountId) -> (u32, u64) {
+        let entry = self.accounts.get(&AccountKey::new(institution, account));
+        entry.map_or((0, 0), |account| {
+            let open = account.drawn.outstanding();
+            (open.withdrawals, open.minor_units)
+        })
+    }
+
+    /// What all accounts have open: how many withdrawals, and their sum in minor units of whatever currency. For operators and tests, to see
+    /// what never ended: it looks at every account, one guard after the other; what others reserve or end meanwhile may be in it or not.
+    #[must_use]
+    pub fn open_total(&self) -> (u64, u64) {
+        self.accounts.iter().fold((0_u64, 0_u64), |(withdrawals, minor_units), account| {
+            let open = account.drawn.outstanding();
+            (withdrawals.saturating_add(open.withdrawals.into()), minor_units.saturating_add(open.minor_units))
+        })
+    }
+
+    /// Ends a reservation and counts what left the machine in its place. Between one entry and the next the larger amount counts.
+    pub(crate) fn end(&self, counted: &CountedFor, reserved: Money, dispensed: Money, approved_s: u32) {
+        let CountedFor { account, device, atm, institution, is_new_device } = *counted;
+        let (reserved_units, dispensed_units) = (reserved.minor_units(), dispensed.minor_units());
+        let end = |sums: &mut HourlySums| sums.end(reserved_units, dispensed_units, approved_s, is_new_device);
+        self.accounts.entry(account).or_default().drawn.end(reserved, dispensed, approved_s);
+        device
+            .into_iter()
+            .for_each(|key| self.devices.entry(key).or_default().drawn.end(reserved, dispensed, approved_s));
+        atm.into_iter().for_each(|key| end(&mut self.atms.entry(key).or_default()));
+        institution.into_iter().for_each(|key| end(&mut self.institutions.entry(key).or_default()));
+    }
+}
+
+/// What can be said of an amount without knowing who asks.
+fn check_amount(amount: Money, figures: &LimitFigures) -> Result<(), LimitRefusal> {
+    if amount.is_zero() {
+        return Err(LimitRefusal::ZeroAmount);
+    }
+    if amount.currency() != figures.currency() {
+        return Err(LimitRefusal::WrongCurrency { amount, expected: figures.currency() });
+    }
+    Ok(())
+}
+
+fn forget<K: Eq + std::hash::Hash, V>(map: &DashMap<K, V, FixedState>, is_idle: impl Fn(&mut V) -> bool) -> usize {
+    let (mut forgotten, mut kept) = (0, 0);
+    map.retain(|_, entry| {
+        let idle = is_idle(entry);
+        *(if idle { &mut forgotten } else { &mut kept }) += 1;
+        !idle
+    });
+    // The tables stay as large as they ever were; after a busy week that is worth a rehash, after a few entries it is not.
+    if forgotten > kept {
+        map.shrink_to_fit();
+    }
+    forgotten
+}
+
+impl CountedFor {
+    /// Whom the figures limit.
+    fn bounded(request: &LimitRequest<'_>, bounds: &Bounds) -> Self {
+        let LimitRequest { institution, account, device, atm, amount, .. } = *request;
+        Self {
+            account: AccountKey::new(institution, account),
+            device: bounds.device.map(|_| DeviceKey::new(institution, device)),
+            atm: bounds.atm.map(|_| AtmKey::new(atm, amount.currency())),
+            institution: bounds.institution.map(|_| InstitutionKey::new(institution, amount.currency())),
+            is_new_device: bounds.is_new_device(),
         }
-        reserved.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-        reserved
     }
 
-    /// Takes a reservation away and counts what left the machine in its place.
-    pub(crate) fn end_reservation(
-        &self,
-        account: &AccountKey,
-        withdrawal: WithdrawalId,
-        dispensed: Money,
-        day: CalendarDay,
-    ) {
-        let mut entry = self.accounts.entry(account.clone()).or_default();
-        entry.end(withdrawal);
-        entry.spend(dispensed, day);
-    }
-
-    fn reservation(
-        self: &Arc<Self>,
-        account: &AccountKey,
-        withdrawal: WithdrawalId,
-        amount: Money,
-        day: CalendarDay,
-    ) -> Reservation {
-        Reservation { limits: Arc::clone(self), account: account.clone(), withdrawal, amount, day }
+    fn everyone(restored: &Restored<'_>) -> Self {
+        let Restored { institution, account, device, atm, amount, is_new_device, .. } = *restored;
+        Self {
+            account: AccountKey::new(institution, account),
+            device: Some(DeviceKey::new(institution, device)),
+            atm: Some(AtmKey::new(atm, amount.currency())),
+            institution: Some(InstitutionKey::new(institution, amount.currency())),
+            is_new_device,
+        }
     }
 }
 
@@ -224,65 +286,5 @@ impl Default for Limits {
 impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limits").field("accounts", &self.accounts()).finish_non_exhaustive()
-    }
-}
-
-impl AccountKey {
-    /// An account as its institution names it.
-    #[must_use]
-    pub const fn new(institution: InstitutionId, account: AccountId) -> Self {
-        Self { institution, account }
-    }
-
-    /// The institution.
-    #[must_use]
-    pub const fn institution(&self) -> &InstitutionId {
-        &self.institution
-    }
-
-    /// The account.
-    #[must_use]
-    pub const fn account(&self) -> &AccountId {
-        &self.account
-    }
-}
-
-// Without the account: it does not belong in a log line.
-impl fmt::Debug for AccountKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AccountKey({}, ..)", self.institution)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use cashgate_withdrawal::money::Currency;
-
-    use super::*;
-
-    const ANY_PACE: Burst = Burst { withdrawals: std::num::NonZeroU32::MIN, every: std::time::Duration::ZERO };
-
-    /// The memory is only to be seen from in here.
-    #[test]
-    fn tables_shrink_after_a_busy_day_and_not_after_a_quiet_one() {
-        let check = |yesterday: u64, today: u64, shrinks: bool| {
-            let limits = Limits::with_shards(2);
-            let amount = Money::from_minor_units(1, Currency::JPY).unwrap();
-            let spend = |name: String, day| {
-                let key = AccountKey::new("bank-a".parse().unwrap(), name.parse().unwrap());
-                limits.restore_spent(&key, amount, CalendarDay(day), Timestamp::from_unix_ms(0), ANY_PACE);
-            };
-            (0..yesterday).for_each(|number| spend(format!("yesterday-{number}"), 0));
-            (0..today).for_each(|number| spend(format!("today-{number}"), 1));
-            let before = limits.accounts.capacity();
-            assert_eq!(limits.forget_idle(Timestamp::from_unix_ms(0), |_| CalendarDay(1)) as u64, yesterday);
-            // Places of removed entries are not all counted as free again: a little goes without shrinking.
-            let shrank = limits.accounts.capacity() < before / 4 * 3;
-            assert_eq!(shrank, shrinks, "{yesterday} yesterday, {today} today");
-        };
-        check(2_000, 10, true);
-        check(1_000, 1_000, false);
-        check(10, 2_000, false);
-        check(0, 2_000, false);
     }
 }

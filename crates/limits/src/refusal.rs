@@ -1,82 +1,162 @@
 //! Why a withdrawal was not admitted, and what can be wrong with one that was.
 
-use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::time::Timestamp;
 
 /// Why a withdrawal was not reserved. Nothing was counted.
 ///
-/// The first that applies, in this order. The figures are for operators and auditors: to the customer's side they would tell
-/// what others withdrew.
+/// The first that applies: zero amount, wrong currency, locked device, new device, single withdrawal; then the account's numbers and after
+/// them its sums (day, 24 h, 7 d), its pace; the device's numbers and sums likewise; the ATM's number and sum, and those of new devices; the
+/// institution's likewise. Where something counted is in another currency, that is said in place of the numbers.
+///
+/// All of it is for operators and auditors: the customer's side must not learn which factor failed, nor what others withdrew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitRefusal {
     /// Nothing was asked for.
     #[error("the amount is zero: ask for at least one minor unit")]
     ZeroAmount,
-    /// The amount is in another currency than the figures, or than what the account has open or spent on that day.
-    #[error("the amount {amount} is not in {expected}, in which the account's limits count")]
+    /// The amount is in another currency than the figures, or than what still counts for the account or the device.
+    #[error("the amount {amount} is not in {expected}, in which the limits count")]
     WrongCurrency {
         /// What was asked for.
         amount: Money,
         /// The currency that would have been right.
         expected: Currency,
     },
-    /// The withdrawal is already reserved on this account; the first reservation stands.
-    #[error("withdrawal {withdrawal} already has a reservation of {reserved}: settle or release that one")]
-    DuplicateReservation {
-        /// The withdrawal.
-        withdrawal: WithdrawalId,
-        /// What was reserved for it before.
-        reserved: Money,
+    /// The device is locked after failed attempts.
+    #[error("the device is locked after failed attempts: its institution has to release it")]
+    DeviceLocked,
+    /// The device is too new to withdraw anything.
+    #[error("the device is too new: it may withdraw from {until} on")]
+    NewDeviceWait {
+        /// When it is old enough, if its age is known right.
+        until: Timestamp,
     },
     /// More than a single withdrawal may be.
-    #[error("{amount} is above the limit of {limit} per withdrawal")]
+    #[error("{amount} is above the limit of {limit_minor_units} minor units per withdrawal")]
     AboveWithdrawalLimit {
         /// What was asked for.
         amount: Money,
-        /// The limit.
-        limit: Money,
+        /// The limit, in minor units.
+        limit_minor_units: u64,
     },
-    /// The account has made, or has open, as many withdrawals as a day may have.
-    #[error("{counted} withdrawals are open or made today, and {limit} a day are allowed")]
-    TooManyToday {
-        /// How many are open, or were made that day.
-        counted: u32,
-        /// The limit.
-        limit: u32,
-    },
-    /// With what is open and what was spent that day it would be more than a day may have.
-    #[error(
-        "{amount} on top of {counted_minor_units} minor units open or spent today is above the limit of {limit} a day"
-    )]
-    AboveDayLimit {
-        /// What was asked for.
-        amount: Money,
-        /// What is open or was spent that day, in minor units of the limit's currency.
-        counted_minor_units: u64,
-        /// The limit.
-        limit: Money,
-    },
-    /// Too soon after the ones before ([`crate::Burst`]).
+    /// Too soon after the account's withdrawals before ([`crate::Burst`]).
     #[error("too soon after the withdrawals before: the next may come at {retry_at}")]
     TooFast {
         /// The earliest moment at which pace alone would not refuse it.
         retry_at: Timestamp,
     },
+    /// As many withdrawals are open or were made as there may be.
+    #[error("{}: {counted} withdrawals are open or made, and {limit} are allowed", .scope.count_reason())]
+    TooMany {
+        /// What they were counted for.
+        scope: Scope,
+        /// How many are open, or were made in that time.
+        counted: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// With what is open and what was drawn it would be more than may be.
+    #[error(
+        "{}: {amount} on top of {counted_minor_units} minor units open or drawn is above the limit of {limit_minor_units}",
+        .scope.sum_reason()
+    )]
+    AboveSum {
+        /// What was summed up.
+        scope: Scope,
+        /// What was asked for.
+        amount: Money,
+        /// What is open, or was drawn in that time, in minor units.
+        counted_minor_units: u64,
+        /// The limit, in minor units.
+        limit_minor_units: u64,
+    },
+}
+
+/// Whose withdrawals, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// The account's, in the institution's calendar day.
+    AccountDay,
+    /// The account's, in the last 24 hours.
+    Account24h,
+    /// The account's, in the last 7 times 24 hours.
+    Account7d,
+    /// The device's over all accounts, in the institution's calendar day.
+    DeviceDay,
+    /// The device's over all accounts, in the last 24 hours.
+    Device24h,
+    /// The device's over all accounts, in the last 7 times 24 hours.
+    Device7d,
+    /// Everybody's at the ATM, in the last 24 hours.
+    Atm24h,
+    /// Those with new devices at the ATM, in the last 24 hours.
+    AtmNewDevice24h,
+    /// Everybody's of the institution, in the last 24 hours.
+    Institution24h,
+    /// Those with new devices of the institution, in the last 24 hours.
+    InstitutionNewDevice24h,
+}
+
+impl Scope {
+    /// Every scope, in the order of precedence.
+    pub const ALL: [Self; 10] = [
+        Self::AccountDay,
+        Self::Account24h,
+        Self::Account7d,
+        Self::DeviceDay,
+        Self::Device24h,
+        Self::Device7d,
+        Self::Atm24h,
+        Self::AtmNewDevice24h,
+        Self::Institution24h,
+        Self::InstitutionNewDevice24h,
+    ];
+
+    const fn sum_reason(self) -> &'static str {
+        match self {
+            Self::AccountDay => "account_day",
+            Self::Account24h => "account_24h",
+            Self::Account7d => "account_7d",
+            Self::DeviceDay => "device_day",
+            Self::Device24h => "device_24h",
+            Self::Device7d => "device_7d",
+            Self::Atm24h => "atm_24h",
+            Self::AtmNewDevice24h => "atm_new_device_24h",
+            Self::Institution24h => "institution_24h",
+            Self::InstitutionNewDevice24h => "institution_new_device_24h",
+        }
+    }
+
+    const fn count_reason(self) -> &'static str {
+        match self {
+            Self::AccountDay => "account_count_day",
+            Self::Account24h => "account_count_24h",
+            Self::Account7d => "account_count_7d",
+            Self::DeviceDay => "device_count_day",
+            Self::Device24h => "device_count_24h",
+            Self::Device7d => "device_count_7d",
+            Self::Atm24h => "atm_count_24h",
+            Self::AtmNewDevice24h => "atm_new_device_count_24h",
+            Self::Institution24h => "institution_count_24h",
+            Self::InstitutionNewDevice24h => "institution_new_device_count_24h",
+        }
+    }
 }
 
 impl LimitRefusal {
-    /// The refusal as one stable word, for metrics and error details.
+    /// The refusal as one stable word, for metrics and an operator's eyes.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::ZeroAmount => "zero_amount",
             Self::WrongCurrency { .. } => "wrong_currency",
-            Self::DuplicateReservation { .. } => "duplicate_reservation",
+            Self::DeviceLocked => "device_locked",
+            Self::NewDeviceWait { .. } => "new_device_wait",
             Self::AboveWithdrawalLimit { .. } => "above_withdrawal_limit",
-            Self::TooManyToday { .. } => "too_many_today",
-            Self::AboveDayLimit { .. } => "above_day_limit",
             Self::TooFast { .. } => "too_fast",
+            Self::TooMany { scope, .. } => scope.count_reason(),
+            Self::AboveSum { scope, .. } => scope.sum_reason(),
         }
     }
 }
@@ -86,40 +166,19 @@ impl LimitRefusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettleError {
     /// More left the machine than was reserved. All of it was counted.
-    #[error(
-        "{dispensed} left the machine for withdrawal {withdrawal}, which had reserved {reserved}: all of it was counted"
-    )]
+    #[error("{dispensed} left the machine where {reserved} were reserved: all of it was counted")]
     MoreThanReserved {
-        /// The withdrawal.
-        withdrawal: WithdrawalId,
         /// What was reserved.
         reserved: Money,
         /// What left the machine.
         dispensed: Money,
     },
     /// What left the machine is in another currency than the reservation. The whole reservation was counted.
-    #[error(
-        "{dispensed} left the machine for withdrawal {withdrawal}, which had reserved {reserved}: {reserved} was counted"
-    )]
+    #[error("{dispensed} left the machine where {reserved} were reserved: {reserved} was counted")]
     WrongCurrency {
-        /// The withdrawal.
-        withdrawal: WithdrawalId,
         /// What was reserved.
         reserved: Money,
         /// What left the machine.
         dispensed: Money,
-    },
-}
-
-/// Why an open withdrawal could not be restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// The withdrawal is already reserved on this account; the first reservation stands.
-    #[error("withdrawal {withdrawal} was restored before, with {reserved}: the ledger lists it twice")]
-    AlreadyReserved {
-        /// The withdrawal.
-        withdrawal: WithdrawalId,
-        /// What is reserved for it.
-        reserved: Money,
     },
 }

@@ -3,16 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::money::Money;
-use cashgate_withdrawal::time::CalendarDay;
 
-use crate::{AccountKey, Limits, SettleError};
+use crate::decision::{Before, Bounds, basis};
+use crate::key::{AccountKey, AtmKey, DeviceKey, InstitutionKey};
+use crate::{Limits, SettleError};
 
-/// An amount that is counted against an account while its withdrawal is open. Whoever holds it ends it, once: [`settle`] when it
-/// is known what left the machine, [`release`] when it is certain that nothing did.
+/// An amount that is counted while its withdrawal is open: against the account, and against device, ATM and institution as far as
+/// these had limits. Whoever holds it ends it, once: [`settle`] when it is known what left the machine, [`release`] when it is certain
+/// that nothing did.
 ///
-/// Dropping it does neither: the amount stays counted, on every day, until the process ends and recovery restores what the ledger
+/// Dropping it does neither: the amount stays counted, in every window, until the process ends and recovery restores what the ledger
 /// still shows as open. Losing a customer's headroom by mistake can be mended; admitting a withdrawal too many cannot.
 ///
 /// [`settle`]: Self::settle
@@ -20,46 +21,47 @@ use crate::{AccountKey, Limits, SettleError};
 #[must_use = "a dropped reservation stays counted: settle or release it"]
 pub struct Reservation {
     pub(crate) limits: Arc<Limits>,
-    pub(crate) account: AccountKey,
-    pub(crate) withdrawal: WithdrawalId,
+    pub(crate) counted: CountedFor,
     pub(crate) amount: Money,
-    pub(crate) day: CalendarDay,
+    pub(crate) approved_s: u32,
+    /// `None` for one that was restored.
+    pub(crate) grounds: Option<(Bounds, Before)>,
+}
+
+/// Whom a withdrawal counts for.
+#[derive(Clone, Copy)]
+pub(crate) struct CountedFor {
+    pub(crate) account: AccountKey,
+    pub(crate) device: Option<DeviceKey>,
+    pub(crate) atm: Option<AtmKey>,
+    pub(crate) institution: Option<InstitutionKey>,
+    pub(crate) is_new_device: bool,
 }
 
 impl Reservation {
-    /// Ends the reservation and counts what left the machine, as one withdrawal, for [`day`](Self::day). The rest of the amount is
-    /// free again. Zero is the same as [`release`](Self::release).
+    /// Ends the reservation and counts what left the machine, as one withdrawal, for the moment of its approval. The rest of the
+    /// amount is free again. Zero is the same as [`release`](Self::release).
     ///
-    /// An error is news for an operator; the reservation has ended with it, and the larger figure was counted.
+    /// # Errors
+    /// News for an operator; the reservation has ended with it, and the larger figure was counted.
     pub fn settle(self, dispensed: Money) -> Result<(), SettleError> {
-        let Self { limits, account, withdrawal, amount: reserved, day } = self;
+        let reserved = self.amount;
         if dispensed.currency() != reserved.currency() {
-            limits.end_reservation(&account, withdrawal, reserved, day);
-            return Err(SettleError::WrongCurrency { withdrawal, reserved, dispensed });
+            self.end(reserved);
+            return Err(SettleError::WrongCurrency { reserved, dispensed });
         }
-        limits.end_reservation(&account, withdrawal, dispensed, day);
+        self.end(dispensed);
         if dispensed.minor_units() > reserved.minor_units() {
-            return Err(SettleError::MoreThanReserved { withdrawal, reserved, dispensed });
+            return Err(SettleError::MoreThanReserved { reserved, dispensed });
         }
         Ok(())
     }
 
-    /// Ends the reservation because nothing left the machine: its amount and its place in the day's number of withdrawals are
-    /// free again. The burst limit keeps counting it, since attempts cost.
+    /// Ends the reservation because nothing left the machine: its amount and its place in every number of withdrawals are free
+    /// again. The burst limit keeps counting it, since attempts cost.
     pub fn release(self) {
-        self.limits.end_reservation(&self.account, self.withdrawal, Money::zero(self.amount.currency()), self.day);
-    }
-
-    /// The account.
-    #[must_use]
-    pub const fn account(&self) -> &AccountKey {
-        &self.account
-    }
-
-    /// The withdrawal.
-    #[must_use]
-    pub const fn withdrawal(&self) -> WithdrawalId {
-        self.withdrawal
+        let nothing = Money::zero(self.amount.currency());
+        self.end(nothing);
     }
 
     /// What is reserved.
@@ -68,21 +70,25 @@ impl Reservation {
         self.amount
     }
 
-    /// The calendar day for which the withdrawal counts once it is settled: the one to make durable with the decision and to give
-    /// back on recovery. It is later than the day that was asked for if the account had already spent on a later one.
+    /// On what grounds it was admitted, for the record of the decision: one line of `name=value` pairs with the device's tier, the figures
+    /// that applied, and what had been counted before, in minor units and numbers of withdrawals. `basis=restored` for one that was
+    /// admitted before a restart.
     #[must_use]
-    pub const fn day(&self) -> CalendarDay {
-        self.day
+    pub fn basis(&self) -> String {
+        // Writing into a string does not fail.
+        self.grounds
+            .as_ref()
+            .map_or_else(|| "basis=restored".to_owned(), |(bounds, before)| basis(bounds, before).unwrap_or_default())
+    }
+
+    fn end(self, dispensed: Money) {
+        self.limits.end(&self.counted, self.amount, dispensed, self.approved_s);
     }
 }
 
 // Without the account: it does not belong in a log line.
 impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reservation")
-            .field("withdrawal", &self.withdrawal)
-            .field("amount", &self.amount)
-            .field("day", &self.day)
-            .finish_non_exhaustive()
+        f.debug_struct("Reservation").field("amount", &self.amount).finish_non_exhaustive()
     }
 }

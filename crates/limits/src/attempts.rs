@@ -1,0 +1,48 @@
+//! Failed attempts of devices. They outlive a key change: nothing here knows a device's key.
+
+use std::num::NonZeroU8;
+
+use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
+
+use crate::device::Device;
+use crate::key::DeviceKey;
+use crate::{Attempts, Limits};
+
+impl Limits {
+    /// Counts a failed attempt, and locks the device with the `lock_after`th in a row. A locked one counts on, and stays locked.
+    pub fn attempt_failed(&self, institution: &InstitutionId, device: &DeviceId, lock_after: NonZeroU8) -> Attempts {
+        self.devices.entry(DeviceKey::new(institution, device)).or_default().attempt_failed(lock_after)
+    }
+
+    /// An attempt went well: failures begin to count anew. A lock stays.
+    pub fn attempt_succeeded(&self, institution: &InstitutionId, device: &DeviceId) {
+        self.change_device(institution, device, Device::attempt_succeeded);
+    }
+
+    /// What is known of a device's attempts.
+    #[must_use]
+    pub fn attempts(&self, institution: &InstitutionId, device: &DeviceId) -> Attempts {
+        let entry = self.devices.get(&DeviceKey::new(institution, device));
+        entry.map_or_else(Attempts::default, |device| device.attempts())
+    }
+
+    /// Unlocks a device and forgets its failures. What it drew stays counted.
+    pub fn release_lock(&self, institution: &InstitutionId, device: &DeviceId) {
+        self.change_device(institution, device, Device::release_lock);
+    }
+
+    /// Counts again what was known before a restart: at least so many failures, and locked if it was.
+    pub fn restore_attempts(&self, institution: &InstitutionId, device: &DeviceId, failed: u8, locked: bool) {
+        if failed > 0 || locked {
+            self.devices.entry(DeviceKey::new(institution, device)).or_default().restore_attempts(failed, locked);
+        }
+    }
+
+    /// Changes an entry if there is one, and removes it once it says nothing any more.
+    fn change_device(&self, institution: &InstitutionId, device: &DeviceId, change: fn(&mut Device)) {
+        self.devices.remove_if_mut(&DeviceKey::new(institution, device), |_, device| {
+            change(device);
+            device.is_empty()
+        });
+    }
+}
