@@ -10,11 +10,14 @@
 mod decision;
 mod facts;
 mod problem;
+mod question;
+mod record;
 mod rules;
 mod set;
 mod sources;
 
 pub use decision::{Decision, Verdict};
-pub use facts::Facts;
+pub use facts::{Attestation, Channel, Facts, NotAnAttestation};
 pub use problem::{PolicyError, Problem};
+pub use record::RecordError;
 pub use set::PolicySet;

@@ -7,8 +7,9 @@ use cashgate_withdrawal::ids::ReasonCode;
 use cedar_policy::{AuthorizationError, Authorizer, Entities, PolicyId, Request, Response, Schema};
 
 use crate::decision::{Decision, Verdict};
-use crate::facts::{EntityModel, Facts};
+use crate::facts::Facts;
 use crate::problem::{PolicyError, Problem};
+use crate::question::EntityModel;
 use crate::rules::{Meaning, NO_PERMIT, POLICY_ERROR, Rules, reason_code};
 use crate::sources::{self, Source};
 
@@ -85,7 +86,7 @@ impl PolicySet {
     /// replaces the step-up rules, not a missing permit.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> Decision {
-        let Some((request, entities)) = facts.question(&self.model, &self.schema) else {
+        let Some((request, entities)) = self.model.question(facts, &self.schema) else {
             return self.forbid(&self.policy_error, Evidence::default());
         };
         let response = self.authorizer.is_authorized(&request, &self.rules.all, &entities);
