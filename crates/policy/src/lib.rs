@@ -7,6 +7,7 @@
 //! Everything that goes wrong leads to [`Verdict::Forbid`], never the other way: Cedar itself skips a rule that fails while it
 //! runs, which would let through what that rule was to stop.
 
+pub mod cases;
 mod decision;
 mod facts;
 mod problem;
@@ -20,4 +21,4 @@ pub use decision::{Decision, Verdict};
 pub use facts::{Attestation, Channel, Facts, NotAnAttestation};
 pub use problem::{PolicyError, Problem};
 pub use record::RecordError;
-pub use set::PolicySet;
+pub use set::{Checked, PolicySet};
