@@ -52,7 +52,7 @@ pub struct Facts {
     /// What [`Self::new_device_withdrawals_at_institution_1h`] usually is: the mean of the same hour of the same weekday over the past four weeks, in
     /// thousandths of a withdrawal. Not known, or no past yet: 0, the strict side.
     pub new_device_usual_at_institution_1h_milli: u32,
-    /// Whether an alarm has been raised for the institution in the past 7 days. Not known: `false`, the lenient side.
+    /// Whether an [alarm](crate::patterns::Alarm) has been raised for the institution in the past 7 days. Not known: `false`, the lenient side.
     pub institution_alarmed_7d: bool,
     /// The account's own habit in minor units: about nine of ten of its withdrawals stayed at or below it. No history: 0, the strict
     /// side, because every amount is above it.

@@ -10,6 +10,7 @@
 pub mod cases;
 mod decision;
 mod facts;
+pub mod patterns;
 mod problem;
 mod question;
 mod record;
