@@ -13,6 +13,21 @@ pub enum Verdict {
     Forbid,
 }
 
+impl Verdict {
+    /// All of them, the mildest first.
+    pub const ALL: [Self; 3] = [Self::Permit, Self::StepUp, Self::Forbid];
+
+    /// The word that cases, records and tables use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::StepUp => "step_up",
+            Self::Forbid => "forbid",
+        }
+    }
+}
+
 /// A verdict and what stands behind it. The same facts under the same version always give the same decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {

@@ -7,14 +7,19 @@
 //! Everything that goes wrong leads to [`Verdict::Forbid`], never the other way: Cedar itself skips a rule that fails while it
 //! runs, which would let through what that rule was to stop.
 
+pub mod cases;
 mod decision;
 mod facts;
+pub mod patterns;
 mod problem;
+mod question;
+mod record;
 mod rules;
 mod set;
 mod sources;
 
 pub use decision::{Decision, Verdict};
-pub use facts::Facts;
+pub use facts::{Attestation, Channel, Facts, NotAnAttestation};
 pub use problem::{PolicyError, Problem};
-pub use set::PolicySet;
+pub use record::RecordError;
+pub use set::{Checked, PolicySet};

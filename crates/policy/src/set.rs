@@ -6,11 +6,13 @@ use std::path::Path;
 use cashgate_withdrawal::ids::ReasonCode;
 use cedar_policy::{AuthorizationError, Authorizer, Entities, PolicyId, Request, Response, Schema};
 
+use crate::cases::{self, Case, CaseFailure};
 use crate::decision::{Decision, Verdict};
-use crate::facts::{EntityModel, Facts};
+use crate::facts::Facts;
 use crate::problem::{PolicyError, Problem};
+use crate::question::EntityModel;
 use crate::rules::{Meaning, NO_PERMIT, POLICY_ERROR, Rules, reason_code};
-use crate::sources::{self, Source};
+use crate::sources::{self, Folder};
 
 /// Fraud rules, validated and ready. Immutable, so threads share it freely; a new set is a new value.
 #[derive(Debug)]
@@ -28,25 +30,39 @@ impl PolicySet {
     /// The rules that come with the gateway (`crates/policy/policies`).
     ///
     /// # Errors
-    /// [`PolicyError::Invalid`] if they were broken in the sources; a test sees to it that they are not.
+    /// [`PolicyError::Invalid`] if they or their cases were broken in the sources; a test sees to it that they are not.
     pub fn builtin() -> Result<Self, PolicyError> {
-        Self::from_sources("builtin", &sources::builtin(), Vec::new())
+        let folder = Folder { rules: sources::builtin(), cases: sources::builtin_cases(), problems: Vec::new() };
+        Ok(Self::from_sources("builtin", folder)?.0)
     }
 
     /// The rules of a folder: every file named `*.cedar` directly in it, in place of the built-in ones. They are validated against
-    /// the built-in schema; a schema file in the folder is not read.
+    /// the built-in schema; a schema file in the folder is not read. Then its cases (every `*.cases.toml`) are run.
     ///
     /// # Errors
     /// [`PolicyError::Folder`] if the folder cannot be listed, [`PolicyError::Empty`] if it holds no rule, and
-    /// [`PolicyError::Invalid`] with every problem if any file or rule is not in order: then none of the set is used.
+    /// [`PolicyError::Invalid`] with every problem if any file, rule or case is not in order: then none of the set is used.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self, PolicyError> {
-        let (sources, problems) = sources::in_folder(folder.as_ref())?;
-        Self::from_sources("custom", &sources, problems)
+        Ok(Self::from_sources("custom", Folder::read(folder.as_ref())?)?.0)
     }
 
-    fn from_sources(origin: &'static str, sources: &[Source], mut problems: Vec<Problem>) -> Result<Self, PolicyError> {
+    /// What [`PolicySet::from_dir`] would take, for an analyst who wants to know before it is used.
+    ///
+    /// # Errors
+    /// Those of [`PolicySet::from_dir`].
+    pub fn check_dir(folder: impl AsRef<Path>) -> Result<Checked, PolicyError> {
+        let (set, cases) = Self::from_sources("custom", Folder::read(folder.as_ref())?)?;
+        Ok(Checked { version: set.version, rules: set.rules.by_id.len(), cases })
+    }
+
+    /// The set, and how many cases it passed.
+    fn from_sources(origin: &'static str, folder: Folder) -> Result<(Self, usize), PolicyError> {
+        let Folder { rules: sources, cases, mut problems } = folder;
         let schema_source = sources::schema();
-        let invalid = |problems| PolicyError::Invalid { origin, problems };
+        let invalid = |mut problems: Vec<Problem>| {
+            problems.sort();
+            PolicyError::Invalid { origin, problems }
+        };
         let in_schema = |message: String| invalid(vec![Problem::in_file(&schema_source.file, message)]);
 
         let parsed = Schema::from_cedarschema_str(&schema_source.text);
@@ -55,20 +71,21 @@ impl PolicySet {
         let no_permit = reason_code(NO_PERMIT).map_err(in_schema)?;
         let policy_error = reason_code(POLICY_ERROR).map_err(in_schema)?;
 
-        let rules = match Rules::new(sources, &schema) {
-            Ok(rules) if problems.is_empty() => rules,
-            Ok(_) => return Err(invalid(problems)),
-            Err(found) => {
-                problems.extend(found);
-                problems.sort();
-                return Err(invalid(problems));
-            }
-        };
+        let cases = found(cases.iter().map(cases::parse), &mut problems);
+        let cases: Vec<Case> = cases.into_iter().flatten().collect();
+        let rules = found([Rules::new(&sources, &schema)], &mut problems).pop();
+        let Some(rules) = rules.filter(|_| problems.is_empty()) else { return Err(invalid(problems)) };
         if rules.all.is_empty() {
             return Err(PolicyError::Empty { origin });
         }
-        let version = sources::version(origin, &schema_source, sources);
-        Ok(Self { version, rules, schema, model, authorizer: Authorizer::new(), no_permit, policy_error })
+        let version = sources::version(origin, &schema_source, &sources);
+        let set = Self { version, rules, schema, model, authorizer: Authorizer::new(), no_permit, policy_error };
+        let failures = cases::run(&set, &cases);
+        if failures.is_empty() {
+            Ok((set, cases.len()))
+        } else {
+            Err(invalid(failures.iter().map(CaseFailure::problem).collect()))
+        }
     }
 
     /// `builtin-` or `custom-` and 16 hexadecimal digits: the beginning of a SHA-256 over the schema and every rule file, name and
@@ -85,7 +102,7 @@ impl PolicySet {
     /// replaces the step-up rules, not a missing permit.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> Decision {
-        let Some((request, entities)) = facts.question(&self.model, &self.schema) else {
+        let Some((request, entities)) = self.model.question(facts, &self.schema) else {
             return self.forbid(&self.policy_error, Evidence::default());
         };
         let response = self.authorizer.is_authorized(&request, &self.rules.all, &entities);
@@ -146,6 +163,29 @@ impl PolicySet {
             policy_version: self.version.clone(),
         }
     }
+}
+
+/// A folder that is in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The version that [`PolicySet::version`] would give.
+    pub version: String,
+    /// How many rules it has.
+    pub rules: usize,
+    /// How many cases it passed.
+    pub cases: usize,
+}
+
+/// What went well; what did not goes to the problems.
+fn found<T>(results: impl IntoIterator<Item = Result<T, Vec<Problem>>>, problems: &mut Vec<Problem>) -> Vec<T> {
+    let mut good = Vec::new();
+    for result in results {
+        match result {
+            Ok(one) => good.push(one),
+            Err(found) => problems.extend(found),
+        }
+    }
+    good
 }
 
 fn failed_policy(error: &AuthorizationError) -> &PolicyId {

@@ -40,27 +40,49 @@ pub(crate) fn builtin() -> Vec<Source> {
     ]
 }
 
-/// Every `*.cedar` file that lies directly in a folder, sorted by name, and a problem for each that cannot be read.
-pub(crate) fn in_folder(folder: &Path) -> Result<(Vec<Source>, Vec<Problem>), PolicyError> {
-    let unreadable = |source| PolicyError::Folder { folder: folder.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "cedar") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+/// The cases of the built-in rules.
+pub(crate) fn builtin_cases() -> Vec<Source> {
+    vec![Source::included("builtin.cases.toml", include_str!("../policies/builtin.cases.toml"))]
+}
 
-    let (mut sources, mut problems) = (Vec::new(), Vec::new());
-    for path in paths {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match fs::read_to_string(&path) {
-            Ok(text) => sources.push(Source { file, text }),
-            Err(error) => problems.push(Problem::in_file(&file, format_args!("cannot be read as UTF-8 text: {error}"))),
+/// What a folder holds, each sorted by name.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    /// Every `*.cedar` file that lies directly in it.
+    pub(crate) rules: Vec<Source>,
+    /// Every `*.cases.toml` file that does.
+    pub(crate) cases: Vec<Source>,
+    /// One for each of them that cannot be read.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Folder {
+    pub(crate) fn read(folder: &Path) -> Result<Self, PolicyError> {
+        let unreadable = |source| PolicyError::Folder { folder: folder.to_owned(), source };
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            paths.push(entry.map_err(unreadable)?.path());
         }
+        paths.sort();
+
+        let mut found = Self::default();
+        for path in paths {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let place = match () {
+                () if file.ends_with(".cedar") => &mut found.rules,
+                () if file.ends_with(".cases.toml") => &mut found.cases,
+                () => continue,
+            };
+            match fs::read_to_string(&path) {
+                Ok(text) => place.push(Source { file, text }),
+                Err(error) => {
+                    let message = format_args!("cannot be read as UTF-8 text: {error}");
+                    found.problems.push(Problem::in_file(&file, message));
+                }
+            }
+        }
+        Ok(found)
     }
-    Ok((sources, problems))
 }
 
 /// `origin` and the first 16 hexadecimal digits of a SHA-256 over the schema and every rule file, names and bytes. Sixteen and not
