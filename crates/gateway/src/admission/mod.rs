@@ -1,0 +1,302 @@
+//! Whether an approval is accepted: the kill switch, the policy's verdict, then the limits, with the amount reserved under the
+//! withdrawal's id.
+
+mod asked;
+mod calendar;
+mod lane_desk;
+mod recalling;
+mod rulebook;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use asked::Asked;
+use cashgate_limits::{Headroom, HeadroomRequest, LimitRefusal, Limits, Reservation, Restored};
+use cashgate_policy::patterns::Patterns;
+use cashgate_policy::{Decision as PolicyDecision, Facts, Verdict};
+use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
+use cashgate_withdrawal::lane::ConfirmCode;
+use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
+use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::time::Timestamp;
+use cashgate_withdrawal::withdrawal::Withdrawal;
+
+use crate::config::Institution;
+use crate::devices::KnownDevices;
+use crate::dispense_tokens::{DispenseTokens, NoKeys};
+use crate::notice_board::{NoBoard, NoticeBoard};
+use crate::stops::Stops;
+pub use calendar::{calendar_day, day_began, local_hour};
+pub use lane_desk::LaneDesk;
+pub use recalling::{Recalled, recall};
+pub use rulebook::{Policy, Rulebook, Rules};
+
+/// What every lane asks. Shared by all of them.
+#[derive(Debug)]
+pub struct Desk {
+    limits: Arc<Limits>,
+    rulebook: Arc<Rulebook>,
+    devices: Arc<KnownDevices>,
+    stops: Arc<Stops>,
+    /// Held for as long as it takes to look something up, never over an `await`.
+    patterns: Mutex<Patterns>,
+    board: Arc<dyn NoticeBoard>,
+    /// Random bits for confirm codes; nothing when the system has none.
+    random: fn() -> Option<u32>,
+    dispense_tokens: DispenseTokens,
+    /// Set while the ledger has no room for new withdrawals.
+    ledger_full: AtomicBool,
+}
+
+/// Where a customer would withdraw, from what and with which phone.
+#[derive(Clone, Copy, Debug)]
+pub struct Intended<'a> {
+    /// Whose customer.
+    pub institution: &'a InstitutionId,
+    /// From which account.
+    pub account: &'a AccountId,
+    /// With which phone.
+    pub device: &'a DeviceId,
+    /// At which machine.
+    pub atm: &'a AtmId,
+}
+
+/// What policy made of an approval, and what it was asked with.
+struct Judged {
+    decision: PolicyDecision,
+    facts: Facts,
+    confirm_code: Option<ConfirmCode>,
+}
+
+impl Desk {
+    /// A desk over the limits that recovery has rebuilt. Nothing is stopped, nothing is remembered, and nobody hears its notices.
+    #[must_use]
+    pub fn new(
+        limits: Arc<Limits>,
+        rulebook: Arc<Rulebook>,
+        devices: Arc<KnownDevices>,
+        random: fn() -> Option<u32>,
+    ) -> Self {
+        Self {
+            limits,
+            rulebook,
+            devices,
+            stops: Arc::default(),
+            patterns: Mutex::default(),
+            board: Arc::new(NoBoard),
+            random,
+            dispense_tokens: DispenseTokens::new(Arc::new(NoKeys)),
+            ledger_full: AtomicBool::new(false),
+        }
+    }
+
+    /// The same desk for machines whose tokens are made and verified so; without it no machine has a dispense key.
+    #[must_use]
+    pub fn with_dispense_tokens(self, dispense_tokens: DispenseTokens) -> Self {
+        Self { dispense_tokens, ..self }
+    }
+
+    /// The same desk under these stops, with a memory of what happened before, and with somebody to tell.
+    #[must_use]
+    pub fn with_surroundings(self, stops: Arc<Stops>, patterns: Patterns, board: Arc<dyn NoticeBoard>) -> Self {
+        Self { stops, patterns: Mutex::new(patterns), board, ..self }
+    }
+
+    /// What makes and verifies the tokens of machines with end-to-end security.
+    #[must_use]
+    pub const fn dispense_tokens(&self) -> &DispenseTokens {
+        &self.dispense_tokens
+    }
+
+    /// Whether the ledger has room for new withdrawals. While it has none they are refused, and what room is left is for the outcomes of
+    /// those that are open.
+    pub fn ledger_has_room(&self, has_room: bool) {
+        self.ledger_full.store(!has_room, Ordering::Release);
+    }
+
+    /// The limits.
+    #[must_use]
+    pub const fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// The rules that hold now.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rulebook.current()
+    }
+
+    /// Where rules are replaced.
+    #[must_use]
+    pub const fn rulebook(&self) -> &Arc<Rulebook> {
+        &self.rulebook
+    }
+
+    /// Who is told what happens beside withdrawals.
+    #[must_use]
+    pub fn board(&self) -> &dyn NoticeBoard {
+        self.board.as_ref()
+    }
+
+    /// Whether a customer may scan a code: nothing that concerns him is stopped, and the phone is neither unknown, revoked nor locked.
+    ///
+    /// # Errors
+    /// It may not. What concerns the account or the phone alone does not show from outside.
+    pub fn may_scan(&self, intended: Intended<'_>) -> Result<(), Refusal> {
+        self.rules().institution(intended.institution)?;
+        self.stops.refuse(intended)?;
+        self.devices.approving(intended.institution, intended.device)?;
+        if self.limits.attempts(intended.institution, intended.device).locked {
+            return Err(Refusal::NotAllowed { factor: "device_locked" });
+        }
+        Ok(())
+    }
+
+    /// What a customer could withdraw now.
+    ///
+    /// # Errors
+    /// The institution or the phone is not known.
+    pub fn headroom(&self, intended: Intended<'_>, now: Timestamp) -> Result<Headroom, Refusal> {
+        let Intended { institution, account, device, atm } = intended;
+        let rules = self.rules();
+        let of = rules.institution(institution)?;
+        let device_age = self.devices.approving(institution, device)?.age(now);
+        let day_began = day_began(of, now);
+        let request = HeadroomRequest { institution, account, device, atm, device_age, day_began, now };
+        Ok(self.limits.headroom(&request, &of.limits, &rules.atm_caps))
+    }
+
+    /// The reservation of a withdrawal that was found open at the start.
+    ///
+    /// # Errors
+    /// Its institution is not served any more.
+    pub fn restore(&self, withdrawal: &Withdrawal) -> Result<Reservation, String> {
+        let terms = &withdrawal.terms;
+        let rules = self.rules();
+        let institution = rules
+            .institutions
+            .get(&terms.institution)
+            .ok_or_else(|| format!("its institution {} is not configured any more; put it back", terms.institution))?;
+        Ok(self.limits.restore_reservation(&Restored {
+            institution: &terms.institution,
+            account: &terms.account,
+            device: &terms.device,
+            atm: &terms.atm,
+            amount: terms.amount,
+            approved_at: terms.approved_at,
+            is_new_device: self.was_new(institution, &terms.device, terms.approved_at),
+            burst: institution.limits.burst(),
+        }))
+    }
+
+    /// Whether a phone counted as new at a moment. One that is not known any more counts as new, which is stricter.
+    fn was_new(&self, institution: &Institution, device: &DeviceId, at: Timestamp) -> bool {
+        let age = self.devices.find(&institution.id, device).map_or(std::time::Duration::ZERO, |known| known.age(at));
+        institution.limits.is_new(age)
+    }
+
+    fn patterns(&self) -> MutexGuard<'_, Patterns> {
+        self.patterns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of what no decision needs any more, from time to time.
+    pub fn forget(&self, now: Timestamp) -> usize {
+        self.patterns().forget_older(now);
+        self.limits.forget_idle(now)
+    }
+
+    /// Puts an approval to the kill switch and the policy, with all that is known of it.
+    fn judge(&self, rules: &Rules, asked: &Asked<'_>) -> Result<Judged, Refusal> {
+        if asked.approval.amount.currency() != asked.institution.currency {
+            return Err(Refusal::CurrencyDiffers);
+        }
+        if let Err(refusal) = self.stops.refuse(asked.intended()) {
+            self.tell_refused(asked, vec![refusal.factor().to_owned()], None);
+            return Err(refusal);
+        }
+        let attempt = asked.attempt();
+        let gathered = {
+            let mut patterns = self.patterns();
+            let gathered = patterns.gathered(&attempt);
+            // A phone that is refused has shown what it wants all the same.
+            patterns.attempted(&attempt);
+            gathered
+        };
+        let failed_attempts = self.limits.attempts(attempt.institution, attempt.device).failed;
+        let facts = asked.facts(gathered, failed_attempts);
+        let decision = rules.policy.decide(&facts);
+        self.board.decided(&decision);
+        if let Some(shadow) = &rules.shadow {
+            self.board.shadowed(&decision, &shadow.decide(&facts));
+        }
+        let confirm_code = match decision.verdict {
+            Verdict::Permit => None,
+            Verdict::StepUp => {
+                let bits = (self.random)().ok_or(Refusal::NotAllowed { factor: "no_random_bits" })?;
+                Some(ConfirmCode::from_random(bits))
+            }
+            Verdict::Forbid => {
+                tracing::info!(reasons = ?decision.reasons, rules = ?decision.rules, "policy forbids an approval");
+                let reasons = decision.reasons.iter().map(ToString::to_string).collect();
+                self.tell_refused(asked, reasons, Some(&Judged { decision, facts, confirm_code: None }));
+                return Err(Refusal::NotAllowed { factor: "policy" });
+            }
+        };
+        Ok(Judged { decision, facts, confirm_code })
+    }
+
+    /// Counts an approval that policy let pass against the limits.
+    fn reserve(&self, rules: &Rules, asked: &Asked<'_>, judged: &Judged) -> Result<Reservation, Refusal> {
+        let figures = &asked.institution.limits;
+        #[cfg(feature = "planted")]
+        let figures = &crate::lanes::planted::figures(figures);
+        let reserved = self.limits.reserve(&asked.limit_request(), figures, &rules.atm_caps);
+        reserved.map_err(|limit| {
+            // Operators and the institution learn which limit it is, the customer's side that there is one.
+            let reason = limit.reason();
+            tracing::info!(withdrawal = %asked.approval.fresh, reason, "a limit refuses an approval: {limit}");
+            self.tell_refused(asked, vec![reason.to_owned()], Some(judged));
+            match limit {
+                LimitRefusal::DeviceLocked { .. } => Refusal::NotAllowed { factor: reason },
+                _ => Refusal::LimitExceeded { limit: reason },
+            }
+        })
+    }
+
+    /// An approval was accepted: from now on it is part of what is remembered.
+    fn accepted(&self, asked: &Asked<'_>) {
+        self.patterns().withdrew(&asked.attempt());
+    }
+
+    /// Tells of the patterns that have come to stand out.
+    fn tell_alarms(&self) {
+        let alarms = self.patterns().alarms();
+        for alarm in alarms {
+            self.board.post(Notice {
+                at: alarm.at,
+                what: Happening::Alarm {
+                    detail: alarm.to_string(),
+                    pattern: alarm.pattern.name().to_owned(),
+                    institution: Some(alarm.institution),
+                    atm: alarm.atm,
+                },
+            });
+        }
+    }
+
+    /// Tells the institution and its analysts of an approval that was refused: why exactly, and on which facts.
+    fn tell_refused(&self, asked: &Asked<'_>, reasons: Vec<String>, judged: Option<&Judged>) {
+        let Intended { institution, account, device, atm } = asked.intended();
+        let refused = RefusedApproval {
+            institution: institution.clone(),
+            account: account.clone(),
+            device: device.clone(),
+            atm: atm.clone(),
+            amount: asked.approval.amount,
+            reasons,
+            policy_version: judged.map(|judged| judged.decision.policy_version.clone()).unwrap_or_default(),
+            facts: judged.map(|judged| judged.facts.to_record()).unwrap_or_default(),
+        };
+        self.board.post(Notice { at: asked.now, what: Happening::ApprovalRefused(Box::new(refused)) });
+    }
+}
