@@ -22,7 +22,7 @@ use crate::writer::{Request, Work, Write, Written};
 pub struct LedgerOptions {
     /// How many writes may wait; whoever comes then waits for room. At least 1.
     pub queue_length_max: usize,
-    /// How many steps one commit takes before it looks at the disk again (it may go over by one append). At least 1.
+    /// How many steps and notices one commit takes before it looks at the disk again (it may go over by one append). At least 1.
     pub group_steps_max: usize,
     /// How many reads run at once; more wait for their turn. At least 1.
     pub readers: usize,

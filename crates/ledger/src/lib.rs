@@ -1,18 +1,20 @@
-//! Durable withdrawals: append-only steps, group commit, replay, queries; and the audit trail of signing keys.
+//! Durable withdrawals: append-only steps, notices of what happened beside them, group commit, replay, queries; phones; and the audit
+//! trail of signing keys.
 //!
-//! This crate knows how to make the steps of withdrawals durable, in one order for all, and how to give them back, unchanged or not at
-//! all: to recovery, to the event feed, to people. It knows a withdrawal only as a [`WithdrawalRow`] (what anyone may ask in plain SQL) and a step only as
-//! a number, a kind and bytes. It must never know which step may follow which (`withdrawal` does), what the bytes mean (`wire` does),
+//! This crate knows how to make steps and notices durable, in one order for all, and how to give them back, unchanged or not at all: to
+//! recovery, to the event feed, to people. It knows a withdrawal only as a [`WithdrawalRow`] (what anyone may ask in plain SQL), a step
+//! only as a number, a kind and bytes, a notice only as a kind and bytes. It must never know which step may follow which (`withdrawal` does), what the bytes mean (`wire` does),
 //! sockets, clocks or randomness.
 //!
 //! Its promises:
 //! - what [`Ledger::append`] acknowledged is on disk, and what was read at start is too (design rule 10);
 //! - the steps of one append are all there or none is;
+//! - steps and notices have one sequence without a gap, and a phone changes together with the notice about it or not at all;
 //! - a nonce belongs to one withdrawal, the steps of a withdrawal are gapless, and an ended withdrawal does not change (rules 1, 9);
 //! - what was changed or lost behind its back is found before anyone reads it as true: steps are sealed in chains, rows are checked
 //!   ([`Seal`], [`RowCheck`]), and a log that would lose acknowledged commits is not opened ([`LedgerOpenError::LogDamaged`]);
-//! - a full disk costs new withdrawals, not the ends of those that are open: a reserve of space is given up for them ([`Room`]), and the
-//!   write that found no room is tried once more;
+//! - a full disk costs new withdrawals, not the ends of those that are open, and not what bars somebody: a reserve of space is given up
+//!   for them ([`Room`]), and the write that found no room is tried once more;
 //! - any other failure to write, and any failed sync, is never tried again: the ledger stops for good and says so ([`Ledger::fatal`]).
 //!
 //! The store is SQLite: one writer thread, as many readers as wanted. No public type shows it, because PostgreSQL is to come beside it.

@@ -13,33 +13,35 @@ pub(crate) enum Table {
     KeyEvents,
 }
 
+const WITHDRAWALS: &[&str] = &[
+    "id",
+    "state",
+    "open",
+    "institution",
+    "account",
+    "device",
+    "atm",
+    "qr_session",
+    "nonce",
+    "currency",
+    "amount",
+    "dispensed",
+    "hold",
+    "day",
+    "approved_at_ms",
+    "policy_version",
+    "key_id",
+    "last_step",
+    "changed_at_ms",
+    "last_seal",
+    "row_check",
+];
+
 impl Table {
     /// Its columns in their order. Asking SQLite for a name's place costs as much as reading the value.
     pub(crate) const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Withdrawals => &[
-                "id",
-                "state",
-                "open",
-                "institution",
-                "account",
-                "device",
-                "atm",
-                "qr_session",
-                "nonce",
-                "currency",
-                "amount",
-                "dispensed",
-                "hold",
-                "day",
-                "approved_at_ms",
-                "policy_version",
-                "key_id",
-                "last_step",
-                "changed_at_ms",
-                "last_seal",
-                "row_check",
-            ],
+            Self::Withdrawals => WITHDRAWALS,
             // The last is not the table's: the event feed's query adds it.
             Self::Steps => {
                 &["sequence", "withdrawal", "number", "at_ms", "kind", "institution", "body", "seal", "previous_seal"]

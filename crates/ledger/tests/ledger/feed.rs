@@ -114,7 +114,6 @@ async fn a_feed_read_while_lanes_write_misses_nothing_and_repeats_nothing() {
     assert_eq!(its_own, expected);
 }
 
-/// A page that looks no further than its own end must still see that the end is missing.
 #[tokio::test]
 async fn a_gap_is_found_wherever_the_page_ends() {
     let (ledger, path, _folder) = new_ledger();
@@ -128,4 +127,8 @@ async fn a_gap_is_found_wherever_the_page_ends() {
         let page = reader.feed_after(Sequence(after), None, limit);
         assert_eq!(page.is_ok(), found, "after {after}, {limit} of them: {page:?}");
     }
+    // Beyond what one call looks at something follows: then the end of what it looked at is missing.
+    damage(&path, "UPDATE notices SET sequence = 20000 WHERE sequence = 6");
+    let page = reader.feed_after(Sequence(4), None, 9);
+    assert!(page.is_err(), "{page:?}");
 }

@@ -101,6 +101,8 @@ async fn on_a_full_disk_what_is_open_is_recorded_to_its_end_and_room_is_found_ag
     for n in 1..=outcomes {
         ledger.append(vec![hold_granted(n), dispense_commanded(n), ended(n)]).await.unwrap();
     }
+    assert_eq!(ledger.record_notice(notice("alarm", 1)).await, Err(AppendError::NoRoom));
+    ledger.record_urgent_notice(notice("stopped", 1)).await.unwrap();
     // The disk is still full: nobody may think otherwise.
     disk.fill(0);
     for _ in 0..3 {
@@ -116,7 +118,7 @@ async fn on_a_full_disk_what_is_open_is_recorded_to_its_end_and_room_is_found_ag
     ledger.close().await.unwrap();
 
     let ledger = open(&disk.ledger());
-    assert_eq!(ledger.reader().last_sequence().unwrap(), Sequence(1 + begun + 3 * outcomes));
+    assert_eq!(ledger.reader().last_sequence().unwrap(), Sequence(1 + begun + 3 * outcomes + 1));
     assert_eq!(ledger.reader().open_withdrawals().unwrap().len() as u64, 1 + begun - outcomes);
 }
 
