@@ -9,17 +9,21 @@
 
 pub mod cases;
 mod decision;
+mod difference;
 mod facts;
 pub mod patterns;
 mod problem;
 mod question;
 mod record;
+mod rehearsal;
 mod rules;
 mod set;
 mod sources;
 
 pub use decision::{Decision, Verdict};
+pub use difference::Difference;
 pub use facts::{Attestation, Channel, Facts, NotAnAttestation};
 pub use problem::{PolicyError, Problem};
 pub use record::RecordError;
+pub use rehearsal::{Change, Example, Recorded, Rehearsal, rehearse};
 pub use set::{Checked, PolicySet};

@@ -35,8 +35,13 @@ pub(crate) fn schema() -> Source {
 /// The rules that are built in, sorted by name.
 pub(crate) fn builtin() -> Vec<Source> {
     vec![
+        Source::included("attempts.cedar", include_str!("../policies/attempts.cedar")),
         Source::included("base.cedar", include_str!("../policies/base.cedar")),
+        Source::included("bursts.cedar", include_str!("../policies/bursts.cedar")),
+        Source::included("many_accounts.cedar", include_str!("../policies/many_accounts.cedar")),
         Source::included("new_device.cedar", include_str!("../policies/new_device.cedar")),
+        Source::included("places.cedar", include_str!("../policies/places.cedar")),
+        Source::included("young_device.cedar", include_str!("../policies/young_device.cedar")),
     ]
 }
 

@@ -20,7 +20,7 @@ fn each_mistake_is_named_with_file_line_and_rule() {
     let reason = r#"@reason("why")"#;
 
     refused(&with(reason, "context.device_colour == 1"), 6, Some(2), "`device_colour`");
-    refused(&with(reason, "context.device_age_minutes == \"young\""), 6, Some(2), "not compatible");
+    refused(&with(reason, "context.device.age_minutes == \"young\""), 6, Some(2), "not compatible");
     refused(&with(reason, "context.local_hour"), 6, Some(2), "unexpected type");
     refused(&with(reason, "principal == Customer::\"x\""), 6, Some(2), "unrecognized entity type");
     refused(&with(reason, "context.local_hour <"), 6, None, "unexpected token");

@@ -130,10 +130,7 @@ mod tests {
         assert_eq!(hours.usual_in_this_hour_milli(now_s + HOUR_S / 2), 4_000, "half of that hour is in it");
         assert_eq!(hours.usual_in_this_hour_milli(now_s + 3 * HOUR_S), 0);
         assert_eq!(hours.usual_in_this_hour_milli(now_s + HOUR_S + WEEK_S), 6_000, "the first week is over");
-        assert_eq!(
-            hours.usual_within_milli(now_s + HOUR_S, DAY_S),
-            32_000 / 28, "32 in the 28 days before"
-        );
+        assert_eq!(hours.usual_within_milli(now_s + HOUR_S, DAY_S), 32_000 / 28, "32 in the 28 days before");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is remembered of an institution as a whole.
 
 use super::alarm::Pattern;
-use super::hours::{HOUR_S, Hours, PastHour, WEEK_S};
+use super::hours::{DAY_S, Hours, PastHour, WEEK_S};
 
 pub(super) struct Institution {
     /// Withdrawals by new devices.
@@ -31,20 +31,21 @@ impl Institution {
         self.stood_out_s.iter().flatten().any(|at_s| now_s.saturating_sub(*at_s) < WEEK_S)
     }
 
-    /// Notes that a pattern stands out; true if it was not told in the past hour.
+    /// Notes that a pattern stands out; true if it was not told of late.
     pub(super) fn is_news(&mut self, pattern: Pattern, now_s: u32) -> bool {
         let place = Pattern::ALL.iter().position(|one| *one == pattern);
         let Some(place) = place else { return false };
         if let Some(at_s) = self.stood_out_s.get_mut(place) {
             *at_s = Some(now_s);
         }
-        self.told_s.get_mut(place).is_some_and(|told_s| is_news(told_s, now_s))
+        self.told_s.get_mut(place).is_some_and(|told_s| is_news(pattern, told_s, now_s))
     }
 }
 
-/// At most once an hour.
-pub(super) fn is_news(told_s: &mut Option<u32>, now_s: u32) -> bool {
-    let is_old = told_s.is_some_and(|told_s| now_s.saturating_sub(told_s) < HOUR_S);
+/// An alarm that goes on is told again only after its window, or after a day where that is longer.
+pub(super) fn is_news(pattern: Pattern, told_s: &mut Option<u32>, now_s: u32) -> bool {
+    let quiet_s = pattern.window().as_secs().min(DAY_S.into());
+    let is_old = told_s.is_some_and(|told_s| u64::from(now_s.saturating_sub(told_s)) < quiet_s);
     if !is_old {
         *told_s = Some(now_s);
     }

@@ -58,7 +58,7 @@ impl Patterns {
         let machine = self.machines.entry(keys.atm).or_default();
         machine.new_devices.add(now_s);
         let found = machine.new_devices.count(now_s);
-        if found >= watch.atm_hour && is_news(&mut machine.alarmed_s, now_s) {
+        if found >= watch.atm_hour && is_news(Pattern::AtmHour, &mut machine.alarmed_s, now_s) {
             let alarm = alarm(Pattern::AtmHour, withdrawal, found.into(), 0);
             self.raise(Alarm { atm: Some(withdrawal.atm.clone()), ..alarm });
         }

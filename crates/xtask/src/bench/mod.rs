@@ -6,6 +6,7 @@
 #![allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
 
 mod mint;
+mod policy;
 mod qr;
 mod row;
 
@@ -49,11 +50,14 @@ pub(crate) fn run(order: Order<'_>) -> Result<(), String> {
     if mint::NAMES.iter().any(|name| order.wants(name)) {
         rows.extend(mint::measure(order)?);
     }
+    if policy::NAMES.iter().any(|name| order.wants(name)) {
+        rows.extend(policy::measure()?);
+    }
     if qr::NAMES.iter().any(|name| order.wants(name)) {
         rows.extend(qr::measure()?.into_iter().filter(|row| order.wants(&row.name)));
     }
     if rows.is_empty() {
-        let names: Vec<&str> = mint::NAMES.iter().chain(&qr::NAMES).copied().collect();
+        let names: Vec<&str> = mint::NAMES.iter().chain(&policy::NAMES).chain(&qr::NAMES).copied().collect();
         return Err(format!("nothing is called {:?}; there are {}", order.only.unwrap_or_default(), names.join(", ")));
     }
     println!("\n{}", Row::HEADING);
