@@ -1,33 +1,98 @@
 //! The phones that institutions have registered: in memory for every approval, in the ledger for ever.
 
 use std::collections::HashMap;
+use std::num::NonZeroU8;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use cashgate_ledger::{DeviceRow, Ledger};
+use cashgate_limits::Limits;
 use cashgate_qr::approval::DeviceKey;
 use cashgate_wire::customer::RegisterDevice;
 use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
+use cashgate_withdrawal::notice::{Happening, Notice};
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
 
-/// A phone that may approve.
+use crate::notice_board::in_ledger;
+
+/// A phone as its institution registered it and as the gateway came to know it.
 #[derive(Clone, Debug)]
 pub struct Device {
     /// What its approvals are verified with.
     pub key: DeviceKey,
-    /// Since when it is bound: the later of what its institution says and when the gateway first saw it.
+    /// When the gateway first saw this key.
+    pub key_since: Timestamp,
+    /// When the gateway first saw the phone.
+    pub registered_at: Timestamp,
+    /// When its institution says that it bound it.
     pub bound_at: Timestamp,
-    /// Whether its right has ended.
-    pub revoked: bool,
+    /// How the app was activated, in the institution's own word; empty if it did not say.
+    pub channel: String,
+    /// What the platform's attestation said, if it was asked.
+    pub attestation: Option<bool>,
+    /// How often it had failed in a row when that was last made durable.
+    pub failed_attempts: u8,
+    /// Since when it is locked after too many failures.
+    pub locked_at: Option<Timestamp>,
+    /// When its right to approve ended.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Device {
+    /// From when its age counts: the later of what its institution says and what the gateway saw, so that the stricter tier holds.
+    #[must_use]
+    pub fn age_since(&self) -> Timestamp {
+        self.key_since.max(self.bound_at)
+    }
+
+    /// How old it was at a moment; one that was bound later is new.
+    #[must_use]
+    pub fn age(&self, at: Timestamp) -> Duration {
+        at.since(self.age_since())
+    }
+
+    fn row(&self, institution: InstitutionId, device: DeviceId) -> DeviceRow {
+        DeviceRow {
+            institution,
+            device,
+            public_key: self.key.to_spki_der().to_vec(),
+            key_since: self.key_since,
+            registered_at: self.registered_at,
+            bound_at: self.bound_at,
+            channel: self.channel.clone(),
+            attestation: self.attestation,
+            failed_attempts: self.failed_attempts,
+            locked_at: self.locked_at,
+            revoked_at: self.revoked_at,
+        }
+    }
+
+    fn of_row(row: &DeviceRow) -> Result<Self, DevicesFailure> {
+        let key = DeviceKey::from_spki_der(&row.public_key).map_err(|error| {
+            DevicesFailure(format!("the ledger's key of device {} is damaged: {error}", row.device))
+        })?;
+        Ok(Self {
+            key,
+            key_since: row.key_since,
+            registered_at: row.registered_at,
+            bound_at: row.bound_at,
+            channel: row.channel.clone(),
+            attestation: row.attestation,
+            failed_attempts: row.failed_attempts,
+            locked_at: row.locked_at,
+            revoked_at: row.revoked_at,
+        })
+    }
 }
 
 /// How far an institution's clock may be ahead of ours.
-const CLOCK_SKEW_MAX: std::time::Duration = std::time::Duration::from_secs(300);
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 
 /// The phones that are known at this moment, in memory.
 #[derive(Debug, Default)]
 pub struct KnownDevices {
-    devices: RwLock<HashMap<(InstitutionId, DeviceId), Device>>,
+    devices: RwLock<HashMap<(InstitutionId, DeviceId), Arc<Device>>>,
 }
 
 /// All phones: known in memory, kept in the ledger.
@@ -35,7 +100,8 @@ pub struct KnownDevices {
 pub struct Devices {
     ledger: Ledger,
     known: Arc<KnownDevices>,
-    /// Registrations and revocations one after the other, so that memory and ledger agree on their order.
+    limits: Arc<Limits>,
+    /// Changes one after the other, so that memory and ledger agree on their order.
     changing: tokio::sync::Mutex<()>,
 }
 
@@ -44,12 +110,26 @@ pub struct Devices {
 #[error("{0}")]
 pub struct DevicesFailure(String);
 
+/// What came of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// It was not known before.
+    New,
+    /// It was known just so.
+    Again,
+    /// It has another key now: what was begun with the old one is to end.
+    WithOtherKey,
+}
+
 impl KnownDevices {
     /// A phone that may approve now. Why one may not is for the operator.
-    pub fn approving(&self, institution: &InstitutionId, device: &DeviceId) -> Result<Device, Refusal> {
+    ///
+    /// # Errors
+    /// It is not known, or was revoked.
+    pub fn approving(&self, institution: &InstitutionId, device: &DeviceId) -> Result<Arc<Device>, Refusal> {
         match self.find(institution, device) {
             None => Err(Refusal::NotAllowed { factor: "device_unknown" }),
-            Some(known) if known.revoked => Err(Refusal::NotAllowed { factor: "device_revoked" }),
+            Some(known) if known.revoked_at.is_some() => Err(Refusal::NotAllowed { factor: "device_revoked" }),
             Some(known) => Ok(known),
         }
     }
@@ -57,28 +137,40 @@ impl KnownDevices {
     /// Knows a phone from now on, or knows it otherwise.
     pub fn remember(&self, institution: InstitutionId, device: DeviceId, as_known: Device) {
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
-        devices.insert((institution, device), as_known);
+        devices.insert((institution, device), Arc::new(as_known));
     }
 
-    fn find(&self, institution: &InstitutionId, device: &DeviceId) -> Option<Device> {
+    /// A phone, whatever its state.
+    #[must_use]
+    pub fn find(&self, institution: &InstitutionId, device: &DeviceId) -> Option<Arc<Device>> {
         let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
         devices.get(&(institution.clone(), device.clone())).cloned()
+    }
+
+    /// Has limits know again which phones failed, and which are locked.
+    pub fn restore_attempts(&self, limits: &Limits) {
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        for ((institution, device), known) in devices.iter() {
+            if known.failed_attempts > 0 || known.locked_at.is_some() {
+                limits.restore_attempts(institution, device, known.failed_attempts, known.locked_at.is_some());
+            }
+        }
     }
 }
 
 impl Devices {
     /// The phones in the ledger. Blocking.
-    pub fn load(ledger: Ledger) -> Result<Self, DevicesFailure> {
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or a key in it is damaged.
+    pub fn load(ledger: Ledger, limits: Arc<Limits>) -> Result<Self, DevicesFailure> {
         let rows = ledger.reader().devices().map_err(|error| DevicesFailure(error.to_string()))?;
         let known = KnownDevices::default();
         for row in rows {
-            let key = DeviceKey::from_spki_der(&row.public_key).map_err(|error| {
-                DevicesFailure(format!("the ledger's key of device {} is damaged: {error}", row.device))
-            })?;
-            let device = Device { key, bound_at: row.registered_at, revoked: row.revoked_at.is_some() };
+            let device = Device::of_row(&row)?;
             known.remember(row.institution, row.device, device);
         }
-        Ok(Self { ledger, known: Arc::new(known), changing: tokio::sync::Mutex::default() })
+        Ok(Self { ledger, known: Arc::new(known), limits, changing: tokio::sync::Mutex::default() })
     }
 
     /// Those that are known now.
@@ -87,14 +179,17 @@ impl Devices {
         &self.known
     }
 
-    /// Makes a phone known, durably, before it answers. Must be carried to its end once begun, even if the caller goes away: run it
-    /// in a task of its own. The same holds for [`Devices::revoke`].
+    /// Makes a phone known, or changes its key, durably, before it answers. Must be carried to its end once begun, even if the caller goes
+    /// away: run it in a task of its own. The same holds for every change here.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the request has no meaning or the phone was revoked; [`DevicesFailure`] if the ledger failed.
     pub async fn register(
         &self,
         institution: InstitutionId,
         request: RegisterDevice,
         now: Timestamp,
-    ) -> Result<Result<(), Refusal>, DevicesFailure> {
+    ) -> Result<Result<Registered, Refusal>, DevicesFailure> {
         let key = match DeviceKey::from_spki_der(&request.public_key) {
             Ok(key) => key,
             Err(error) => {
@@ -106,26 +201,39 @@ impl Devices {
             return Ok(Err(Refusal::FieldInvalid { field: "bound_at_unix_ms", detail }));
         }
         let _one_at_a_time = self.changing.lock().await;
-        if let Some(known) = self.known.find(&institution, &request.device) {
-            return Ok(match known {
-                known if known.revoked => Err(Refusal::DeviceRevoked),
-                known if known.key.to_spki_der() == key.to_spki_der() => Ok(()),
-                _ => Err(Refusal::DeviceExists),
-            });
-        }
-        let row = DeviceRow {
-            institution: institution.clone(),
-            device: request.device.clone(),
-            public_key: key.to_spki_der().to_vec(),
-            registered_at: now,
+        let known = self.known.find(&institution, &request.device);
+        let (registered_at, registered) = match &known {
+            Some(known) if known.revoked_at.is_some() => return Ok(Err(Refusal::DeviceRevoked)),
+            Some(known) if known.key.to_spki_der() == key.to_spki_der() => return Ok(Ok(Registered::Again)),
+            Some(known) => (known.registered_at, Registered::WithOtherKey),
+            None => (now, Registered::New),
+        };
+        let device = Device {
+            key,
+            key_since: now,
+            registered_at,
+            bound_at: request.bound_at,
+            channel: request.channel.clone(),
+            attestation: request.attestation,
+            // Another key is no way around a lock.
+            failed_attempts: known.as_ref().map_or(0, |known| known.failed_attempts),
+            locked_at: known.and_then(|known| known.locked_at),
             revoked_at: None,
         };
-        self.ledger.put_device(row).await.map_err(|error| DevicesFailure(error.to_string()))?;
-        self.known.remember(institution, request.device, Device { key, bound_at: now, revoked: false });
-        Ok(Ok(()))
+        let happening = Happening::DeviceRegistered {
+            institution: institution.clone(),
+            device: request.device.clone(),
+            channel: request.channel,
+            key_changed: registered == Registered::WithOtherKey,
+        };
+        self.put(institution, request.device, device, Some(Notice { at: now, what: happening })).await?;
+        Ok(Ok(registered))
     }
 
     /// Ends a phone's right to approve: at once in memory, and durably before it answers.
+    ///
+    /// # Errors
+    /// [`Refusal::DeviceUnknown`]; [`DevicesFailure`] if the ledger failed: it is revoked until the next start.
     pub async fn revoke(
         &self,
         institution: InstitutionId,
@@ -133,11 +241,101 @@ impl Devices {
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, DevicesFailure> {
         let _one_at_a_time = self.changing.lock().await;
-        let Some(mut known) = self.known.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
-        known.revoked = true;
-        self.known.remember(institution.clone(), device.clone(), known);
-        let revoked = self.ledger.revoke_device(institution, device, now).await;
-        revoked.map_err(|error| DevicesFailure(error.to_string()))?;
+        let Some(known) = self.known.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
+        if known.revoked_at.is_some() {
+            return Ok(Ok(()));
+        }
+        let revoked = Device { revoked_at: Some(now), ..known.as_ref().clone() };
+        self.known.remember(institution.clone(), device.clone(), revoked.clone());
+        let happening = Happening::DeviceRevoked { institution: institution.clone(), device: device.clone() };
+        self.put(institution, device, revoked, Some(Notice { at: now, what: happening })).await?;
         Ok(Ok(()))
+    }
+
+    /// A phone failed to prove that it is the customer's: an approval that it did not sign, or a code that was typed wrongly. Counted at
+    /// once, and durable before it answers. Says whether it is locked now.
+    ///
+    /// # Errors
+    /// [`DevicesFailure`] if the ledger failed.
+    pub async fn attempt_failed(
+        &self,
+        institution: InstitutionId,
+        device: DeviceId,
+        lock_after: NonZeroU8,
+        now: Timestamp,
+    ) -> Result<bool, DevicesFailure> {
+        let _one_at_a_time = self.changing.lock().await;
+        let Some(known) = self.known.find(&institution, &device) else { return Ok(false) };
+        if known.locked_at.is_some() {
+            return Ok(true);
+        }
+        let attempts = self.limits.attempt_failed(&institution, &device, lock_after);
+        let failed_attempts = attempts.failed;
+        let changed =
+            Device { failed_attempts, locked_at: attempts.locked.then_some(now), ..known.as_ref().clone() };
+        let notice = attempts.locked.then(|| Notice {
+            at: now,
+            what: Happening::DeviceLocked {
+                institution: institution.clone(),
+                device: device.clone(),
+                failed_attempts,
+            },
+        });
+        self.put(institution, device, changed, notice).await?;
+        Ok(attempts.locked)
+    }
+
+    /// A withdrawal of the phone's came to a good end: its failures do not count any more. A lock stays.
+    ///
+    /// # Errors
+    /// [`DevicesFailure`] if the ledger failed.
+    pub async fn attempt_succeeded(&self, institution: InstitutionId, device: DeviceId) -> Result<(), DevicesFailure> {
+        // Nearly always there is nothing to forget, and nothing to write.
+        if self.limits.attempts(&institution, &device).failed == 0 {
+            return Ok(());
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        self.limits.attempt_succeeded(&institution, &device);
+        let Some(known) = self.known.find(&institution, &device) else { return Ok(()) };
+        let failed_attempts = self.limits.attempts(&institution, &device).failed;
+        let changed = Device { failed_attempts, ..known.as_ref().clone() };
+        self.put(institution, device, changed, None).await
+    }
+
+    /// Lets a locked phone approve again, and forgets its failures.
+    ///
+    /// # Errors
+    /// [`Refusal::DeviceUnknown`]; [`DevicesFailure`] if the ledger failed: it stays locked.
+    pub async fn release(
+        &self,
+        institution: InstitutionId,
+        device: DeviceId,
+        actor: String,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, DevicesFailure> {
+        let _one_at_a_time = self.changing.lock().await;
+        let Some(known) = self.known.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
+        let released = Device { failed_attempts: 0, locked_at: None, ..known.as_ref().clone() };
+        let happening =
+            Happening::DeviceReleased { institution: institution.clone(), device: device.clone(), actor };
+        let notice = Notice { at: now, what: happening };
+        self.put(institution.clone(), device.clone(), released, Some(notice)).await?;
+        self.limits.release_lock(&institution, &device);
+        Ok(Ok(()))
+    }
+
+    /// Durable first, then known.
+    async fn put(
+        &self,
+        institution: InstitutionId,
+        device: DeviceId,
+        as_known: Device,
+        notice: Option<Notice>,
+    ) -> Result<(), DevicesFailure> {
+        let row = as_known.row(institution.clone(), device.clone());
+        let put = self.ledger.put_device(row, notice.as_ref().map(in_ledger)).await;
+        put.map_err(|error| DevicesFailure(error.to_string()))?;
+        self.known.remember(institution, device, as_known);
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cashgate_hsm::{Batcher, Hsm, HsmState, HsmStats};
+use cashgate_policy::Decision;
 use cashgate_withdrawal::lane::Record;
 use cashgate_withdrawal::refusal::Refusal;
 use opentelemetry::KeyValue;
@@ -11,6 +12,8 @@ use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCou
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
+
+use crate::stops::Stops;
 
 /// The gateway's counters.
 #[derive(Clone, Debug)]
@@ -24,6 +27,11 @@ pub struct Metrics {
     connected_atms: UpDownCounter<i64>,
     core_banking_calls: Counter<u64>,
     remarks: Counter<u64>,
+    policy_decisions: Counter<u64>,
+    shadow_differences: Counter<u64>,
+    notices: Counter<u64>,
+    alarms: Counter<u64>,
+    rule_reloads: Counter<u64>,
     hsm_batch: Histogram<u64>,
     hsm_signature: Histogram<f64>,
 }
@@ -84,6 +92,17 @@ impl Metrics {
                 "cashgate_remarks",
                 "Repeated, late and contradictory messages about withdrawals, which changed nothing, by kind",
             ),
+            policy_decisions: counter(
+                "cashgate_policy_decisions",
+                "Decisions of a policy set (running, shadow) by verdict and reason; one with several reasons counts for each",
+            ),
+            shadow_differences: counter(
+                "cashgate_policy_shadow_differences",
+                "Approvals on which the shadow set would have decided otherwise, by both verdicts",
+            ),
+            notices: counter("cashgate_notices", "Notices in the event feed by kind"),
+            alarms: counter("cashgate_fraud_alarms", "Patterns over many withdrawals that stood out, by pattern"),
+            rule_reloads: counter("cashgate_rule_reloads", "Policies and limits that were read again, by result"),
             core_banking_calls: counter("cashgate_core_banking_calls", "Calls to core banking by call and answer"),
             hsm_batch: meter
                 .u64_histogram("cashgate_hsm_codes_per_signature")
@@ -141,6 +160,56 @@ impl Metrics {
     /// A message about a withdrawal changed nothing.
     pub fn remarked(&self, kind: &'static str) {
         self.remarks.add(1, &[KeyValue::new("kind", kind)]);
+    }
+
+    /// A policy set decided.
+    pub fn decided(&self, set: &'static str, decision: &Decision) {
+        let label = |reason: String| {
+            [KeyValue::new("set", set), KeyValue::new("verdict", decision.verdict.name()), KeyValue::new("reason", reason)]
+        };
+        if decision.reasons.is_empty() {
+            self.policy_decisions.add(1, &label(String::new()));
+        }
+        for reason in &decision.reasons {
+            self.policy_decisions.add(1, &label(reason.to_string()));
+        }
+    }
+
+    /// The shadow set would have decided otherwise.
+    pub fn shadow_differed(&self, running: &Decision, shadow: &Decision) {
+        let labels = [KeyValue::new("running", running.verdict.name()), KeyValue::new("shadow", shadow.verdict.name())];
+        self.shadow_differences.add(1, &labels);
+    }
+
+    /// A notice went into the feed.
+    pub fn noticed(&self, kind: &'static str) {
+        self.notices.add(1, &[KeyValue::new("kind", kind)]);
+    }
+
+    /// A pattern stood out.
+    pub fn alarmed(&self, pattern: &str) {
+        self.alarms.add(1, &[KeyValue::new("pattern", pattern.to_owned())]);
+    }
+
+    /// Policies and limits were read again.
+    pub fn reloaded(&self, result: &'static str) {
+        self.rule_reloads.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    /// Has the number of stops in force exported whenever the metrics are read.
+    pub fn observe_stops(&self, stops: Arc<Stops>) {
+        let meter = self.provider.meter("cashgate");
+        let _gauge = meter
+            .u64_observable_gauge("cashgate_stops_active")
+            .with_description("Stops of the kill switch in force by the kind of their scope")
+            .with_callback(move |observer| {
+                let active = stops.active();
+                for scope in ["everything", "institution", "atm", "account", "device"] {
+                    let many = active.iter().filter(|(stopped, _)| stopped.name() == scope).count();
+                    observer.observe(count(many), &[KeyValue::new("scope", scope)]);
+                }
+            })
+            .build();
     }
 
     /// Core banking answered, or did not.

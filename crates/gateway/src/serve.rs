@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use cashgate_ledger::{Ledger, LedgerOptions, Room};
 use cashgate_limits::Limits;
-use cashgate_policy::PolicySet;
 use cashgate_wire::proto::atm::v1::atm_service_server::AtmServiceServer;
 use cashgate_wire::proto::customer::v1::customer_service_server::CustomerServiceServer;
 use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
@@ -18,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
-use crate::admission::{Desk, earliest_day};
+use crate::admission::{self, Desk, Recalled, Rulebook};
 use crate::config::Config;
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
@@ -26,17 +25,19 @@ use crate::dispense_keys::HsmDispenseKeys;
 use crate::dispense_tokens::DispenseTokens;
 use crate::http::Readiness;
 use crate::keys::{KeyOffice, KeyRing, KeySettings};
-use crate::lanes::{Lanes, Showing, Surroundings, restore_spent};
+use crate::lanes::{Lanes, Showing, Surroundings};
 use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
+use crate::notice_board::LedgerBoard;
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
+use crate::stops::StopSwitch;
 use crate::watchers::Watchers;
-use crate::{clock, http, listener};
+use crate::{clock, http, listener, reloading};
 
 /// The largest message that any port takes, in bytes.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-/// How often accounts that have nothing counting are let go.
-const FORGET_EVERY: Duration = Duration::from_secs(600);
+/// How often what no decision needs any more is let go.
+const FORGET_EVERY: Duration = Duration::from_secs(300);
 /// How often a ledger that lives on its reserve looks for space.
 const RESERVE_EVERY: Duration = Duration::from_secs(10);
 
@@ -94,12 +95,19 @@ async fn serve_with(
     let ports = Ports::bind(config).await?;
     let open = lanes.recover(clock::now()).map_err(ServeError::new)?;
     tracing::info!(open_withdrawals = open, "recovered");
+    // What was stopped when the last process ended is stopped at what was found open too.
+    for (scope, _) in parts.switch.stops().active() {
+        lanes.stop(&scope);
+    }
 
     let (ready, readiness) = watch::channel(Readiness::Starting);
     let (shut, shutting) = watch::channel(false);
     let tls = listener::server_config(&config.tls_certificate, &config.tls_key, &config.tls_ca);
     let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts, readiness, &shutting)?;
-    let forgetting = tokio::spawn(forget_idle_accounts(Arc::clone(&parts.surroundings.desk), config.clone()));
+    let desk = Arc::clone(&parts.surroundings.desk);
+    let forgetting = tokio::spawn(forget_what_is_over(Arc::clone(&desk)));
+    let metrics = parts.surroundings.metrics.clone();
+    let reloading = tokio::spawn(reloading::watch(config.clone(), Arc::clone(desk.rulebook()), metrics));
     parts.surroundings.desk.ledger_has_room(parts.surroundings.ledger.room() == Room::Ample);
     let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
     let attending = tokio::spawn(parts.keys.clone().attend());
@@ -114,6 +122,7 @@ async fn serve_with(
     };
     ready.send_replace(Readiness::Stopping);
     forgetting.abort();
+    reloading.abort();
     attending.abort();
     if ended.is_ok() {
         tracing::info!("stopping: no new customers; those being served are finished first");
@@ -151,7 +160,7 @@ impl Books {
 
 struct Parts {
     surroundings: Arc<Surroundings>,
-    devices: Arc<Devices>,
+    switch: StopSwitch,
     keys: KeyOffice,
     hsm: QrHsm,
 }
@@ -166,24 +175,26 @@ impl Parts {
             dispense_tokens = dispense_tokens.with_final_status();
         }
         let mint = Mint::new(hsm.clone(), config.network.clone(), keys, config.qr_lifetime, metrics.clone());
-        let devices = Arc::new(Devices::load(ledger.clone()).map_err(ServeError::new)?);
-        let policy = match &config.policies {
-            None => PolicySet::builtin(),
-            Some(folder) => PolicySet::from_dir(folder),
-        };
         let limits = Arc::new(Limits::new());
-        let spent = restore_spent(ledger.reader(), &limits, &config.institutions, clock::now());
-        tracing::info!(withdrawals = spent.map_err(ServeError::new)?, "what was spent counts again");
-        let policy = policy.map_err(ServeError::new)?;
+        let devices = Devices::load(ledger.clone(), Arc::clone(&limits)).map_err(ServeError::new)?;
+        let switch = StopSwitch::load(ledger.clone()).map_err(ServeError::new)?;
+        metrics.observe_stops(Arc::clone(switch.stops()));
+        let rules = reloading::rules(config).map_err(ServeError::new)?;
+        tracing::info!(version = rules.policy.version(), "the policy set");
         let known = Arc::clone(devices.known());
-        let policy = Box::new(policy);
-        let desk = Desk::new(limits, policy, known, &config.institutions, clock::random_u32)
-            .with_dispense_tokens(dispense_tokens);
+        let Recalled { patterns, withdrawals } =
+            admission::recall(ledger.reader(), &limits, &known, &rules, clock::now()).map_err(ServeError::new)?;
+        tracing::info!(withdrawals, "what was withdrawn lately counts again");
+        let board = Arc::new(LedgerBoard::new(ledger.clone(), metrics.clone()));
+        let desk = Desk::new(limits, Arc::new(Rulebook::new(rules)), known, clock::random_u32)
+            .with_dispense_tokens(dispense_tokens)
+            .with_surroundings(Arc::clone(switch.stops()), patterns, board);
         let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
         let surroundings = Surroundings {
             mint,
             ledger,
             desk: Arc::new(desk),
+            devices: Arc::new(devices),
             core_banks,
             watchers: Watchers::default(),
             showing: Showing::default(),
@@ -191,7 +202,7 @@ impl Parts {
             settings: Arc::new(config.lanes.clone()),
             halted: watch::Sender::new(None),
         };
-        Ok(Self { surroundings: Arc::new(surroundings), devices, keys: office, hsm })
+        Ok(Self { surroundings: Arc::new(surroundings), switch, keys: office, hsm })
     }
 }
 
@@ -229,11 +240,11 @@ impl Ports {
         let atm = with_reflection(hardened(4))?.add_service(
             AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
         );
-        let customers = CustomerPort::new(Arc::clone(lanes), Arc::clone(&parts.devices));
+        let customers = CustomerPort::new(Arc::clone(lanes));
         let api = with_reflection(hardened(256))?
             .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(
-                OperationsServiceServer::new(OperationsPort::new(Arc::clone(lanes), parts.keys.clone()))
+                OperationsServiceServer::new(OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone()))
                     .max_decoding_message_size(MESSAGE_BYTES_MAX),
             )
             .add_service(
@@ -314,12 +325,10 @@ async fn watch_room(ledger: Ledger, desk: Arc<Desk>) {
     }
 }
 
-async fn forget_idle_accounts(desk: Arc<Desk>, config: Config) {
+async fn forget_what_is_over(desk: Arc<Desk>) {
     loop {
         tokio::time::sleep(FORGET_EVERY).await;
-        let now = clock::now();
-        let day = earliest_day(&config.institutions, now);
-        let forgotten = desk.limits().forget_idle(now, |_| day);
+        let forgotten = desk.forget(clock::now());
         tracing::debug!(forgotten, kept = desk.limits().accounts(), "idle accounts were let go");
     }
 }

@@ -161,17 +161,21 @@ impl Ledger {
         }
     }
 
-    /// Registers a phone, or replaces all that stood under its name, together with the notice about it: both are on disk when it returns
-    /// the notice's sequence, or neither is. A phone is revoked and locked in the same way.
+    /// Registers a phone, or replaces all that stood under its name, together with the notice about it, if there is one: both are on disk when it returns
+    /// the notice's sequence, or the last there was, or neither is. A phone is revoked and locked in the same way.
     ///
     /// # Errors
     ///
     /// As [`Ledger::record_notice`]; a phone that is barred ([`DeviceRow::is_barred`]) is written even on a full disk.
-    pub async fn put_device(&self, device: DeviceRow, notice: Notice) -> Result<Sequence, AppendError> {
+    pub async fn put_device(
+        &self,
+        device: DeviceRow,
+        notice: impl Into<Option<Notice>>,
+    ) -> Result<Sequence, AppendError> {
         if !device.is_barred() {
             self.check_room()?;
         }
-        self.write(Work::PutDevice(Box::new(device), notice)).await.map(|written| written.last)
+        self.write(Work::PutDevice(Box::new(device), notice.into())).await.map(|written| written.last)
     }
 
     /// Makes what happened to signing keys durable, all of it or none. Everything that waits at the same moment shares one sync.

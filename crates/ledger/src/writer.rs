@@ -38,7 +38,7 @@ pub(crate) enum Work {
         notice: Notice,
         awaited: bool,
     },
-    PutDevice(Box<DeviceRow>, Notice),
+    PutDevice(Box<DeviceRow>, Option<Notice>),
     Remark(Vec<Remark>),
     KeyEvents(Vec<KeyEvent>),
 }
@@ -243,9 +243,9 @@ impl Writer {
                     add(&counters.remarks_dropped, remarks.len() - written.rows);
                 }
                 (Err(_), Work::Remark(remarks)) => add(&counters.remarks_dropped, remarks.len()),
-                (Ok(_), Work::Notice { .. } | Work::PutDevice(..)) => add(&counters.notices, 1),
+                (Ok(_), Work::Notice { .. } | Work::PutDevice(_, Some(_))) => add(&counters.notices, 1),
                 (Err(_), Work::Notice { awaited: false, .. }) => add(&counters.notices_dropped, 1),
-                (Ok(_), Work::KeyEvents(_)) => {}
+                (Ok(_), Work::KeyEvents(_) | Work::PutDevice(_, None)) => {}
                 (Err(_), _) => add(&counters.refused, 1),
             }
         }

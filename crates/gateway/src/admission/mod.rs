@@ -16,6 +16,7 @@ use cashgate_policy::patterns::Patterns;
 use cashgate_policy::{Decision as PolicyDecision, Facts, Verdict};
 use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
 use cashgate_withdrawal::lane::ConfirmCode;
+use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
@@ -282,6 +283,22 @@ impl Desk {
                 },
             });
         }
+    }
+
+    /// Tells the institution of an approval that was not signed by the phone that it named.
+    pub fn tell_failed(&self, intended: Intended<'_>, amount: Money, now: Timestamp) {
+        let Intended { institution, account, device, atm } = intended;
+        let refused = RefusedApproval {
+            institution: institution.clone(),
+            account: account.clone(),
+            device: device.clone(),
+            atm: atm.clone(),
+            amount,
+            reasons: vec!["signature".to_owned()],
+            policy_version: String::new(),
+            facts: String::new(),
+        };
+        self.board.post(Notice { at: now, what: Happening::ApprovalRefused(Box::new(refused)) });
     }
 
     /// Tells the institution and its analysts of an approval that was refused: why exactly, and on which facts.

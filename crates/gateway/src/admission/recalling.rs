@@ -55,6 +55,20 @@ pub fn recall(
             limits.restore_spent(&spent(&row, is_new_device, institution.limits.burst()));
         }
     })?;
+    history.for_each_refused_since(before(now, PATTERNS_REACH), &mut |at, refused| {
+        let known = devices.find(&refused.institution, &refused.device);
+        patterns.attempted(&Attempt {
+            institution: &refused.institution,
+            account: &refused.account,
+            device: &refused.device,
+            atm: &refused.atm,
+            place: None,
+            amount: refused.amount,
+            device_age: known.map_or(Duration::ZERO, |known| known.age(at)),
+            is_new_device: true,
+            now: at,
+        });
+    })?;
     // What stood out then was told then.
     drop(patterns.alarms());
     Ok(Recalled { patterns, withdrawals })

@@ -16,11 +16,17 @@ use crate::config::Institution;
 pub trait Policy: fmt::Debug + Send + Sync {
     /// The decision and what stands behind it.
     fn decide(&self, facts: &Facts) -> PolicyDecision;
+    /// Which set it is.
+    fn version(&self) -> &str;
 }
 
 impl Policy for PolicySet {
     fn decide(&self, facts: &Facts) -> PolicyDecision {
         self.decide(facts)
+    }
+
+    fn version(&self) -> &str {
+        self.version()
     }
 }
 

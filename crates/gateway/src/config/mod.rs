@@ -1,19 +1,20 @@
 //! The configuration: one TOML file, then `CASHGATE_` environment variables, parsed once into validated values.
 
 mod hsm;
+mod limits;
 mod reader;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cashgate_limits::{Burst, LimitFigures};
+use cashgate_limits::{LimitFigures, SumCaps};
 use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{InstitutionId, NetworkId};
 use cashgate_withdrawal::lane::LaneSettings;
-use cashgate_withdrawal::money::{Currency, Money};
+use cashgate_withdrawal::money::Currency;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::Dict;
@@ -23,6 +24,8 @@ use reader::Reader;
 /// Everything that a gateway is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
     /// The SPIFFE trust domain of every certificate.
     pub trust_domain: String,
     /// The ATM network, named in every QR token.
@@ -43,8 +46,10 @@ pub struct Config {
     pub hsm: HsmSection,
     /// The ledger file.
     pub ledger: PathBuf,
-    /// The folder of policies, or none for those that are built in.
-    pub policies: Option<PathBuf>,
+    /// The fraud rules.
+    pub policy: PolicySection,
+    /// What any machine may pay out.
+    pub atm_limits: SumCaps,
     /// Whether every dispenser with end-to-end security takes a token once, and tells no present status while its dispense is under way.
     pub present_status_is_final: bool,
     /// How long a QR token is valid.
@@ -57,6 +62,17 @@ pub struct Config {
     pub institutions: Vec<Institution>,
 }
 
+/// Which fraud rules decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicySection {
+    /// The folder of the rules, or none for those that are built in.
+    pub folder: Option<PathBuf>,
+    /// The folder of rules that are asked as well and only counted.
+    pub shadow_folder: Option<PathBuf>,
+    /// How often is looked whether rules or limits have changed on disk.
+    pub check_every: Duration,
+}
+
 /// A bank whose customers withdraw.
 #[derive(Clone, Debug)]
 pub struct Institution {
@@ -66,8 +82,10 @@ pub struct Institution {
     pub currency: Currency,
     /// Where its calendar days begin and end.
     pub time_zone: jiff::tz::TimeZone,
-    /// The limits of an account.
+    /// The limits of its accounts and phones, and of all of them together.
     pub limits: LimitFigures,
+    /// After how many failed attempts in a row a phone is locked.
+    pub failed_attempts_max: NonZeroU8,
     /// The least grade of evidence on which less than everything is believed to have left a machine.
     pub evidence_demanded: EvidenceGrade,
     /// Where its core banking is.
@@ -124,7 +142,8 @@ impl Config {
         let config = Self::read(&reader);
         reader.close();
         let problems = reader.errors();
-        config.filter(|_| problems.is_empty()).ok_or_else(|| refused(problems))
+        let config = config.filter(|_| problems.is_empty()).ok_or_else(|| refused(problems))?;
+        Ok(Self { file: file.to_owned(), ..config })
     }
 
     fn read(root: &Reader) -> Option<Self> {
@@ -144,14 +163,7 @@ impl Config {
         let ledger_table = root.table("ledger");
         let ledger = ledger_table.file_in_folder("path");
         ledger_table.close();
-        let policies = if root.has("policy") {
-            let policy = root.table("policy");
-            let folder = policy.file("folder");
-            policy.close();
-            folder
-        } else {
-            None
-        };
+        let (policy, atm_limits) = (read_policy(root), limits::read_atm(root));
         let present_status_is_final = if root.has("end_to_end") {
             let end_to_end = root.table("end_to_end");
             let is_final = end_to_end.truth("present_status_is_final");
@@ -164,6 +176,7 @@ impl Config {
         let (hsm, timing, institutions) = (hsm::read(root), read_timing(root), read_institutions(root));
         let (qr_lifetime, drain, lanes) = timing?;
         Some(Self {
+            file: PathBuf::new(),
             trust_domain: trust_domain?,
             network: network?,
             listen_atm: listen_atm?,
@@ -174,7 +187,8 @@ impl Config {
             tls_ca: tls_ca?,
             hsm: hsm?,
             ledger: ledger?,
-            policies,
+            policy: policy?,
+            atm_limits: atm_limits?,
             present_status_is_final: present_status_is_final?,
             qr_lifetime,
             lanes,
@@ -188,6 +202,19 @@ impl Config {
 /// `CASHGATE_LOG`, or what Kubernetes sets for a service named `cashgate`.
 fn is_setting(name: &str) -> bool {
     name.contains("__") || ["trust_domain", "network"].contains(&name.to_ascii_lowercase().as_str())
+}
+
+fn read_policy(root: &Reader) -> Option<PolicySection> {
+    let policy = root.table("policy");
+    let named = |key: &str| policy.has(key).then(|| policy.file(key));
+    let (folder, shadow_folder) = (named("folder"), named("shadow_folder"));
+    let check_every = policy.seconds("check_every_s", Duration::from_secs(5), 1..=3_600);
+    policy.close();
+    let given = |named: Option<Option<PathBuf>>| match named {
+        None => Some(None),
+        Some(file) => file.map(Some),
+    };
+    Some(PolicySection { folder: given(folder)?, shadow_folder: given(shadow_folder)?, check_every: check_every? })
 }
 
 fn read_timing(root: &Reader) -> Option<(Duration, Duration, LaneSettings)> {
@@ -247,7 +274,7 @@ fn read_institution(table: &Reader) -> Option<Institution> {
             .map_err(|_| table.error("time_zone", format!("{name:?} is not an IANA time zone such as \"Asia/Tokyo\"")))
             .ok()
     });
-    let limits = read_limits(table, currency);
+    let limits = limits::read(table, currency);
     let evidence_demanded = read_evidence_demanded(table);
     let core = table.table("core_banking");
     let (endpoint, server_name) = (core.text("endpoint"), core.text("server_name"));
@@ -257,12 +284,14 @@ fn read_institution(table: &Reader) -> Option<Institution> {
     let call_timeout = core.milliseconds("call_timeout_ms", Duration::from_secs(5), 100..=60_000);
     core.close();
     table.close();
+    let limits = limits?;
     let core_banking = CoreBanking { endpoint: endpoint?, server_name: server_name?, call_timeout: call_timeout? };
     Some(Institution {
         id: id?,
         currency: currency?,
         time_zone: time_zone?,
-        limits: limits?,
+        limits: limits.0,
+        failed_attempts_max: limits.1,
         evidence_demanded: evidence_demanded?,
         core_banking,
     })
@@ -281,21 +310,4 @@ fn read_evidence_demanded(institution: &Reader) -> Option<EvidenceGrade> {
             None
         }
     }
-}
-
-fn read_limits(institution: &Reader, currency: Option<Currency>) -> Option<LimitFigures> {
-    let table = institution.table("limits");
-    let amount = |key, default| table.number(key, Some(default), 1..=Money::MINOR_UNITS_MAX);
-    let (per_withdrawal, per_day) = (amount("per_withdrawal", 200_000), amount("per_day", 500_000));
-    if per_withdrawal > per_day {
-        table.error("per_day", "is less than per_withdrawal");
-    }
-    let per_day_count = table.number("withdrawals_per_day", Some(10), 1..=1_000);
-    let at_once = table.number("burst", Some(3), 1..=1_000);
-    let every = table.seconds("burst_every_s", Duration::from_secs(60), 0..=86_400);
-    table.close();
-    let money = |minor_units| Money::from_minor_units(minor_units, currency?).ok();
-    let burst = Burst { withdrawals: NonZeroU32::new(u32::try_from(at_once?).ok()?)?, every: every? };
-    let count = u32::try_from(per_day_count?).ok()?;
-    LimitFigures::new(money(per_withdrawal?)?, money(per_day?)?, count, burst).ok()
 }

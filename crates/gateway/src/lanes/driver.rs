@@ -7,6 +7,7 @@ use std::time::Duration;
 use cashgate_ledger::{AppendError, StepRecord};
 use cashgate_wire::{atm as wire_atm, status};
 use cashgate_withdrawal::dispense::OutcomeReport;
+use cashgate_withdrawal::event::Event;
 use cashgate_withdrawal::evidence::{DispenseToken, PresentFinding};
 use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{Answer, Input, LinkId, OUTCOME_CONTRADICTS_END, Record, RequestId, ToAtm};
@@ -168,6 +169,7 @@ impl Driver {
                 let before = self.surroundings.watchers.state_name(record.after.terms.withdrawal);
                 self.surroundings.metrics.stepped(record, before);
                 log_step(record);
+                self.count_attempt(record);
                 self.surroundings.watchers.changed(record.after.clone());
             }
         }
@@ -184,6 +186,30 @@ impl Driver {
         }
         for errand in self.attendant.carry_out(intent) {
             self.run_errand(errand);
+        }
+    }
+
+    /// What a step says of the phone: a wrong code is a failure of its customer, cash that left proves him.
+    fn count_attempt(&self, record: &Record) {
+        let terms = &record.after.terms;
+        let (institution, device) = (terms.institution.clone(), terms.device.clone());
+        let surroundings = Arc::clone(&self.surroundings);
+        let at = record.at;
+        match &record.event {
+            Some(Event::CodeMismatched) => drop(tokio::spawn(async move {
+                let rules = surroundings.desk.rules();
+                let Ok(of) = rules.institution(&institution) else { return };
+                let failed = surroundings.devices.attempt_failed(institution, device, of.failed_attempts_max, at);
+                if let Err(error) = failed.await {
+                    tracing::error!(%error, "a wrong code was not recorded against its phone");
+                }
+            })),
+            Some(Event::HoldConfirmed) => drop(tokio::spawn(async move {
+                if let Err(error) = surroundings.devices.attempt_succeeded(institution, device).await {
+                    tracing::error!(%error, "a phone's failures are still counted");
+                }
+            })),
+            _ => {}
         }
     }
 

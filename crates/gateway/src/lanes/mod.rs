@@ -17,13 +17,17 @@ use cashgate_wire::customer::PinBlock;
 use cashgate_wire::proto::atm::v1::GatewayMessage;
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
-use cashgate_withdrawal::lane::{Answer, AtmFacts, FromAtm, Input, LaneSettings, LaneView, LinkId, RequestId};
+use cashgate_withdrawal::lane::{
+    Answer, AtmFacts, FailedApproval, FromAtm, Input, LaneSettings, LaneView, LinkId, RequestId,
+};
 use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::stop::StopScope;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
 
 use crate::admission::Desk;
 use crate::core_banking::CoreBanks;
+use crate::devices::Devices;
 use crate::metrics::Metrics;
 use crate::minting::Mint;
 use crate::watchers::Watchers;
@@ -31,7 +35,7 @@ pub use attendant::{Attendant, Errand, Intent};
 use driver::Driver;
 pub use records::step_record;
 pub(crate) use recovery::read_back;
-pub use recovery::{History, Recovered, RecoveryError, recover, restore_spent};
+pub use recovery::{History, Recovered, RecoveryError, recover};
 pub use showing::Showing;
 
 /// How many inputs may wait for one lane. An ATM serves one customer; more than this is a flood.
@@ -52,6 +56,8 @@ pub struct Surroundings {
     pub ledger: Ledger,
     /// Decides about approvals.
     pub desk: Arc<Desk>,
+    /// The phones, and what is counted of them.
+    pub devices: Arc<Devices>,
     /// Holds and settles.
     pub core_banks: CoreBanks,
     /// Tells those who follow.
@@ -156,6 +162,19 @@ impl Lanes {
         self.lanes().iter().map(|(atm, lane)| (atm.clone(), lane.clone())).collect()
     }
 
+    /// Ends at every machine what a stop covers and no machine was commanded to pay yet. A lane whose inbox is full hears of it as soon as there is
+    /// room; nothing new begins there meanwhile, because admission knows already.
+    pub fn stop(&self, scope: &StopScope) {
+        for lane in self.lanes().values() {
+            let order = Order::Input(Input::Stopped(scope.clone()));
+            if let Err(mpsc::error::TrySendError::Full(order)) = lane.inbox.try_send(order) {
+                let inbox = lane.inbox.clone();
+                // A lane ends only with the process.
+                tokio::spawn(async move { drop(inbox.send(order).await) });
+            }
+        }
+    }
+
     /// Takes no more ATMs, sends those away that serve nobody, and returns when nobody is being served any more.
     pub async fn drain(&self) {
         let lanes = {
@@ -211,6 +230,11 @@ impl LaneHandle {
         let order = Order::Request { input: Box::new(input), pin_block, reply };
         self.inbox.try_send(order).map_err(|_| Refusal::Overloaded)?;
         answer.await.unwrap_or(Err(Refusal::Overloaded))
+    }
+
+    /// An approval came that the phone did not sign.
+    pub async fn approval_failed(&self, failed: FailedApproval) {
+        self.order(Order::Input(Input::ApprovalFailed(failed))).await;
     }
 
     /// What an operator sees.

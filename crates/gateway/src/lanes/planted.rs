@@ -1,8 +1,7 @@
 //! What attendants and recovery do wrong with a planted bug; see [`cashgate_withdrawal::planted`].
 
-use cashgate_limits::LimitFigures;
+use cashgate_limits::{Caps, LimitFigures};
 use cashgate_withdrawal::lane::{Action, ToAtm};
-use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::planted::{Bug, is};
 
 use super::attendant::Intent;
@@ -28,9 +27,20 @@ impl Intent {
 
 /// Limits that do not limit.
 pub(crate) fn figures(figures: &LimitFigures) -> LimitFigures {
-    let much = Money::from_minor_units(100_000_000, figures.per_day().currency()).unwrap_or(figures.per_day());
-    let single = if is(Bug::SingleNotChecked) { much } else { figures.per_withdrawal() };
-    let sum = if is(Bug::SumNotChecked) { much } else { figures.per_day() };
-    let count = if is(Bug::CountNotChecked) { 1_000 } else { figures.withdrawals_per_day() };
-    LimitFigures::new(single, sum, count, figures.burst()).unwrap_or(*figures)
+    let mut caps = *figures.established();
+    if is(Bug::SingleNotChecked) {
+        caps.per_withdrawal = Caps::UNLIMITED.per_withdrawal;
+    }
+    if is(Bug::SumNotChecked) {
+        (caps.per_day, caps.per_24h, caps.per_7d) =
+            (Caps::UNLIMITED.per_day, Caps::UNLIMITED.per_24h, Caps::UNLIMITED.per_7d);
+    }
+    if is(Bug::CountNotChecked) {
+        let much = Caps::UNLIMITED;
+        (caps.withdrawals_per_day, caps.withdrawals_per_24h, caps.withdrawals_per_7d) =
+            (much.withdrawals_per_day, much.withdrawals_per_24h, much.withdrawals_per_7d);
+    }
+    let (tiers, device) = (figures.tiers().to_vec(), figures.device().copied());
+    LimitFigures::new(figures.currency(), caps, tiers, device, *figures.institution(), figures.burst())
+        .unwrap_or_else(|_| figures.clone())
 }

@@ -1,15 +1,16 @@
-//! What happens before the gateway says that it is ready: open withdrawals and what limits count come back from the ledger.
+//! What happens before the gateway says that it is ready: open withdrawals come back from the ledger.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use cashgate_ledger::{LedgerReader, ReadError, Spent, StoredStep, WithdrawalSummary};
-use cashgate_limits::{AccountKey, Limits, Reservation};
+use cashgate_ledger::{ApprovedRow, LedgerReader, ReadError, StoredStep, WithdrawalSummary};
+use cashgate_limits::Reservation;
 use cashgate_wire::journal::{self, JournalError};
+use cashgate_wire::notices;
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
 use cashgate_withdrawal::lane::LaneSettings;
-use cashgate_withdrawal::time::{CalendarDay, Timestamp};
+use cashgate_withdrawal::notice::{Happening, RefusedApproval};
+use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::{
@@ -18,8 +19,7 @@ use cashgate_withdrawal::{
 };
 
 use super::{Attendant, Driver, Intent, Lanes, Surroundings};
-use crate::admission::{Desk, earliest_day};
-use crate::config::Institution;
+use crate::admission::Desk;
 
 /// Why a gateway does not start from its ledger.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +44,14 @@ pub enum RecoveryError {
 pub trait History {
     /// Every open withdrawal with its steps.
     fn open_withdrawals(&self) -> Result<Vec<(WithdrawalSummary, Vec<StoredStep>)>, ReadError>;
-    /// What left machines for withdrawals of this calendar day and later.
-    fn spent_since(&self, day: CalendarDay) -> Result<Vec<Spent>, ReadError>;
-    /// Every withdrawal that was approved since and has ended.
-    fn ended_since(&self, moment: Timestamp) -> Result<Vec<Spent>, ReadError>;
+    /// Every withdrawal that was approved at a moment or later, open or ended, in the order of time, and how many there were.
+    fn for_each_approved_since(&self, since: Timestamp, each: &mut dyn FnMut(ApprovedRow)) -> Result<u64, ReadError>;
+    /// Every approval that was refused at a moment or later, as far as that is known, in the order of time.
+    fn for_each_refused_since(
+        &self,
+        since: Timestamp,
+        each: &mut dyn FnMut(Timestamp, RefusedApproval),
+    ) -> Result<(), ReadError>;
 }
 
 impl History for LedgerReader {
@@ -55,52 +59,25 @@ impl History for LedgerReader {
         self.open_withdrawals()
     }
 
-    fn spent_since(&self, day: CalendarDay) -> Result<Vec<Spent>, ReadError> {
-        self.spent_since(day)
+    fn for_each_approved_since(&self, since: Timestamp, each: &mut dyn FnMut(ApprovedRow)) -> Result<u64, ReadError> {
+        self.for_each_approved_since(since, each)
     }
 
-    fn ended_since(&self, moment: Timestamp) -> Result<Vec<Spent>, ReadError> {
-        self.ended_since(moment)
-    }
-}
-
-/// Counts again, from the ledger, what ended withdrawals still count for: what left machines on days that are not over, and every attempt
-/// that still slows the next one down. Comes before any reservation is made.
-pub fn restore_spent(
-    history: &impl History,
-    limits: &Limits,
-    institutions: &[Institution],
-    now: Timestamp,
-) -> Result<usize, ReadError> {
-    let bursts: HashMap<_, _> = institutions.iter().map(|one| (&one.id, one.limits.burst())).collect();
-    let slowed_for = bursts.values().map(|burst| burst.every.saturating_mul(burst.withdrawals.get())).max();
-    let slowed_since = now.unix_ms().saturating_sub(milliseconds(slowed_for.unwrap_or_default()));
-    let mut counting: BTreeMap<WithdrawalId, Spent> = BTreeMap::new();
-    for one in history.ended_since(Timestamp::from_unix_ms(slowed_since))? {
-        counting.insert(one.withdrawal, one);
-    }
-    for one in history.spent_since(earliest_day(institutions, now))? {
-        counting.insert(one.withdrawal, one);
-    }
-    let mut counting: Vec<Spent> = counting.into_values().collect();
-    // Limits of pace are exact in the order of admission.
-    counting.sort_by_key(|one| one.approved_at);
-    #[cfg(feature = "planted")]
-    if is(Bug::SpentForgottenOnCrash) {
-        return Ok(0);
-    }
-    for one in &counting {
-        // An institution that is not served any more has no limits to count against.
-        if let Some(burst) = bursts.get(&one.institution) {
-            let key = AccountKey::new(one.institution.clone(), one.account.clone());
-            limits.restore_spent(&key, one.dispensed, one.day, one.approved_at, *burst);
+    fn for_each_refused_since(
+        &self,
+        since: Timestamp,
+        each: &mut dyn FnMut(Timestamp, RefusedApproval),
+    ) -> Result<(), ReadError> {
+        for stored in self.notices_of(&["approval_refused"], since)? {
+            match notices::decode(&stored.body).map(|notice| notice.what) {
+                Ok(Happening::ApprovalRefused(refused)) => each(stored.at, *refused),
+                Ok(_) => {}
+                // It is only remembered as a pattern: not worth stopping for.
+                Err(error) => tracing::error!(sequence = %stored.sequence, %error, "a notice cannot be read"),
+            }
         }
+        Ok(())
     }
-    Ok(counting.len())
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A withdrawal out of its steps, with the number of the last; `None` if there is no such.
@@ -124,7 +101,7 @@ pub struct Recovered {
     pub open: Vec<Withdrawal>,
 }
 
-/// Every lane with open withdrawals, by the order of its ATM's id, with reservations made again. [`restore_spent`] comes before.
+/// Every lane with open withdrawals, by the order of its ATM's id, with reservations made again. [`crate::admission::recall`] comes before.
 pub fn recover(
     history: &impl History,
     desk: &Arc<Desk>,

@@ -14,10 +14,12 @@ use cashgate_wire::proto::customer::v1::{
 use cashgate_wire::{customer as wire, status};
 use cashgate_withdrawal::ids::{DeviceId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::lane::{
-    Answer, Approval, CancelSubject, Cancellation, ConfirmCode, Input, Scan, VerifiedCode,
+    Answer, Approval, CancelSubject, Cancellation, ConfirmCode, FailedApproval, Input, Scan, VerifiedCode,
 };
+use cashgate_withdrawal::location::Location;
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::stop::StopScope;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
@@ -25,21 +27,25 @@ use tonic::{Request, Response, Status};
 
 use super::{app_back_end, read, read_withdrawal};
 use crate::clock;
-use crate::devices::{Devices, DevicesFailure};
+use crate::admission::Intended;
+use crate::devices::{Devices, DevicesFailure, Registered};
 use crate::lanes::{LaneHandle, Lanes};
 
 /// The app back ends' side of the gateway.
 #[derive(Clone, Debug)]
 pub struct CustomerPort {
     lanes: Arc<Lanes>,
-    devices: Arc<Devices>,
 }
 
 impl CustomerPort {
-    /// A port over lanes and devices.
+    /// A port over the lanes.
     #[must_use]
-    pub const fn new(lanes: Arc<Lanes>, devices: Arc<Devices>) -> Self {
-        Self { lanes, devices }
+    pub const fn new(lanes: Arc<Lanes>) -> Self {
+        Self { lanes }
+    }
+
+    fn devices(&self) -> Arc<Devices> {
+        Arc::clone(&self.lanes.surroundings().devices)
     }
 
     /// Counts a refusal, keeps what failed exactly in the log, and tells the caller only what it may know.
@@ -69,17 +75,22 @@ impl CustomerPort {
     async fn scanned(&self, institution: InstitutionId, request: ScanRequest) -> Result<ScanResponse, Refusal> {
         let request = wire::scan(request)?;
         let desk = &self.lanes.surroundings().desk;
-        desk.institution(&institution)?;
-        self.devices.known().approving(&institution, &request.device)?;
         let token = self.verified(&request.qr_text)?;
+        let intended = Intended {
+            institution: &institution,
+            account: &request.account,
+            device: &request.device,
+            atm: &token.claims().atm,
+        };
+        desk.may_scan(intended)?;
         let lane = self.lane_of(&token)?;
-        let (code, of, device) = (code_of(&token), institution.clone(), request.device);
+        let (code, of, device) = (code_of(&token), institution.clone(), request.device.clone());
         let answer =
             lane.ask(None, move |request| Input::Scanned(Scan { request, code, institution: of, device })).await?;
         let Answer::Scanned { qr_session, facts, amount, approve_before } = answer else {
             return Err(Refusal::Overloaded);
         };
-        let headroom = desk.headroom(&institution, request.account, clock::now())?.withdrawal_max;
+        let headroom = desk.headroom(intended, clock::now())?.withdrawal_max;
         let in_machine = facts.cassettes.dispensable_max();
         let amount_max = match headroom.exceeds(in_machine) {
             Ok(true) => in_machine,
@@ -97,9 +108,15 @@ impl CustomerPort {
         request: ApproveRequest,
     ) -> Result<(WithdrawalId, Option<ConfirmCode>), Refusal> {
         let request = wire::approve(request)?;
-        self.lanes.surroundings().desk.institution(&institution)?;
-        let device = self.devices.known().approving(&institution, &request.device)?;
         let token = self.verified(&request.qr_text)?;
+        let intended = Intended {
+            institution: &institution,
+            account: &request.account,
+            device: &request.device,
+            atm: &token.claims().atm,
+        };
+        self.lanes.surroundings().desk.may_scan(intended)?;
+        let device = self.devices().known().approving(&institution, &request.device)?;
         let statement = ApprovalStatement {
             qr_token: token.digest(),
             institution,
@@ -107,9 +124,11 @@ impl CustomerPort {
             amount: request.amount,
             device: request.device,
         };
-        let verified = approval::verify(statement, &request.signature, &device.key)
-            .map_err(|_| Refusal::NotAllowed { factor: "signature" })?;
-        match self.ask_to_approve(&token, verified.statement().clone(), request.pin_block).await {
+        let verified = match approval::verify(statement.clone(), &request.signature, &device.key) {
+            Ok(verified) => verified,
+            Err(_) => return Err(self.approval_failed(&token, statement).await),
+        };
+        match self.ask_to_approve(&token, verified.statement().clone(), request.pin_block, request.location).await {
             Ok(Answer::Approved { withdrawal, confirm_code }) => Ok((withdrawal, confirm_code)),
             Ok(_) => Err(Refusal::Overloaded),
             // The screen has moved on, or the gateway was restarted: a repeated approval still gets its withdrawal, from the ledger.
@@ -126,6 +145,7 @@ impl CustomerPort {
         token: &VerifiedQrToken,
         statement: ApprovalStatement,
         pin_block: Option<wire::PinBlock>,
+        location: Option<Location>,
     ) -> Result<Answer, Refusal> {
         let (lane, code) = (self.lane_of(token)?, code_of(token));
         let approval = move |request| {
@@ -137,9 +157,36 @@ impl CustomerPort {
                 account: statement.account,
                 device: statement.device,
                 amount: statement.amount,
+                location,
             })
         };
         lane.ask(pin_block, approval).await
+    }
+
+    /// Somebody approves in the name of a phone that did not sign: counted against the QR session, if it is that phone's, and against the
+    /// phone, and told to its institution.
+    async fn approval_failed(&self, token: &VerifiedQrToken, statement: ApprovalStatement) -> Refusal {
+        let (surroundings, lane, code) = (Arc::clone(self.lanes.surroundings()), self.lane_of(token), code_of(token));
+        let atm = token.claims().atm.clone();
+        let counted = tokio::spawn(async move {
+            let ApprovalStatement { institution, account, amount, device, .. } = statement;
+            let intended =
+                Intended { institution: &institution, account: &account, device: &device, atm: &atm };
+            surroundings.desk.tell_failed(intended, amount, clock::now());
+            if let Ok(lane) = lane {
+                let (institution, device) = (institution.clone(), device.clone());
+                lane.approval_failed(FailedApproval { code, institution, device }).await;
+            }
+            let rules = surroundings.desk.rules();
+            let Ok(of) = rules.institution(&institution) else { return };
+            let lock_after = of.failed_attempts_max;
+            if let Err(error) = surroundings.devices.attempt_failed(institution, device, lock_after, clock::now()).await {
+                tracing::error!(%error, "a failed approval was not recorded against its phone");
+            }
+        });
+        // The caller waits, so that it cannot try faster than failures are counted; if it goes away they are counted all the same.
+        let _ = counted.await;
+        Refusal::NotAllowed { factor: "signature" }
     }
 
     /// The withdrawal that the very same approval began earlier, if it did.
@@ -213,9 +260,9 @@ fn code_of(token: &VerifiedQrToken) -> VerifiedCode {
 }
 
 /// Carries a change of a device to its end even if the caller goes away, so that memory and ledger never part.
-async fn to_its_end(
-    change: impl Future<Output = Result<Result<(), Refusal>, DevicesFailure>> + Send + 'static,
-) -> Result<Result<(), Refusal>, Status> {
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<Result<T, Refusal>, DevicesFailure>> + Send + 'static,
+) -> Result<Result<T, Refusal>, Status> {
     match tokio::spawn(change).await {
         Ok(Ok(changed)) => Ok(changed),
         Ok(Err(error)) => {
@@ -239,10 +286,17 @@ impl CustomerService for CustomerPort {
     ) -> Result<Response<RegisterDeviceResponse>, Status> {
         let refuse = |refusal| self.refuse("RegisterDevice", &refusal);
         let institution = app_back_end(&self.lanes, "RegisterDevice", &request)?;
-        self.lanes.surroundings().desk.institution(&institution).map_err(refuse)?;
+        self.lanes.surroundings().desk.rules().institution(&institution).map_err(refuse)?;
         let request = wire::register_device(request.into_inner()).map_err(refuse)?;
-        let devices = Arc::clone(&self.devices);
-        let registered = async move { devices.register(institution, request, clock::now()).await };
+        let lanes = Arc::clone(&self.lanes);
+        let registered = async move {
+            let scope = StopScope::Device(institution.clone(), request.device.clone());
+            let registered = lanes.surroundings().devices.register(institution, request, clock::now()).await?;
+            if registered == Ok(Registered::WithOtherKey) {
+                lanes.stop(&scope);
+            }
+            Ok(registered)
+        };
         to_its_end(registered).await?.map_err(refuse)?;
         Ok(Response::new(RegisterDeviceResponse {}))
     }
@@ -254,8 +308,13 @@ impl CustomerService for CustomerPort {
         let refuse = |refusal| self.refuse("RevokeDevice", &refusal);
         let institution = app_back_end(&self.lanes, "RevokeDevice", &request)?;
         let device = cashgate_wire::id("device_id", &request.into_inner().device_id).map_err(refuse)?;
-        let devices = Arc::clone(&self.devices);
-        let revoked = async move { devices.revoke(institution, device, clock::now()).await };
+        let lanes = Arc::clone(&self.lanes);
+        let revoked = async move {
+            let scope = StopScope::Device(institution.clone(), device.clone());
+            let revoked = lanes.surroundings().devices.revoke(institution, device, clock::now()).await?;
+            lanes.stop(&scope);
+            Ok(revoked)
+        };
         to_its_end(revoked).await?.map_err(refuse)?;
         Ok(Response::new(RevokeDeviceResponse {}))
     }

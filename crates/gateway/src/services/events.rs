@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use cashgate_ledger::{Sequence, StoredStep};
+use cashgate_ledger::{FeedEntry, LedgerReader, Sequence};
 use cashgate_wire::proto::events::v1::event_service_server::EventService;
 use cashgate_wire::proto::events::v1::{SubscribeRequest, SubscribeResponse, WithdrawalEvent};
-use cashgate_wire::{journal, operations as wire, unix_ms};
+use cashgate_wire::{journal, notices, operations as wire, unix_ms};
 use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use super::{may_see, read, refuse};
 use crate::lanes::Lanes;
 
-/// How many steps are read at a time.
+/// How many entries are read at a time.
 const PAGE_SIZE: u32 = 256;
 /// How many events may wait for a consumer; then reading stops until it has taken some. It misses none: they are in the ledger.
 const WAITING_MAX: usize = 64;
@@ -74,8 +74,8 @@ async fn feed(
         while after < durable {
             let institution = of.clone();
             let read = read(lanes, move |reader| {
-                let page = reader.steps_after(after, institution.as_ref(), PAGE_SIZE).map_err(|e| e.to_string())?;
-                let events = events_of(reader, &page.steps)?;
+                let page = reader.feed_after(after, institution.as_ref(), PAGE_SIZE).map_err(|e| e.to_string())?;
+                let events = events_of(reader, &page.entries)?;
                 Ok::<_, String>((events, page.through))
             });
             let (events, through) = match read.await {
@@ -91,24 +91,33 @@ async fn feed(
     }
 }
 
-/// The events of some steps: each with the state that its withdrawal had come to.
-fn events_of(reader: &cashgate_ledger::LedgerReader, steps: &[StoredStep]) -> Result<Vec<SubscribeResponse>, String> {
+/// The events of some entries: a step with the state that its withdrawal had come to, a notice as it is.
+fn events_of(reader: &LedgerReader, entries: &[FeedEntry]) -> Result<Vec<SubscribeResponse>, String> {
     let mut histories: HashMap<WithdrawalId, Vec<WithdrawalEvent>> = HashMap::new();
-    let mut events = Vec::with_capacity(steps.len());
-    for step in steps {
-        let history = match histories.entry(step.withdrawal) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(history(reader, step.withdrawal)?),
-        };
-        // Steps are numbered from 1 without a gap.
-        let event = usize::try_from(step.number).ok().and_then(|number| history.get(number.checked_sub(1)?)).cloned();
-        events.push(SubscribeResponse { sequence: step.sequence.0, event });
+    let mut events = Vec::with_capacity(entries.len());
+    for entry in entries {
+        events.push(match entry {
+            FeedEntry::Step(step) => {
+                let history = match histories.entry(step.withdrawal) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(history(reader, step.withdrawal)?),
+                };
+                // Steps are numbered from 1 without a gap.
+                let number = usize::try_from(step.number).ok();
+                let event = number.and_then(|number| history.get(number.checked_sub(1)?)).cloned();
+                SubscribeResponse { sequence: step.sequence.0, event, notice: None }
+            }
+            FeedEntry::Notice(stored) => {
+                let notice = notices::message(&stored.body).map_err(|error| error.to_string())?;
+                SubscribeResponse { sequence: stored.sequence.0, event: None, notice: Some(notice) }
+            }
+        });
     }
     Ok(events)
 }
 
 /// Every step of a withdrawal as an event.
-fn history(reader: &cashgate_ledger::LedgerReader, id: WithdrawalId) -> Result<Vec<WithdrawalEvent>, String> {
+fn history(reader: &LedgerReader, id: WithdrawalId) -> Result<Vec<WithdrawalEvent>, String> {
     let Some((_, steps)) = reader.withdrawal(id).map_err(|error| error.to_string())? else { return Ok(Vec::new()) };
     let mut events = Vec::with_capacity(steps.len());
     let replayed = steps.iter().map(|step| (step.number, step.at, step.body.as_slice()));

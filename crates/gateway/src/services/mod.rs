@@ -4,6 +4,7 @@ mod atm;
 mod customer;
 mod events;
 mod operations;
+mod stopping;
 
 pub use atm::AtmPort;
 pub use customer::CustomerPort;

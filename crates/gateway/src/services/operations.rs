@@ -5,10 +5,11 @@ use std::sync::Arc;
 use cashgate_ledger::{ReadError, StoredRemark, StoredStep, WithdrawalFilter, WithdrawalPage};
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsService;
 use cashgate_wire::proto::operations::v1::{
-    GetWithdrawalRequest, GetWithdrawalResponse, ListAtmsRequest, ListAtmsResponse, ListKeyEventsRequest,
-    ListKeyEventsResponse, ListKeysRequest, ListKeysResponse, ListWithdrawalsRequest, ListWithdrawalsResponse, Remark,
-    ResolveSuspectRequest, ResolveSuspectResponse, RetireKeyRequest, RetireKeyResponse, RotateKeyRequest,
-    RotateKeyResponse, Step,
+    GetDeviceRequest, GetDeviceResponse, GetWithdrawalRequest, GetWithdrawalResponse, ListAtmsRequest,
+    ListAtmsResponse, ListKeyEventsRequest, ListKeyEventsResponse, ListKeysRequest, ListKeysResponse, ListStopsRequest,
+    ListStopsResponse, ListWithdrawalsRequest, ListWithdrawalsResponse, ReleaseDeviceRequest, ReleaseDeviceResponse,
+    ReleaseRequest, ReleaseResponse, Remark, ResolveSuspectRequest, ResolveSuspectResponse, RetireKeyRequest,
+    RetireKeyResponse, RotateKeyRequest, RotateKeyResponse, Step, StopRequest, StopResponse,
 };
 use cashgate_wire::{id, journal, operations as wire, status, unix_ms};
 use cashgate_withdrawal::ids::{InstitutionId, OperatorName, WithdrawalId};
@@ -20,6 +21,7 @@ use super::{identity, may_see, read, read_withdrawal};
 use crate::identity::Identity;
 use crate::keys::{KeyOffice, KeyRefusal, messages};
 use crate::lanes::{Lanes, read_back};
+use crate::stops::StopSwitch;
 
 /// How many withdrawals a page has if the caller does not say.
 const PAGE_SIZE_USUAL: u32 = 100;
@@ -27,18 +29,19 @@ const PAGE_SIZE_USUAL: u32 = 100;
 /// The operators' side of the gateway.
 #[derive(Clone, Debug)]
 pub struct OperationsPort {
-    lanes: Arc<Lanes>,
+    pub(super) lanes: Arc<Lanes>,
     keys: KeyOffice,
+    pub(super) switch: StopSwitch,
 }
 
 impl OperationsPort {
-    /// A port over the lanes and the keys.
+    /// A port over the lanes, the keys and the kill switch.
     #[must_use]
-    pub const fn new(lanes: Arc<Lanes>, keys: KeyOffice) -> Self {
-        Self { lanes, keys }
+    pub const fn new(lanes: Arc<Lanes>, keys: KeyOffice, switch: StopSwitch) -> Self {
+        Self { lanes, keys, switch }
     }
 
-    fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
+    pub(super) fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
         super::refuse(&self.lanes, rpc, refusal)
     }
 
@@ -220,6 +223,29 @@ impl OperationsService for OperationsPort {
         self.operator("ListKeyEvents", &request)?;
         let events = read(&self.lanes, |reader| reader.key_events()).await?;
         Ok(Response::new(ListKeyEventsResponse { events: events.into_iter().map(messages::event).collect() }))
+    }
+
+    async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {
+        self.stopped(request).await.map(|()| Response::new(StopResponse {}))
+    }
+
+    async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<ReleaseResponse>, Status> {
+        self.released(request).await.map(|()| Response::new(ReleaseResponse {}))
+    }
+
+    async fn list_stops(&self, request: Request<ListStopsRequest>) -> Result<Response<ListStopsResponse>, Status> {
+        self.stops(&request).map(Response::new)
+    }
+
+    async fn get_device(&self, request: Request<GetDeviceRequest>) -> Result<Response<GetDeviceResponse>, Status> {
+        self.device(request).map(Response::new)
+    }
+
+    async fn release_device(
+        &self,
+        request: Request<ReleaseDeviceRequest>,
+    ) -> Result<Response<ReleaseDeviceResponse>, Status> {
+        self.device_released(request).await.map(|()| Response::new(ReleaseDeviceResponse {}))
     }
 }
 
