@@ -4,7 +4,7 @@ use cashgate_withdrawal::money::Money;
 
 use crate::decision::{Bounds, sum_windows, windows};
 use crate::drawn::DrawnList;
-use crate::key::{AccountKey, AtmKey, DeviceKey, InstitutionKey};
+use crate::key::{AtmKey, Family, InstitutionKey};
 use crate::sums::Sums;
 use crate::window::{Since, Tally};
 use crate::{Caps, Headroom, HeadroomRequest, LimitFigures, Limits, SumCaps};
@@ -33,6 +33,7 @@ impl Limits {
     /// `None` if something other than a cap is in the way.
     fn room(&self, request: &HeadroomRequest<'_>, figures: &LimitFigures, atm_caps: &SumCaps) -> Option<Room> {
         let HeadroomRequest { institution, account, device, atm, device_age, day_began, now } = *request;
+        let family = Family::of_institution(institution);
         let (currency, since) = (figures.currency(), Since::new(day_began, now));
         let bounds = Bounds::new(figures, atm_caps, device_age);
         let mut room = Room { withdrawals: u32::MAX, minor_units: bounds.per_withdrawal() };
@@ -42,13 +43,13 @@ impl Limits {
             drawn.counts_in_other_than(currency, &since).is_none().then_some(())
         };
         let (nobody, nothing_drawn) = (crate::account::Account::default(), DrawnList::default());
-        let entry = self.accounts.get(&AccountKey::new(institution, account));
+        let entry = self.accounts.get(&family.account(account));
         let account = entry.as_deref().unwrap_or(&nobody);
         narrow(&mut room, &account.drawn, &bounds.account)?;
         room.withdrawals = room.withdrawals.min(account.pace.at_once(bounds.burst(), now));
         drop(entry);
 
-        let entry = self.devices.get(&DeviceKey::new(institution, device));
+        let entry = self.devices.get(&family.device(device));
         if entry.as_deref().is_some_and(crate::device::Device::is_locked) {
             return None;
         }

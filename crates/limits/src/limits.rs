@@ -16,7 +16,7 @@ use foldhash::fast::FixedState;
 use crate::account::Account;
 use crate::decision::{Asked, Before, Bounds, check_device};
 use crate::device::Device;
-use crate::key::{AccountKey, AtmKey, DeviceKey, InstitutionKey};
+use crate::key::{AccountKey, AtmKey, DeviceKey, Family, InstitutionKey};
 use crate::place::Place;
 use crate::reservation::CountedFor;
 use crate::sums::HourlySums;
@@ -83,12 +83,14 @@ impl Limits {
     ) -> Result<Reservation, LimitRefusal> {
         let LimitRequest { amount, now, .. } = *request;
         check_amount(amount, figures)?;
+        // The first thing, because it is what takes time: the rest is worked out while the entry is on its way from memory.
+        let family = Family::of_institution(request.institution);
+        let account_key = family.account(request.account);
+        let account = Place::of(&self.accounts, account_key);
         let asked = Asked { amount, since: Since::new(request.day_began, now), now };
         let bounds = Bounds::new(figures, atm_caps, request.device_age);
-        let counted = CountedFor::bounded(request, &bounds);
-        let device_key = DeviceKey::new(request.institution, request.device);
-
-        let account = Place::of(&self.accounts, counted.account);
+        let device_key = family.device(request.device);
+        let counted = CountedFor::bounded(request, account_key, device_key, &bounds);
         let device = bounds.device.map(|caps| (Place::of(&self.devices, device_key), caps));
         let atm = bounds.atm.zip(counted.atm).map(|(caps, key)| (Place::of(&self.atms, key), caps));
         let institution =
@@ -196,7 +198,7 @@ impl Limits {
     /// What an account has open: how many withdrawals, and their sum in minor units.
     #[must_use]
     pub fn open(&self, institution: &InstitutionId, account: &AccountId) -> (u32, u64) {
-        let entry = self.accounts.get(&AccountKey::new(institution, account));
+        let entry = self.accounts.get(&Family::of_institution(institution).account(account));
         entry.map_or((0, 0), |account| {
             let open = account.drawn.outstanding();
             (open.withdrawals, open.minor_units)
@@ -254,11 +256,11 @@ fn forget<K: Eq + std::hash::Hash, V>(map: &DashMap<K, V, FixedState>, is_idle: 
 
 impl CountedFor {
     /// Whom the figures limit.
-    fn bounded(request: &LimitRequest<'_>, bounds: &Bounds) -> Self {
-        let LimitRequest { institution, account, device, atm, amount, .. } = *request;
+    fn bounded(request: &LimitRequest<'_>, account: AccountKey, device: DeviceKey, bounds: &Bounds) -> Self {
+        let LimitRequest { institution, atm, amount, .. } = *request;
         Self {
-            account: AccountKey::new(institution, account),
-            device: bounds.device.map(|_| DeviceKey::new(institution, device)),
+            account,
+            device: bounds.device.map(|_| device),
             atm: bounds.atm.map(|_| AtmKey::new(atm, amount.currency())),
             institution: bounds.institution.map(|_| InstitutionKey::new(institution, amount.currency())),
             is_new_device: bounds.is_new_device(),
@@ -267,9 +269,10 @@ impl CountedFor {
 
     fn everyone(restored: &Restored<'_>) -> Self {
         let Restored { institution, account, device, atm, amount, is_new_device, .. } = *restored;
+        let family = Family::of_institution(institution);
         Self {
-            account: AccountKey::new(institution, account),
-            device: Some(DeviceKey::new(institution, device)),
+            account: family.account(account),
+            device: Some(family.device(device)),
             atm: Some(AtmKey::new(atm, amount.currency())),
             institution: Some(InstitutionKey::new(institution, amount.currency())),
             is_new_device,

@@ -60,8 +60,7 @@ impl Reservation {
     /// Ends the reservation because nothing left the machine: its amount and its place in every number of withdrawals are free
     /// again. The burst limit keeps counting it, since attempts cost.
     pub fn release(self) {
-        let nothing = Money::zero(self.amount.currency());
-        self.end(nothing);
+        self.end(Money::zero(self.amount.currency()));
     }
 
     /// What is reserved.
@@ -81,7 +80,7 @@ impl Reservation {
             .map_or_else(|| "basis=restored".to_owned(), |(bounds, before)| basis(bounds, before).unwrap_or_default())
     }
 
-    fn end(self, dispensed: Money) {
+    fn end(&self, dispensed: Money) {
         self.limits.end(&self.counted, self.amount, dispensed, self.approved_s);
     }
 }

@@ -1,0 +1,278 @@
+//! Reserving and settling against one check of a keyed rate limiter (`governor` over its own map, tuned), by turns in one process; and
+//! what an account costs in memory. For `cargo xtask bench`. Prints one JSON line.
+//!
+//! `limits --what throughput|all --accounts N --threads N --seconds S --rounds R`
+//! `limits --what memory|memory_all --accounts N`
+//!
+//! `throughput` limits accounts and tiers, `all` device, ATM and institution as well, against one check for each of the four. Both
+//! sides begin with the same ids. Time passes so that accounts withdraw 1.4 times in 7 days, and what is older goes.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    reason = "a bench stops loudly, reads the clock and prints its figures"
+)]
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cashgate_limits::{Burst, Caps, LimitFigures, LimitRequest, Limits, SumCaps};
+use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
+use cashgate_withdrawal::money::{Currency, Money};
+use cashgate_withdrawal::time::Timestamp;
+use dashmap::DashMap;
+use foldhash::fast::FixedState;
+use governor::clock::DefaultClock;
+use governor::state::InMemoryState;
+use governor::{Quota, RateLimiter};
+
+const ATMS: usize = 10_000;
+const BEGAN_MS: u64 = 1_800_000_000_000;
+const DAY_MS: u64 = 86_400_000;
+/// Operations between two looks at the clock.
+const BUNCH: usize = 256;
+
+type Governor = RateLimiter<u64, DashMap<u64, InMemoryState, FixedState>, DefaultClock>;
+
+fn main() {
+    // Cargo adds `--bench` when it runs a bench.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let given: HashMap<&str, &str> =
+        words.chunks(2).filter_map(|pair| Some((pair.first()?.as_str(), pair.get(1)?.as_str()))).collect();
+    let number = |name: &str, otherwise: usize| {
+        given.get(name).map_or(otherwise, |value| value.parse().expect("a whole number"))
+    };
+    let what = given.get("--what").copied().unwrap_or("throughput");
+    let accounts = number("--accounts", 100_000);
+    match what {
+        "memory" | "memory_all" => measure_memory(accounts, what == "memory_all"),
+        _ => {
+            let duration = Duration::from_secs(number("--seconds", 1) as u64);
+            let bank = Bank::new(accounts, what == "all");
+            measure_throughput(&bank, number("--threads", 1) as u64, duration, number("--rounds", 1));
+        }
+    }
+}
+
+/// Everybody's ids and figures.
+struct Bank {
+    institution: InstitutionId,
+    customers: Vec<(AccountId, DeviceId)>,
+    atms: Vec<AtmId>,
+    figures: LimitFigures,
+    atm_caps: SumCaps,
+    limits_all: bool,
+}
+
+impl Bank {
+    fn new(accounts: usize, limits_all: bool) -> Self {
+        Self {
+            institution: "bank-of-kyoto".parse().expect("an id"),
+            customers: (0..accounts).map(|number| (account_id(number), device_id(number))).collect(),
+            atms: (0..ATMS).map(|number| format!("atm-{number:06}").parse().expect("an id")).collect(),
+            figures: figures(limits_all),
+            atm_caps: if limits_all { sum_caps() } else { SumCaps::default() },
+            limits_all,
+        }
+    }
+
+    fn request(&self, customer: usize, at_ms: u64) -> LimitRequest<'_> {
+        let (account, device) = &self.customers[customer];
+        let atm = &self.atms[customer % ATMS];
+        let now = Timestamp::from_unix_ms(at_ms);
+        request(&self.institution, account, device, atm, now)
+    }
+}
+
+fn request<'a>(
+    institution: &'a InstitutionId,
+    account: &'a AccountId,
+    device: &'a DeviceId,
+    atm: &'a AtmId,
+    now: Timestamp,
+) -> LimitRequest<'a> {
+    let day_began = Timestamp::from_unix_ms(now.unix_ms() - now.unix_ms() % DAY_MS);
+    let device_age = Duration::from_secs(100 * 86_400);
+    LimitRequest { institution, account, device, atm, amount: yen(), device_age, day_began, now }
+}
+
+fn account_id(number: usize) -> AccountId {
+    format!("{:016x}", (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).parse().expect("an id")
+}
+
+fn device_id(number: usize) -> DeviceId {
+    format!("{:016x}", (number as u64).wrapping_mul(0xd6e8_feb8_6659_fd93)).parse().expect("an id")
+}
+
+fn yen() -> Money {
+    Money::from_minor_units(10_000, Currency::JPY).expect("an amount")
+}
+
+/// Nothing is ever refused: an admission is the longer way.
+fn figures(limits_all: bool) -> LimitFigures {
+    // A thread that had to wait comes with an old time: pace must not refuse it either.
+    let burst = Burst { withdrawals: NonZeroU32::MAX, every: Duration::from_secs(1) };
+    let (device, institution) =
+        if limits_all { (Some(Caps::UNLIMITED), sum_caps()) } else { (None, SumCaps::default()) };
+    let young = cashgate_limits::Tier { until_age: Duration::from_secs(72 * 3_600), caps: Caps::UNLIMITED };
+    LimitFigures::new(Currency::JPY, Caps::UNLIMITED, vec![young], device, institution, burst).expect("figures")
+}
+
+fn sum_caps() -> SumCaps {
+    SumCaps {
+        per_24h: Some(u64::MAX / 2),
+        withdrawals_per_24h: Some(u32::MAX),
+        new_device_per_24h: Some(u64::MAX / 2),
+        new_device_withdrawals_per_24h: Some(u32::MAX),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Measure {
+    threads: u64,
+    duration: Duration,
+    seed: u64,
+}
+
+fn measure_throughput(bank: &Bank, threads: u64, duration: Duration, rounds: usize) {
+    let limits = Arc::new(Limits::new());
+    let map = DashMap::with_hasher_and_shard_amount(FixedState::default(), 256);
+    let quota = Quota::per_second(NonZeroU32::new(1_000_000).expect("not zero"));
+    let governor: Governor = RateLimiter::new(quota, map, DefaultClock::default());
+    let hasher = FixedState::default();
+    // 1.4 withdrawals an account within 7 days.
+    let step_ms = 7 * DAY_MS * 10 / (14 * bank.customers.len() as u64);
+    let passed = |ops: u64| BEGAN_MS + ops * step_ms;
+    let withdraw = |customer: usize, at_ms: u64| {
+        let request = bank.request(customer, at_ms);
+        let reservation = limits.reserve(&request, &bank.figures, &bank.atm_caps).expect("admitted");
+        reservation.settle(request.amount).expect("settled");
+    };
+    let check = |customer: usize| {
+        let (account, device) = &bank.customers[customer];
+        let mut conforms = governor.check_key(&hasher.hash_one((&bank.institution, account))).is_ok();
+        if bank.limits_all {
+            conforms &= governor.check_key(&hasher.hash_one((&bank.institution, device))).is_ok();
+            conforms &= governor.check_key(&hasher.hash_one(&bank.atms[customer % ATMS])).is_ok();
+            conforms &= governor.check_key(&hasher.hash_one(&bank.institution)).is_ok();
+        }
+        std::hint::black_box(conforms);
+    };
+    for customer in 0..bank.customers.len() {
+        withdraw(customer, passed(0));
+        check(customer);
+    }
+    let (mut ours, mut baseline) = (Vec::new(), Vec::new());
+    let done = AtomicU64::new(0);
+    for seed in 0..rounds as u64 {
+        let measure = Measure { threads, duration, seed };
+        ours.push(rate(bank, measure, &done, |customer, done| withdraw(customer, passed(done))));
+        baseline.push(rate(bank, measure, &AtomicU64::new(0), |customer, _| check(customer)));
+    }
+    println!(r#"{{"ours": {ours:?}, "baseline": {baseline:?}}}"#);
+}
+
+/// Operations a second of all threads, on random customers; each is told how many were `done` when its bunch began.
+///
+/// A gateway has just read the ids of a request when it decides. So those of each bunch are looked at first, which does not count.
+fn rate(bank: &Bank, measure: Measure, done: &AtomicU64, operation: impl Fn(usize, u64) + Sync) -> f64 {
+    let stop = AtomicBool::new(false);
+    let work = |thread: u64| {
+        let mut random = Random::new(measure.seed + thread * 1_000);
+        let mut customers = [0; BUNCH];
+        let (mut ops, mut elapsed) = (0, Duration::ZERO);
+        while !stop.load(Ordering::Relaxed) {
+            let mut seen = 0;
+            for customer in &mut customers {
+                *customer = random.below(bank.customers.len());
+                let (account, device) = &bank.customers[*customer];
+                seen += usize::from(account.as_str().as_bytes()[0]) + usize::from(device.as_str().as_bytes()[0]);
+            }
+            std::hint::black_box(seen);
+            let before = done.fetch_add(BUNCH as u64, Ordering::Relaxed);
+            let began = Instant::now();
+            customers.iter().for_each(|customer| operation(*customer, before));
+            elapsed += began.elapsed();
+            ops += BUNCH;
+        }
+        ops as f64 / elapsed.as_secs_f64()
+    };
+    thread::scope(|scope| {
+        let work = &work;
+        let workers: Vec<_> = (0..measure.threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        thread::sleep(measure.duration);
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().map(|worker| worker.join().expect("a worker")).sum()
+    })
+}
+
+/// Marsaglia's xorshift.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from((u128::from(self.0) * end as u128) >> 64).expect("below the end")
+    }
+}
+
+/// Fills three times. Memory is that of the first; the longest insert is the shortest of the three longest, because another program that
+/// takes the processor for a moment looks just like a slow insert, while a slow insert comes each time.
+fn measure_memory(accounts: usize, limits_all: bool) {
+    let (figures, atm_caps) = (figures(limits_all), if limits_all { sum_caps() } else { SumCaps::default() });
+    let fill = || {
+        let limits = Arc::new(Limits::new());
+        let institution = "bank-of-kyoto".parse().expect("an id");
+        let atms: Vec<AtmId> = (0..ATMS).map(|number| format!("atm-{number:06}").parse().expect("an id")).collect();
+        let before = resident_bytes();
+        let mut longest = Duration::ZERO;
+        for number in 0..accounts {
+            let (account, device) = (account_id(number), device_id(number));
+            for withdrawal in 0..withdrawals_of(number) {
+                let now = Timestamp::from_unix_ms(BEGAN_MS + withdrawal * DAY_MS);
+                let request = request(&institution, &account, &device, &atms[number % ATMS], now);
+                let began = Instant::now();
+                let reservation = limits.reserve(&request, &figures, &atm_caps).expect("admitted");
+                longest = longest.max(began.elapsed());
+                reservation.settle(request.amount).expect("settled");
+            }
+        }
+        assert_eq!(limits.accounts(), accounts);
+        ((resident_bytes() - before) as f64 / accounts as f64, longest.as_secs_f64() * 1_000.0)
+    };
+    let (bytes, first) = fill();
+    let longest_ms = [first, fill().1, fill().1];
+    let worst_insert_ms = longest_ms.into_iter().fold(f64::MAX, f64::min);
+    println!(r#"{{"bytes": {bytes:.1}, "worst_insert_ms": {worst_insert_ms:.3}, "longest_ms": {longest_ms:?}}}"#);
+}
+
+/// Of ten accounts seven withdraw once in 7 days, two twice, and one three to five times.
+fn withdrawals_of(number: usize) -> u64 {
+    match number % 10 {
+        0..=6 => 1,
+        7 | 8 => 2,
+        _ => 3 + (number as u64 / 10) % 3,
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
+    pages * 4_096
+}
