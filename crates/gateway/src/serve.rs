@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
-use crate::admission::{self, Desk, Recalled, Rulebook};
+use crate::admission::{Desk, Rulebook};
 use crate::config::Config;
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
@@ -182,13 +182,12 @@ impl Parts {
         let rules = reloading::rules(config).map_err(ServeError::new)?;
         tracing::info!(version = rules.policy.version(), "the policy set");
         let known = Arc::clone(devices.known());
-        let Recalled { patterns, withdrawals } =
-            admission::recall(ledger.reader(), &limits, &known, &rules, clock::now()).map_err(ServeError::new)?;
-        tracing::info!(withdrawals, "what was withdrawn lately counts again");
         let board = Arc::new(LedgerBoard::new(ledger.clone(), metrics.clone()));
         let desk = Desk::new(limits, Arc::new(Rulebook::new(rules)), known, clock::random_u32)
             .with_dispense_tokens(dispense_tokens)
-            .with_surroundings(Arc::clone(switch.stops()), patterns, board);
+            .with_stops(Arc::clone(switch.stops()), board);
+        let withdrawals = desk.recall(ledger.reader(), clock::now()).map_err(ServeError::new)?;
+        tracing::info!(withdrawals, "what was withdrawn lately counts again");
         let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
         let surroundings = Surroundings {
             mint,

@@ -269,6 +269,7 @@ impl World {
                     account: names::account(account),
                     device,
                     amount: yen(amount),
+                    location: None,
                 })
             }
             PhoneAsks::CancelQrSession(id) => cancel(CancelSubject::QrSession(id)),

@@ -1,23 +1,23 @@
 //! The gateway process: production's attendants, desk, limits and recovery, around a model of its disk.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use cashgate_gateway::admission::{Desk, Policy};
+use cashgate_gateway::admission::{Desk, Policy, Rulebook, Rules};
 use cashgate_gateway::config::{CoreBanking, Institution};
 use cashgate_gateway::devices::{Device, KnownDevices};
-use cashgate_gateway::lanes::{Attendant, Intent, Recovered, recover, restore_spent};
+use cashgate_gateway::lanes::{Attendant, Intent, Recovered, recover};
 use cashgate_ledger::StepRecord;
-use cashgate_limits::{AccountKey, Burst, LimitFigures, Limits};
+use cashgate_limits::{Burst, Caps, LimitFigures, Limits, SumCaps};
 use cashgate_policy::{Decision, Facts, Verdict};
 use cashgate_qr::approval::DeviceKey;
 use cashgate_wire::customer::PinBlock;
 use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::lane::{Input, LaneSettings, RequestId};
-use cashgate_withdrawal::money::{Currency, Money};
+use cashgate_withdrawal::money::Currency;
 use cashgate_withdrawal::time::Timestamp;
 
 use crate::boundary::{AtmNo, What};
@@ -27,7 +27,7 @@ use crate::end_to_end::EveryKey;
 use crate::event::{Asked, Caller, Event};
 use crate::faults::FaultKind;
 use crate::journal::NotAppended;
-use crate::names::{self, yen};
+use crate::names;
 use crate::plan::Plan;
 use crate::world::World;
 
@@ -82,7 +82,11 @@ impl Policy for Wary {
         let phone = facts.device.as_str().bytes().fold(0_u64, |sum, byte| sum * 31 + u64::from(byte));
         let wary = Chance::of(self.seed, phone).per_mille(self.per_mille);
         let verdict = if wary { Verdict::StepUp } else { Verdict::Permit };
-        Decision { verdict, reasons: Vec::new(), rules: Vec::new(), policy_version: "world-1".to_owned() }
+        Decision { verdict, reasons: Vec::new(), rules: Vec::new(), policy_version: self.version().to_owned() }
+    }
+
+    fn version(&self) -> &str {
+        "world-1"
     }
 }
 
@@ -94,12 +98,20 @@ static PHONE_KEY: LazyLock<DeviceKey> =
 fn institution(plan: &Plan) -> Institution {
     let setup = plan.setup();
     let burst = Burst { withdrawals: NonZeroU32::new(3).expect("not zero"), every: Duration::from_secs(30) };
-    let limits = LimitFigures::new(yen(setup.per_withdrawal), yen(setup.per_day), setup.withdrawals_per_day, burst);
+    // What the checker counts: single withdrawals and calendar days. Rolling windows are held by the limits' own tests.
+    let caps = Caps {
+        per_withdrawal: setup.per_withdrawal,
+        per_day: setup.per_day,
+        withdrawals_per_day: setup.withdrawals_per_day,
+        ..Caps::UNLIMITED
+    };
+    let limits = LimitFigures::new(Currency::JPY, caps, Vec::new(), None, SumCaps::default(), burst);
     Institution {
         id: names::institution(),
         currency: Currency::JPY,
         time_zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(9)),
-        limits: limits.expect("one currency"),
+        limits: limits.expect("figures within their bounds"),
+        failed_attempts_max: NonZeroU8::new(5).expect("not zero"),
         evidence_demanded: EvidenceGrade::ALL.get(usize::from(plan.evidence_demanded)).copied().unwrap_or_default(),
         core_banking: CoreBanking {
             endpoint: String::new(),
@@ -172,14 +184,30 @@ impl Gateway {
     }
 }
 
+/// A phone that has been known for ever.
+fn device() -> Device {
+    let ever = Timestamp::from_unix_ms(0);
+    Device {
+        key: PHONE_KEY.clone(),
+        key_since: ever,
+        registered_at: ever,
+        bound_at: ever,
+        channel: String::new(),
+        attestation: None,
+        failed_attempts: 0,
+        locked_at: None,
+        revoked_at: None,
+    }
+}
+
 fn desk(plan: &Plan, limits: &Arc<Limits>, institutions: &[Institution]) -> Arc<Desk> {
     let known = KnownDevices::default();
     for phone in 0..plan.phones {
-        let device = Device { key: PHONE_KEY.clone(), bound_at: Timestamp::from_unix_ms(0), revoked: false };
-        known.remember(names::institution(), names::phone(phone), device);
+        known.remember(names::institution(), names::phone(phone), device());
     }
-    let policy = Box::new(Wary { seed: plan.seed, per_mille: plan.step_up_per_mille });
-    let desk = Desk::new(Arc::clone(limits), policy, Arc::new(known), institutions, || Some(4_711));
+    let policy = Arc::new(Wary { seed: plan.seed, per_mille: plan.step_up_per_mille });
+    let rulebook = Arc::new(Rulebook::new(Rules::new(policy, institutions)));
+    let desk = Desk::new(Arc::clone(limits), rulebook, Arc::new(known), || Some(4_711));
     Arc::new(desk.with_dispense_tokens(
         cashgate_gateway::dispense_tokens::DispenseTokens::new(Arc::new(EveryKey)).with_final_status(),
     ))
@@ -203,7 +231,7 @@ impl World {
         let now = Timestamp::from_unix_ms(self.now);
         let limits = Arc::new(Limits::with_shards(SHARDS));
         let desk = desk(&self.plan, &limits, &institutions);
-        let spent = restore_spent(&self.journal, &limits, &institutions, now).map_err(|error| error.to_string());
+        let spent = desk.recall(&self.journal, now).map_err(|error| error.to_string());
         let recovered =
             spent.and_then(|_| recover(&self.journal, &desk, &settings, now).map_err(|error| error.to_string()));
         match recovered {
@@ -337,10 +365,8 @@ impl World {
 
     /// What limits hold in reserve, by account.
     pub(crate) fn reserved(&self) -> Vec<(u16, u64)> {
-        let reserved = self.gateway.limits.reserved();
-        let plain = |(key, _, amount): (AccountKey, WithdrawalId, Money)| {
-            (names::account_number(key.account()), amount.minor_units())
-        };
-        reserved.into_iter().map(plain).collect()
+        let institution = names::institution();
+        let of = |account: u16| (account, self.gateway.limits.open(&institution, &names::account(account)).1);
+        (0..self.plan.accounts).map(of).collect()
     }
 }

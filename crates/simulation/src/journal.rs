@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use cashgate_gateway::lanes::History;
 use cashgate_ledger::{
-    Damage, Fault, ReadError, RowCheck, Seal, Sequence, Spent, StepRecord, StoredStep, WithdrawalRow,
+    ApprovedRow, Damage, Fault, ReadError, RowCheck, Seal, Sequence, StepRecord, StoredStep, WithdrawalRow,
     WithdrawalSummary, check_chain,
 };
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
 use cashgate_withdrawal::money::Money;
-use cashgate_withdrawal::time::{CalendarDay, Timestamp};
+use cashgate_withdrawal::notice::RefusedApproval;
+use cashgate_withdrawal::time::Timestamp;
 
 use crate::chance::Chance;
 
@@ -223,26 +224,6 @@ impl Journal {
         self.entries.insert(id, Entry { summary, check, steps, open_in_index });
         Ok(())
     }
-
-    fn spent(&self, counts: impl Fn(&WithdrawalSummary) -> bool) -> Result<Vec<Spent>, ReadError> {
-        let ended = self.entries.values().filter(|entry| !entry.open_in_index && counts(&entry.summary));
-        ended
-            .map(|entry| {
-                entry.row_verified()?;
-                let row = &entry.summary.row;
-                Ok(Spent {
-                    withdrawal: entry.summary.id,
-                    institution: row.institution.clone(),
-                    account: row.account.clone(),
-                    device: row.device.clone(),
-                    atm: row.atm.clone(),
-                    dispensed: row.dispensed.unwrap_or_else(|| Money::zero(row.amount.currency())),
-                    day: row.day,
-                    approved_at: row.approved_at,
-                })
-            })
-            .collect()
-    }
 }
 
 impl Entry {
@@ -269,12 +250,34 @@ impl History for Journal {
         open.map(|entry| entry.verified().map(|()| (entry.summary.clone(), entry.steps.clone()))).collect()
     }
 
-    fn spent_since(&self, day: CalendarDay) -> Result<Vec<Spent>, ReadError> {
-        let left = |row: &WithdrawalSummary| row.row.dispensed.is_some_and(|dispensed| !dispensed.is_zero());
-        self.spent(|row| row.row.day >= day && left(row))
+    fn for_each_approved_since(&self, since: Timestamp, each: &mut dyn FnMut(ApprovedRow)) -> Result<u64, ReadError> {
+        let mut count = 0;
+        for entry in self.entries.values().filter(|entry| entry.summary.row.approved_at >= since) {
+            entry.row_verified()?;
+            let row = &entry.summary.row;
+            count += 1;
+            each(ApprovedRow {
+                withdrawal: entry.summary.id,
+                open: entry.open_in_index,
+                institution: row.institution.clone(),
+                account: row.account.clone(),
+                device: row.device.clone(),
+                atm: row.atm.clone(),
+                amount: row.amount,
+                dispensed: row.dispensed,
+                day: row.day,
+                approved_at: row.approved_at,
+            });
+        }
+        Ok(count)
     }
 
-    fn ended_since(&self, moment: Timestamp) -> Result<Vec<Spent>, ReadError> {
-        self.spent(|row| row.row.approved_at >= moment)
+    /// A world keeps no notices.
+    fn for_each_refused_since(
+        &self,
+        _: Timestamp,
+        _: &mut dyn FnMut(Timestamp, RefusedApproval),
+    ) -> Result<(), ReadError> {
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use cashgate_withdrawal::cassettes::Cassettes;
 use cashgate_withdrawal::dispense::NoteCount;
 use cashgate_withdrawal::dispense::{DispenseCommand, EvidenceSource, Outcome, OutcomeReport};
+use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{AtmFacts, FromAtm, Input, LinkId, ToAtm};
 use cashgate_withdrawal::money::Currency;
@@ -274,5 +275,13 @@ impl World {
 fn facts(end_to_end: bool) -> AtmFacts {
     let notes = [10_000, 1_000].map(|value| NoteCount { denomination: yen(value), count: 100 });
     let cassettes = Cassettes::new(&notes, Currency::JPY, 60).expect("notes");
-    AtmFacts { name: "Shibuya".into(), place: "Tokyo".into(), cassettes, end_to_end }
+    let evidence_grade = if end_to_end { EvidenceGrade::A } else { EvidenceGrade::B };
+    AtmFacts {
+        name: "Shibuya".into(),
+        place: "Tokyo".into(),
+        cassettes,
+        location: None,
+        end_to_end,
+        evidence_grade,
+    }
 }

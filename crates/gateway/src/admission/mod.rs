@@ -9,6 +9,7 @@ mod rulebook;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use asked::Asked;
 use cashgate_limits::{Headroom, HeadroomRequest, LimitRefusal, Limits, Reservation, Restored};
@@ -22,14 +23,12 @@ use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 
-use crate::config::Institution;
 use crate::devices::KnownDevices;
 use crate::dispense_tokens::{DispenseTokens, NoKeys};
 use crate::notice_board::{NoBoard, NoticeBoard};
 use crate::stops::Stops;
 pub use calendar::{calendar_day, day_began, local_hour};
 pub use lane_desk::LaneDesk;
-pub use recalling::{Recalled, recall};
 pub use rulebook::{Policy, Rulebook, Rules};
 
 /// What every lane asks. Shared by all of them.
@@ -97,10 +96,10 @@ impl Desk {
         Self { dispense_tokens, ..self }
     }
 
-    /// The same desk under these stops, with a memory of what happened before, and with somebody to tell.
+    /// The same desk under these stops, and with somebody to tell.
     #[must_use]
-    pub fn with_surroundings(self, stops: Arc<Stops>, patterns: Patterns, board: Arc<dyn NoticeBoard>) -> Self {
-        Self { stops, patterns: Mutex::new(patterns), board, ..self }
+    pub fn with_stops(self, stops: Arc<Stops>, board: Arc<dyn NoticeBoard>) -> Self {
+        Self { stops, board, ..self }
     }
 
     /// What makes and verifies the tokens of machines with end-to-end security.
@@ -185,15 +184,16 @@ impl Desk {
             atm: &terms.atm,
             amount: terms.amount,
             approved_at: terms.approved_at,
-            is_new_device: self.was_new(institution, &terms.device, terms.approved_at),
+            is_new_device: institution
+                .limits
+                .is_new(self.age_then(&terms.institution, &terms.device, terms.approved_at)),
             burst: institution.limits.burst(),
         }))
     }
 
-    /// Whether a phone counted as new at a moment. One that is not known any more counts as new, which is stricter.
-    fn was_new(&self, institution: &Institution, device: &DeviceId, at: Timestamp) -> bool {
-        let age = self.devices.find(&institution.id, device).map_or(std::time::Duration::ZERO, |known| known.age(at));
-        institution.limits.is_new(age)
+    /// How old a phone was at a moment. One that is not known any more was new, which is stricter.
+    fn age_then(&self, institution: &InstitutionId, device: &DeviceId, at: Timestamp) -> Duration {
+        self.devices.find(institution, device).map_or(Duration::ZERO, |known| known.age(at))
     }
 
     fn patterns(&self) -> MutexGuard<'_, Patterns> {

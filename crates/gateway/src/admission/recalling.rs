@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use cashgate_ledger::{ApprovedRow, ReadError};
-use cashgate_limits::{Limits, Restored};
-use cashgate_policy::patterns::{Attempt, Patterns};
+use cashgate_limits::Restored;
+use cashgate_policy::patterns::Attempt;
 use cashgate_withdrawal::money::Money;
+#[cfg(feature = "planted")]
+use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::time::Timestamp;
 
-use super::Rules;
-use crate::devices::KnownDevices;
+use super::Desk;
 use crate::lanes::History;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -18,60 +19,52 @@ const LIMITS_REACH: Duration = DAY.saturating_mul(8);
 /// How far back patterns reach: the same hour of four weeks.
 const PATTERNS_REACH: Duration = DAY.saturating_mul(29);
 
-/// What was rebuilt.
-#[derive(Debug)]
-pub struct Recalled {
-    /// What decisions remember.
-    pub patterns: Patterns,
-    /// How many withdrawals it was rebuilt from.
-    pub withdrawals: u64,
-}
-
-/// Counts again, from the ledger, what ended withdrawals still count for, and remembers all that were approved. Comes before any
-/// reservation is made.
-///
-/// # Errors
-/// The ledger cannot be read.
-pub fn recall(
-    history: &impl History,
-    limits: &Limits,
-    devices: &KnownDevices,
-    rules: &Rules,
-    now: Timestamp,
-) -> Result<Recalled, ReadError> {
-    devices.restore_attempts(limits);
-    let mut patterns = Patterns::new();
-    let count_since = before(now, LIMITS_REACH);
-    let withdrawals = history.for_each_approved_since(before(now, PATTERNS_REACH), &mut |row| {
-        // An institution that is not served any more has no limits to count against.
-        let Some(institution) = rules.institutions.get(&row.institution) else { return };
-        let known = devices.find(&row.institution, &row.device);
-        let device_age = known.map_or(Duration::ZERO, |known| known.age(row.approved_at));
-        let is_new_device = institution.limits.is_new(device_age);
-        let attempt = attempt(&row, device_age, is_new_device);
-        patterns.attempted(&attempt);
-        patterns.withdrew(&attempt);
-        if !row.open && row.approved_at >= count_since {
-            limits.restore_spent(&spent(&row, is_new_device, institution.limits.burst()));
+impl Desk {
+    /// Counts again what ended withdrawals still count for, and remembers all that were asked for lately. Comes before any reservation is made.
+    /// Says from how many withdrawals it was rebuilt.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn recall(&self, history: &impl History, now: Timestamp) -> Result<u64, ReadError> {
+        self.devices.restore_attempts(&self.limits);
+        #[cfg(feature = "planted")]
+        if is(Bug::SpentForgottenOnCrash) {
+            return Ok(0);
         }
-    })?;
-    history.for_each_refused_since(before(now, PATTERNS_REACH), &mut |at, refused| {
-        let known = devices.find(&refused.institution, &refused.device);
-        patterns.attempted(&Attempt {
-            institution: &refused.institution,
-            account: &refused.account,
-            device: &refused.device,
-            atm: &refused.atm,
-            place: None,
-            amount: refused.amount,
-            device_age: known.map_or(Duration::ZERO, |known| known.age(at)),
-            is_new_device: true,
-            now: at,
-        });
-    })?;
-    // What stood out then was told then.
-    drop(patterns.alarms());
-    Ok(Recalled { patterns, withdrawals })
+        let rules = self.rules();
+        let count_since = before(now, LIMITS_REACH);
+        let mut patterns = self.patterns();
+        let withdrawals = history.for_each_approved_since(before(now, PATTERNS_REACH), &mut |row| {
+            // An institution that is not served any more has no limits to count against.
+            let Some(institution) = rules.institutions.get(&row.institution) else { return };
+            let device_age = self.age_then(&row.institution, &row.device, row.approved_at);
+            let is_new_device = institution.limits.is_new(device_age);
+            let attempt = attempt(&row, device_age, is_new_device);
+            patterns.attempted(&attempt);
+            patterns.withdrew(&attempt);
+            if !row.open && row.approved_at >= count_since {
+                self.limits.restore_spent(&spent(&row, is_new_device, institution.limits.burst()));
+            }
+        })?;
+        history.for_each_refused_since(before(now, PATTERNS_REACH), &mut |at, refused| {
+            let Some(institution) = rules.institutions.get(&refused.institution) else { return };
+            let device_age = self.age_then(&refused.institution, &refused.device, at);
+            patterns.attempted(&Attempt {
+                institution: &refused.institution,
+                account: &refused.account,
+                device: &refused.device,
+                atm: &refused.atm,
+                place: None,
+                amount: refused.amount,
+                device_age,
+                is_new_device: institution.limits.is_new(device_age),
+                now: at,
+            });
+        })?;
+        // What stood out then was told then.
+        drop(patterns.alarms());
+        Ok(withdrawals)
+    }
 }
 
 fn before(now: Timestamp, reach: Duration) -> Timestamp {

@@ -307,7 +307,7 @@ impl CustomerService for CustomerPort {
     ) -> Result<Response<RevokeDeviceResponse>, Status> {
         let refuse = |refusal| self.refuse("RevokeDevice", &refusal);
         let institution = app_back_end(&self.lanes, "RevokeDevice", &request)?;
-        let device = cashgate_wire::id("device_id", &request.into_inner().device_id).map_err(refuse)?;
+        let device: DeviceId = cashgate_wire::id("device_id", &request.into_inner().device_id).map_err(refuse)?;
         let lanes = Arc::clone(&self.lanes);
         let revoked = async move {
             let scope = StopScope::Device(institution.clone(), device.clone());

@@ -3,6 +3,8 @@
 // Angles and distances on a sphere; no money comes near.
 #![allow(clippy::float_arithmetic)]
 
+use cashgate_withdrawal::location::Location;
+
 /// A point on the Earth (WGS 84), in ten-millionths of a degree: about a centimetre.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -10,6 +12,12 @@ pub struct Place {
     pub latitude_e7: i32,
     /// East is positive; -1,800,000,000 to 1,800,000,000.
     pub longitude_e7: i32,
+}
+
+impl From<Location> for Place {
+    fn from(location: Location) -> Self {
+        Self { latitude_e7: location.latitude_e7(), longitude_e7: location.longitude_e7() }
+    }
 }
 
 impl Place {
