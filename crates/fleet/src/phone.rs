@@ -168,7 +168,8 @@ impl App {
     /// The gateway's status.
     pub async fn register(&mut self, public_key: Vec<u8>, bound_at_unix_ms: i64) -> Result<(), Status> {
         let device_id = self.device_id.clone();
-        self.client.register_device(wire::RegisterDeviceRequest { device_id, public_key, bound_at_unix_ms }).await?;
+        let request = wire::RegisterDeviceRequest { device_id, public_key, bound_at_unix_ms, ..Default::default() };
+        self.client.register_device(request).await?;
         Ok(())
     }
 
@@ -213,6 +214,7 @@ impl App {
             amount: Some(amount),
             signature,
             pin_block,
+            location: None,
         };
         Ok(self.client.approve(request).await?.into_inner())
     }

@@ -99,6 +99,8 @@ fn terms(index: u64, atm: u64, at: Timestamp) -> Result<Terms, Failure> {
         approved_at: at,
         decision: Decision {
             policy_version: "builtin".to_owned(),
+            rules: Vec::new(),
+            facts: String::new(),
             limit_figures: "10000 of 200000 JPY, 10000 of 500000 JPY today, 1 of 10 today".to_owned(),
             key: KeyId([0, 1, 2, 3]),
             day: CalendarDay(i32::try_from(at.unix_ms() / MS_A_DAY)?),

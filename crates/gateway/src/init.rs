@@ -197,6 +197,7 @@ per_day = 500000
 withdrawals_per_day = 10
 burst = 5                   # at once, then one more each burst_every_s
 burst_every_s = 10
+new_device = []             # for trials only: leave it out, and a new phone draws nothing for 12 h and 50,000 a day until it is 72 h old
 "#
     )
 }

@@ -185,6 +185,8 @@ impl Machine {
             unresolved,
             software: concat!("cashgate-fleet ", env!("CARGO_PKG_VERSION")).to_owned(),
             end_to_end: self.declared(),
+            location: None,
+            best_evidence: 0,
         })));
     }
 

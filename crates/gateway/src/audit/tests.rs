@@ -37,6 +37,8 @@ fn terms(n: u8) -> Terms {
         approved_at: Timestamp::from_unix_ms(1_795_000_000_000),
         decision: Decision {
             policy_version: "builtin-1".to_owned(),
+            rules: Vec::new(),
+            facts: String::new(),
             limit_figures: "day 30000/500000".to_owned(),
             key: KeyId([4; 4]),
             day: CalendarDay(20_775),

@@ -143,6 +143,8 @@ pub(crate) fn hello() -> Hello {
         unresolved: vec![],
         software: "test 1.0".to_owned(),
         end_to_end: None,
+        location: None,
+        best_evidence: 0,
     }
 }
 

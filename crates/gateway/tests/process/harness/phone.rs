@@ -58,6 +58,8 @@ impl Phone {
             device_id: self.device_id.clone(),
             public_key: self.key.public_key().unwrap(),
             bound_at_unix_ms: BOUND_AT_UNIX_MS,
+            activation_channel: "branch".to_owned(),
+            attestation: 0,
         }
     }
 
@@ -90,6 +92,7 @@ impl Phone {
             amount: Some(amount.clone()),
             signature: self.signature(qr_text, &self.account_id, amount),
             pin_block: None,
+            location: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use cashgate_ledger::{LedgerReader, Sequence, StoredStep};
+use cashgate_ledger::{FeedEntry, LedgerReader, Sequence, StoredStep};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -75,7 +75,7 @@ impl Site {
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
         site.edit_configuration(|text| {
             text.replace("per_day = 500000", "per_day = 200000")
-                .replace("withdrawals_per_day = 10", "withdrawals_per_day = 1000")
+                .replace("withdrawals_per_day = 10", "withdrawals_per_day = 255\nwithdrawals_per_24h = 255\nper_24h = 200000")
                 .replace("burst = 5 ", "burst = 1000 ")
         });
         let certificates = ["corebank/sakura", "corebank/fuji"].map(|peer| site.certificate(peer));
@@ -266,7 +266,9 @@ impl Site {
 
     /// Every step in the ledger.
     pub(crate) fn steps(&self) -> Vec<StoredStep> {
-        self.ledger().steps_after(Sequence(0), None, 1_000).unwrap().steps
+        let entries = self.ledger().feed_after(Sequence(0), None, 1_000).unwrap().entries;
+        let step = |entry| if let FeedEntry::Step(step) = entry { Some(step) } else { None };
+        entries.into_iter().filter_map(step).collect()
     }
 
     /// The sum of a metric's lines that have all these labels.
