@@ -11,11 +11,11 @@ use std::thread;
 use super::*;
 
 const THREADS: u32 = 4;
-const ROUNDS: u64 = 1_000;
+const ROUNDS: usize = 1_000;
 
 /// Lets four threads attempt the same thing at the same time, once a round; returns how many were admitted in each round.
 /// `attempt(round, thread)` says whether it was admitted.
-fn admitted_by_round(rounds: u64, attempt: impl Fn(u64, u32) -> bool + Sync) -> Vec<u32> {
+fn admitted_by_round(rounds: usize, attempt: impl Fn(usize, u32) -> bool + Sync) -> Vec<u32> {
     let rounds: Vec<Round> = (0..rounds).map(|_| Round::default()).collect();
     let start = Barrier::new(THREADS as usize);
     let panicked = AtomicBool::new(false);
@@ -68,11 +68,11 @@ fn rounds_that_admitted_other_than_one(admitted: &[u32]) -> usize {
 /// What [`Limits`] must not be: a thread-safe map in which one step checks and another adds.
 #[derive(Default)]
 struct CheckThenAdd {
-    withdrawals: Mutex<BTreeMap<u64, u32>>,
+    withdrawals: Mutex<BTreeMap<usize, u32>>,
 }
 
 impl CheckThenAdd {
-    fn reserve(&self, account: u64, withdrawals_per_day: u32) -> bool {
+    fn reserve(&self, account: usize, withdrawals_per_day: u32) -> bool {
         let counted = self.withdrawals.lock().unwrap().get(&account).copied().unwrap_or(0);
         if counted >= withdrawals_per_day {
             return false;
@@ -103,7 +103,7 @@ enum Shared {
 
 impl Shared {
     /// A customer who shares this, and nothing else that is limited, with the others of the round.
-    fn customer(self, all: &Customer, round: u64, thread: u32) -> Customer {
+    fn customer(self, all: &Customer, round: usize, thread: u32) -> Customer {
         let (common, own) = (format!("of-round-{round}"), format!("own-{round}-{thread}"));
         let name = |shares: bool| if shares { &common } else { &own };
         let account = all.with_account(name(matches!(self, Self::Account)));
@@ -126,9 +126,8 @@ fn each_limit_that_has_room_for_one_admits_one() {
             let approved_at = Timestamp::from_unix_ms(MONDAY.unix_ms() - 8 * 86_400_000);
             customer.limits.restore_spent(&Restored { approved_at, ..long_ago.restored(yen(600)) });
         }
-        let admitted = admitted_by_round(ROUNDS, |round, thread| {
-            customers[round as usize][thread as usize].reserve(yen(600)).is_ok()
-        });
+        let admitted =
+            admitted_by_round(ROUNDS, |round, thread| customers[round][thread as usize].reserve(yen(600)).is_ok());
         assert_eq!(rounds_that_admitted_other_than_one(&admitted), 0, "{shared:?} {} {atm_caps:?}", all.figures);
     };
     let new_devices = |caps: Caps| vec![Tier { until_age: DAY, caps }];
@@ -164,13 +163,13 @@ fn of_failed_attempts_that_race_one_locks() {
     let devices: Vec<Customer> = (0..ROUNDS).map(|round| hanako.with_device(&format!("phone-{round}"))).collect();
     let lock_after = 2.try_into().unwrap();
     let locked = admitted_by_round(ROUNDS, |round, _| {
-        let Customer { limits, institution, device, .. } = &devices[round as usize];
+        let Customer { limits, institution, device, .. } = &devices[round];
         limits.attempt_failed(institution, device, lock_after).locked_now
     });
     assert_eq!(rounds_that_admitted_other_than_one(&locked), 0);
     for device in &devices {
         let attempts = device.limits.attempts(&device.institution, &device.device);
-        assert_eq!((attempts.failed, attempts.locked), (THREADS as u8, true), "none was lost");
+        assert_eq!((attempts.failed, attempts.locked), (u8::try_from(THREADS).unwrap(), true), "none was lost");
     }
 }
 
@@ -210,7 +209,7 @@ fn forgetting_at_the_same_time_neither_loses_nor_frees_a_reservation() {
     let forgotten = AtomicU64::new(0);
     let long_ago = Timestamp::from_unix_ms(NOON.unix_ms() - 8 * 86_400_000);
     let admitted = admitted_by_round(ROUNDS, |round, thread| {
-        let customer = &customers[round as usize];
+        let customer = &customers[round];
         if thread % 2 == 0 {
             // An entry that may go, for nothing in it counts any more; just now the others want to reserve on it.
             let restored = Restored { approved_at: long_ago, ..customer.restored(yen(600)) };
