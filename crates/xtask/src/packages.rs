@@ -67,8 +67,8 @@ pub(crate) const UTIL_LINUX: Package = Package {
 
 pub(crate) const C_COMPILER: Package = Package {
     name: "build-essential",
-    purpose: "SQLite and AWS-LC are compiled from source",
-    is_there: || command::succeeds("cc", &["--version"]),
+    purpose: "SQLite, AWS-LC and jemalloc are compiled from source",
+    is_there: || command::succeeds("cc", &["--version"]) && command::succeeds("make", &["--version"]),
 };
 
 pub(crate) const PYTHON_VENV: Package = Package {
