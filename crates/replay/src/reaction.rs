@@ -1,0 +1,141 @@
+//! The person who reacts to an alarm.
+//!
+//! A control that only rings must be judged by what somebody then does. Here an analyst works from 9 to 17 on working days, and some working hours
+//! after an alarm stops withdrawals above a sum by young phones at that institution, for some days, until the pattern was looked at. A false alarm
+//! is reacted to like a true one, and honest customers pay for both.
+
+use std::time::Duration;
+
+use cashgate_withdrawal::time::Timestamp;
+
+use crate::attempt::{Attempt, InstitutionNo, yen};
+use crate::bank::Alarm;
+use crate::calendar;
+
+/// The word for refusals that come from the analyst's stop.
+pub const REASON: &str = "analyst_stop";
+
+/// What the analyst does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// Working hours from an alarm to the stop.
+    pub working_hours: u64,
+    /// Stops phones that were bound less than this ago,
+    pub device_age_below: Duration,
+    /// for amounts above this, in yen,
+    pub above_yen: u64,
+    /// for this long. A later alarm prolongs it.
+    pub lasts: Duration,
+}
+
+impl Reaction {
+    /// 4 working hours; phones younger than a week; above 50,000 yen; three days.
+    pub const ASSUMED: Self = Self {
+        working_hours: 4,
+        device_age_below: Duration::from_hours(7 * 24),
+        above_yen: 50_000,
+        lasts: Duration::from_hours(72),
+    };
+}
+
+/// An analyst at work.
+#[derive(Debug)]
+pub(crate) struct Analyst {
+    reaction: Option<Reaction>,
+    stops: Vec<Stop>,
+}
+
+#[derive(Debug)]
+struct Stop {
+    institution: InstitutionNo,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl Analyst {
+    /// Without a reaction there is nobody.
+    pub(crate) const fn new(reaction: Option<Reaction>) -> Self {
+        Self { reaction, stops: Vec::new() }
+    }
+
+    pub(crate) fn hears(&mut self, alarm: &Alarm) {
+        let Some(reaction) = self.reaction else { return };
+        let from = calendar::after_working_hours(alarm.at, reaction.working_hours);
+        let until = from.after(reaction.lasts);
+        match self.stops.iter_mut().find(|stop| stop.institution == alarm.institution && stop.until >= from) {
+            Some(stop) => stop.until = until,
+            None => self.stops.push(Stop { institution: alarm.institution, from, until }),
+        }
+    }
+
+    pub(crate) fn stops(&self, attempt: &Attempt) -> bool {
+        let Some(reaction) = self.reaction else { return false };
+        let is_meant = attempt.device.age(attempt.now) < reaction.device_age_below
+            && attempt.amount.minor_units() > yen(reaction.above_yen).minor_units();
+        is_meant && self.stops.iter().any(|stop| stop.holds(attempt.institution, attempt.now))
+    }
+}
+
+impl Stop {
+    fn holds(&self, institution: InstitutionNo, now: Timestamp) -> bool {
+        self.institution == institution && self.from <= now && now < self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::Day;
+    use crate::plain::tests::attempt;
+
+    fn alarm(at: Timestamp) -> Alarm {
+        Alarm { at, institution: InstitutionNo(0), atm: None, pattern: "p".to_owned(), window: Duration::from_hours(1) }
+    }
+
+    #[test]
+    fn the_stop_begins_after_work_was_done_and_ends() {
+        let mut analyst = Analyst::new(Some(Reaction::ASSUMED));
+        // Saturday evening: heard of on Monday at 9, stopped at 13, for 72 hours.
+        analyst.hears(&alarm(Day(5).at(20, 0)));
+        let asked = |day: i32, hour| {
+            let now = Day(day).at(hour, 0);
+            let young = attempt(now, 24, 200_000);
+            analyst.stops(&young)
+        };
+        let table = [(6, 12, false), (7, 12, false), (7, 13, true), (10, 12, true), (10, 13, false)];
+        for (day, hour, stopped) in table {
+            assert_eq!(asked(day, hour), stopped, "day {day}, {hour} o'clock");
+        }
+    }
+
+    #[test]
+    fn only_large_amounts_on_young_phones_at_that_bank_are_stopped() {
+        let mut analyst = Analyst::new(Some(Reaction::ASSUMED));
+        analyst.hears(&alarm(Day(0).at(9, 0)));
+        let now = Day(1).at(9, 0);
+        let other_bank = Attempt { institution: InstitutionNo(1), ..attempt(now, 24, 200_000) };
+        let table = [
+            (attempt(now, 24, 60_000), true),
+            (attempt(now, 24, 50_000), false),
+            (attempt(now, 7 * 24 - 1, 60_000), true),
+            (attempt(now, 7 * 24, 60_000), false),
+            (other_bank, false),
+        ];
+        for (attempt, stopped) in table {
+            assert_eq!(analyst.stops(&attempt), stopped, "{attempt:?}");
+        }
+        let mut nobody = Analyst::new(None);
+        nobody.hears(&alarm(Day(0).at(9, 0)));
+        assert!(!nobody.stops(&attempt(now, 24, 200_000)));
+    }
+
+    #[test]
+    fn a_later_alarm_prolongs_the_stop() {
+        let mut analyst = Analyst::new(Some(Reaction::ASSUMED));
+        analyst.hears(&alarm(Day(0).at(9, 0)));
+        analyst.hears(&alarm(Day(2).at(9, 0)));
+        assert!(analyst.stops(&attempt(Day(5).at(12, 0), 24, 200_000)));
+        assert!(!analyst.stops(&attempt(Day(5).at(13, 0), 24, 200_000)));
+        assert_eq!(analyst.stops.len(), 1);
+    }
+}
