@@ -64,7 +64,7 @@ pub enum Attestation {
 }
 
 /// A phone as it is bound to an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Device {
     /// Which.
     pub number: DeviceNo,

@@ -13,6 +13,7 @@ pub(crate) enum Purpose {
     StepUp,
     Wave,
     Thief,
+    Victim,
 }
 
 /// A stream of draws.
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!(one, first(1, Purpose::Day, 7, 3));
         let others = [
             first(2, Purpose::Day, 7, 3),
-            first(1, Purpose::Visit, 7, 3),
+            first(1, Purpose::StepUp, 7, 3),
             first(1, Purpose::Day, 8, 3),
             first(1, Purpose::Day, 7, 4),
             first(1, Purpose::Day, 3, 7),

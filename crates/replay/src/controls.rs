@@ -26,11 +26,13 @@ pub enum Control {
     ConfirmCode = 1 << 8,
     /// A person who reacts to alarms ([`crate::reaction`]).
     Analyst = 1 << 9,
+    /// Victims who read on their old contact that a phone was bound, and report it ([`crate::reaction::Alerts`]).
+    Notices = 1 << 10,
 }
 
 impl Control {
     /// All there are.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::DeviceAge,
         Self::Counts,
         Self::DeviceSharing,
@@ -41,6 +43,7 @@ impl Control {
         Self::FailedAttempts,
         Self::ConfirmCode,
         Self::Analyst,
+        Self::Notices,
     ];
 
     /// A stable word.
@@ -57,6 +60,7 @@ impl Control {
             Self::FailedAttempts => "failed_attempts",
             Self::ConfirmCode => "confirm_code",
             Self::Analyst => "analyst",
+            Self::Notices => "notices",
         }
     }
 }
@@ -69,7 +73,7 @@ impl Controls {
     /// As in 2020.
     pub const NONE: Self = Self(0);
     /// Everything.
-    pub const ALL: Self = Self((1 << 10) - 1);
+    pub const ALL: Self = Self((1 << 11) - 1);
 
     /// Whether it has this one.
     #[must_use]
@@ -129,7 +133,7 @@ mod tests {
     #[test]
     fn a_report_compares_every_control_alone_and_missing() {
         let names: Vec<_> = Controls::compared().iter().map(ToString::to_string).collect();
-        assert_eq!(names.len(), 1 + 9 + 1 + 10);
+        assert_eq!(names.len(), 1 + 10 + 1 + 11);
         for control in Control::ALL {
             assert!(Controls::ALL.has(control) && !Controls::NONE.has(control));
             assert!(names.contains(&format!("all but {}", control.as_str())), "{control:?}");

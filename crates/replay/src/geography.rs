@@ -31,7 +31,8 @@ impl Place {
     /// About how far it is, in metres, on a flat map of Japan: to compare, not to navigate.
     #[must_use]
     pub fn distance_m(self, other: Self) -> u64 {
-        let metres = |one: i32, other: i32, e7: i64| (i64::from(one) - i64::from(other)).unsigned_abs() / e7.unsigned_abs();
+        let metres =
+            |one: i32, other: i32, e7: i64| (i64::from(one) - i64::from(other)).unsigned_abs() / e7.unsigned_abs();
         let north = metres(self.latitude_e7, other.latitude_e7, E7_PER_METRE_NORTH);
         let east = metres(self.longitude_e7, other.longitude_e7, E7_PER_METRE_EAST);
         (north * north + east * east).isqrt()
@@ -174,9 +175,11 @@ mod tests {
 
     #[test]
     fn distances_are_about_right() {
-        let table = [("Tokyo to Osaka", 0, 2, 380..430), ("Tokyo to Sapporo", 0, 4, 800..870), ("Osaka to Kobe", 2, 7, 24..34)];
+        let table =
+            [("Tokyo to Osaka", 0, 2, 380..430), ("Tokyo to Sapporo", 0, 4, 800..870), ("Osaka to Kobe", 2, 7, 24..34)];
         for (name, from, to, km) in table {
-            let centre = |at: usize| Place { latitude_e7: CITIES[at].0 * 100_000, longitude_e7: CITIES[at].1 * 100_000 };
+            let centre =
+                |at: usize| Place { latitude_e7: CITIES[at].0 * 100_000, longitude_e7: CITIES[at].1 * 100_000 };
             let found = centre(from).distance_m(centre(to)) / 1_000;
             assert!(km.contains(&found), "{name}: {found} km");
         }

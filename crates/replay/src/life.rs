@@ -12,10 +12,9 @@ use crate::calendar::{Day, MINUTE_MS};
 use crate::chance::{Chance, Purpose};
 use crate::controls::{Control, Controls};
 use crate::population::{Happening, Population, Visit};
-use crate::reaction::{self, Analyst, Reaction};
+use crate::reaction::{ANALYST_STOP, Alerts, Analyst, REPORTED, Reaction};
 use crate::tally::Tally;
-use crate::wave::Wave;
-use crate::wave::behaviour::Behaviour;
+use crate::wave::{Case, Wave};
 use crate::world::World;
 
 /// Tries to type a code at a machine.
@@ -27,10 +26,16 @@ const WALKS_AWAY_PER_MILLE: u64 = 10;
 
 /// How an approval ended.
 enum Ended {
-    Paid { stepped_up: Option<String> },
-    Refused { reason: String },
+    Paid {
+        stepped_up: Option<String>,
+    },
+    Refused {
+        reason: String,
+    },
     /// Asked for the code, which was not typed.
-    NotTyped { reason: String },
+    NotTyped {
+        reason: String,
+    },
 }
 
 struct Life<'a, B> {
@@ -82,8 +87,7 @@ impl<B: Bank> Life<'_, B> {
                 next(&mut honest, |happening| self.happens(&happening));
             } else if let Some(thief) = theft.and_then(|(_, case)| wave.thief(case)) {
                 let attempt = thief.attempt(now, &geography);
-                let case = thief.case().number;
-                match self.steals(case, thief.case().behaviour, &attempt) {
+                match self.steals(thief.case(), &attempt) {
                     true => thief.paid(now),
                     false => thief.refused(now, &geography),
                 }
@@ -135,21 +139,34 @@ impl<B: Bank> Life<'_, B> {
     }
 
     /// Whether he got the money.
-    fn steals(&mut self, case: usize, behaviour: Behaviour, attempt: &Attempt) -> bool {
-        let types_it = behaviour.is_at_the_machine();
+    fn steals(&mut self, case: &Case, attempt: &Attempt) -> bool {
+        // He holds the app that shows the code, and stands where it is typed: the code does not stop him.
+        let types_it = case.behaviour.is_at_the_machine();
         let mistyped = if types_it { 0 } else { usize::from(CODE_TRIES) };
-        let ended = self.asked(attempt, mistyped, types_it);
+        let ended = if self.is_reported(case, attempt.now) {
+            Ended::Refused { reason: REPORTED.to_owned() }
+        } else {
+            self.asked(attempt, mistyped, types_it)
+        };
         let (paid, reason) = match ended {
             Ended::Paid { .. } => (attempt.amount.minor_units(), None),
             Ended::NotTyped { reason } | Ended::Refused { reason } => (0, Some(reason)),
         };
-        self.tally.tried(case, attempt, paid, reason);
+        self.tally.tried(case.number, attempt, paid, reason);
         paid > 0
+    }
+
+    /// Whether the victim has read that a phone was bound, and the bank has stopped it. A relay binds none.
+    fn is_reported(&self, case: &Case, now: Timestamp) -> bool {
+        let mut chance = Chance::of(self.world.seed, Purpose::Victim, case.number as u64, 0);
+        let after = Alerts::ASSUMED.reported_after(&mut chance);
+        let is_told = self.controls.has(Control::Notices) && case.behaviour.is_at_the_machine();
+        is_told && after.is_some_and(|after| case.device.bound_at.after(after) <= now)
     }
 
     fn asked(&mut self, attempt: &Attempt, mistyped: usize, types_it: bool) -> Ended {
         if self.analyst.stops(attempt) {
-            return Ended::Refused { reason: reaction::REASON.to_owned() };
+            return Ended::Refused { reason: ANALYST_STOP.to_owned() };
         }
         let stepped_up = match self.bank.decide(attempt) {
             Verdict::Refuse { reason } => return Ended::Refused { reason },

@@ -100,7 +100,8 @@ fn replay(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
         plot::load_font(cli.font.as_deref())?;
     }
     let purpose = if cli.tuning { Use::Tuning } else { Use::Reporting };
-    let worlds: Vec<World> = seeds::chosen(purpose, cli.first_seed, cli.seeds)?.into_iter().map(|seed| world(cli, seed)).collect();
+    let worlds: Vec<World> =
+        seeds::chosen(purpose, cli.first_seed, cli.seeds)?.into_iter().map(|seed| world(cli, seed)).collect();
     let reaction = Reaction {
         working_hours: cli.reaction_hours,
         lasts: Duration::from_hours(cli.stop_hours),
@@ -131,10 +132,5 @@ fn replay(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
 fn world(cli: &Cli, seed: u64) -> World {
     let behaviour = Behaviour::ALL.into_iter().find(|one| cli.behaviour.as_deref() == Some(one.as_str()));
     let persistence = Persistence::ALL.into_iter().find(|one| cli.persistence.as_deref() == Some(one.as_str()));
-    World {
-        customers: cli.customers,
-        mix: behaviour.map_or(Mix::ASSUMED, Mix::only),
-        persistence,
-        ..World::of(seed)
-    }
+    World { customers: cli.customers, mix: behaviour.map_or(Mix::ASSUMED, Mix::only), persistence, ..World::of(seed) }
 }

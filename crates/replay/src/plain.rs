@@ -72,7 +72,8 @@ impl PlainBank {
         let is_young = attempt.device.age(attempt.now) < Duration::from_hours(30 * 24);
         let far = attempt.phone_place.is_some_and(|place| place.distance_m(attempt.atm_place) > FAR_M);
         let is_large = attempt.amount.minor_units() >= LARGE_YEN;
-        let rules = [(Some(Control::Place), "phone_far", far), (Some(Control::Habit), "large_on_young", is_young && is_large)];
+        let rules =
+            [(Some(Control::Place), "phone_far", far), (Some(Control::Habit), "large_on_young", is_young && is_large)];
         self.first_of(rules)
     }
 
@@ -83,7 +84,10 @@ impl PlainBank {
 
     fn drawn_today(&self, attempt: &Attempt) -> (u64, u32) {
         let today = Day::of(attempt.now);
-        self.drawn.get(&attempt.account).filter(|(day, ..)| *day == today).map_or((0, 0), |(_, yen, count)| (*yen, *count))
+        self.drawn
+            .get(&attempt.account)
+            .filter(|(day, ..)| *day == today)
+            .map_or((0, 0), |(_, yen, count)| (*yen, *count))
     }
 
     fn accounts_on(&self, attempt: &Attempt) -> usize {
@@ -116,7 +120,13 @@ impl PlainBank {
         if large.len() >= ALARM_AT {
             large.clear();
             let pattern = "large_on_new_24h".to_owned();
-            self.alarms.push(Alarm { at: attempt.now, institution: attempt.institution, atm: None, pattern, window: ALARM_WINDOW });
+            self.alarms.push(Alarm {
+                at: attempt.now,
+                institution: attempt.institution,
+                atm: None,
+                pattern,
+                window: ALARM_WINDOW,
+            });
         }
     }
 }

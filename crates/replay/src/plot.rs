@@ -79,6 +79,7 @@ pub fn draw(report: &Report, file: &Path) -> Result<(), PlotError> {
 struct Curve {
     name: &'static str,
     colour: RGBColor,
+    width: u32,
     points: Vec<(i64, i64)>,
 }
 
@@ -95,15 +96,20 @@ impl Picture {
     fn of(report: &Report) -> Result<Self, PlotError> {
         let trial = |controls| report.trial(controls).ok_or(PlotError::NoTrial(controls));
         let all = trial(Controls::ALL)?;
-        let curve = |name, colour, controls| {
-            Ok(Curve { name, colour, points: stolen_by_hour(trial(controls)?) })
+        let curve =
+            |name, colour, width, controls| Ok(Curve { name, colour, width, points: stolen_by_hour(trial(controls)?) });
+        let weekly = |name, colour, part: fn(&GroupPrice) -> u64| Curve {
+            name,
+            colour,
+            width: 3,
+            points: price_by_week(all, part),
         };
-        let weekly = |name, colour, part: fn(&GroupPrice) -> u64| Curve { name, colour, points: price_by_week(all, part) };
         Ok(Self {
             stolen: vec![
-                curve("without controls (2020)", RED, Controls::NONE)?,
-                curve("all controls, nobody reacts to alarms", BLUE, Controls::ALL.without(Control::Analyst))?,
-                curve("all controls", GREEN, Controls::ALL)?,
+                curve("without controls (2020)", RED, 3, Controls::NONE)?,
+                // The wider line below, so that both are seen where they are one.
+                curve("all controls", GREEN, 5, Controls::ALL)?,
+                curve("all controls, nobody reacts to alarms", BLUE, 2, Controls::ALL.without(Control::Analyst))?,
             ],
             price: vec![
                 weekly("asked for the code at the machine", BLUE, |price| price.stepped_up),
@@ -117,8 +123,11 @@ impl Picture {
         let (above, below) = area.split_vertically(520);
         let top = self.stolen.iter().filter_map(|curve| curve.points.last()).map(|(_, man)| *man).max().unwrap_or(1);
         let title = "Yen stolen, June and July 2020 (mean of the worlds)";
-        panel(&above, title, top + top / 20 + 1, &self.stolen, &[], |man| format!("{}.{} M", man / 100, man % 100 / 10))?;
-        let limits = [(REFUSED_PER_10_000_MAX, "refused: at most 20"), (STEPPED_UP_PER_10_000_MAX, "code: at most 100")];
+        panel(&above, title, top + top / 20 + 1, &self.stolen, &[], |man| {
+            format!("{}.{} M", man / 100, man % 100 / 10)
+        })?;
+        let limits =
+            [(REFUSED_PER_10_000_MAX, "refused: at most 20"), (STEPPED_UP_PER_10_000_MAX, "code: at most 100")];
         let limits = limits.map(|(limit, name)| (i64::try_from(limit * 10).unwrap_or(0), name));
         let most = self.price.iter().flat_map(|curve| &curve.points).map(|(_, tenths)| *tenths).max().unwrap_or(0);
         let title = "Honest withdrawals disturbed, in 10,000, by week, with all controls";
@@ -155,13 +164,16 @@ fn panel<B: DrawingBackend>(
     for (limit, name) in limits {
         let ends = [(0, *limit), (HOURS, *limit)];
         chart.draw_series(DashedLineSeries::new(ends, 6, 6, GREY.stroke_width(1)))?;
-        let text = Text::new(*name, (WEEK_HOURS / 14, limit + top / 14), ("sans-serif", 14).into_font().color(&GREY));
+        let text =
+            Text::new(*name, (HOURS - WEEK_HOURS, limit + top / 16), ("sans-serif", 14).into_font().color(&GREY));
         chart.draw_series([text])?;
     }
-    for Curve { name, colour, points } in curves {
-        let colour = *colour;
+    for Curve { name, colour, width, points } in curves {
+        let (colour, width) = (*colour, *width);
+        // Each stretch by itself: at the corners of one thick line the library leaves slanted ends.
+        let stretches = points.windows(2).map(|ends| PathElement::new(ends.to_vec(), colour.stroke_width(width)));
         chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(3)))?
+            .draw_series(stretches)?
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(3)));
     }
@@ -179,7 +191,8 @@ fn panel<B: DrawingBackend>(
 /// The corners of a line that goes up with each theft.
 fn stolen_by_hour(trial: &Trial) -> Vec<(i64, i64)> {
     let worlds = i64::try_from(trial.tallies.len().max(1)).unwrap_or(1);
-    let mut thefts: Vec<(i64, i64)> = trial.tallies.iter().flat_map(|tally| &tally.thefts).map(|(at, yen)| theft(*at, *yen)).collect();
+    let mut thefts: Vec<(i64, i64)> =
+        trial.tallies.iter().flat_map(|tally| &tally.thefts).map(|(at, yen)| theft(*at, *yen)).collect();
     thefts.sort_unstable();
     let mut sum = 0;
     let mut points = vec![(0, 0)];

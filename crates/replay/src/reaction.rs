@@ -1,4 +1,4 @@
-//! The person who reacts to an alarm.
+//! The people who react: an analyst to an alarm, a victim to a notice.
 //!
 //! A control that only rings must be judged by what somebody then does. Here an analyst works from 9 to 17 on working days, and some working hours
 //! after an alarm stops withdrawals above a sum by young phones at that institution, for some days, until the pattern was looked at. A false alarm
@@ -11,9 +11,31 @@ use cashgate_withdrawal::time::Timestamp;
 use crate::attempt::{Attempt, InstitutionNo, yen};
 use crate::bank::Alarm;
 use crate::calendar;
+use crate::chance::Chance;
 
 /// The word for refusals that come from the analyst's stop.
-pub const REASON: &str = "analyst_stop";
+pub const ANALYST_STOP: &str = "analyst_stop";
+/// The word for refusals of a phone that the account's holder reported.
+pub const REPORTED: &str = "reported_by_victim";
+
+/// What becomes of the notice that an institution sends to a customer's old contact when a phone is bound to the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alerts {
+    /// Of 1,000 victims, those who read it and call the bank, which then stops the phone.
+    pub reports_per_mille: u16,
+}
+
+impl Alerts {
+    /// Half of the victims never react: the contact is old, the notice is not read, or not believed.
+    pub const ASSUMED: Self = Self { reports_per_mille: 500 };
+
+    /// How long after the activation the bank stops the phone; none if the victim does not react. Between 1 and 48 hours.
+    pub(crate) fn reported_after(self, chance: &mut Chance) -> Option<Duration> {
+        let reports = chance.per_mille(u64::from(self.reports_per_mille));
+        let (from, to) = chance.weighted(&[(300, (1, 4)), (400, (4, 12)), (300, (12, 48))], (12, 48));
+        reports.then(|| Duration::from_secs(60 * chance.between(from * 60, to * 60)))
+    }
+}
 
 /// What the analyst does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +149,15 @@ mod tests {
         let mut nobody = Analyst::new(None);
         nobody.hears(&alarm(Day(0).at(9, 0)));
         assert!(!nobody.stops(&attempt(now, 24, 200_000)));
+    }
+
+    #[test]
+    fn half_of_the_victims_report_within_two_days() {
+        let chance = &mut Chance::of(1, crate::chance::Purpose::Victim, 0, 0);
+        let reports: Vec<_> = (0..2_000).filter_map(|_| Alerts::ASSUMED.reported_after(chance)).collect();
+        assert!((940..1_060).contains(&reports.len()), "{}", reports.len());
+        assert!(reports.iter().all(|after| (1..=48).contains(&(after.as_secs() / 3_600))));
+        assert!(Alerts { reports_per_mille: 0 }.reported_after(chance).is_none());
     }
 
     #[test]

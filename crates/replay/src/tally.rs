@@ -26,7 +26,7 @@ pub struct Tally {
     pub false_alarms: u64,
     /// The first true alarm.
     pub first_alarm: Option<FirstAlarm>,
-    attempts: Vec<(Timestamp, InstitutionNo, AtmNo)>,
+    pub(crate) attempts: Vec<(Timestamp, InstitutionNo, AtmNo)>,
 }
 
 /// The price for honest customers. Each withdrawal that a customer wants counts once.

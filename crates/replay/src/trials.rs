@@ -53,6 +53,7 @@ pub fn run<B: Bank>(
     let mut ended = ended.into_inner().unwrap_or_default();
     ended.sort_by_key(|(at, _)| *at);
     let mut tallies = ended.into_iter().map(|(_, tally)| tally);
-    let trial = |controls: &Controls| Trial { controls: *controls, tallies: tallies.by_ref().take(worlds.len()).collect() };
+    let trial =
+        |controls: &Controls| Trial { controls: *controls, tallies: tallies.by_ref().take(worlds.len()).collect() };
     compared.iter().map(trial).collect()
 }

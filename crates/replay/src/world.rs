@@ -27,14 +27,7 @@ impl World {
     /// 200,000 customers, 1,500 machines, four weeks of warm-up: the memory of an institution's usual hour is four weeks long.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
-        Self {
-            seed,
-            customers: 200_000,
-            machines: 1_500,
-            warm_up_days: 28,
-            mix: Mix::ASSUMED,
-            persistence: None,
-        }
+        Self { seed, customers: 200_000, machines: 1_500, warm_up_days: 28, mix: Mix::ASSUMED, persistence: None }
     }
 
     /// The first day that is lived through.

@@ -126,12 +126,21 @@ impl Population {
     fn live_through(&mut self, day: Day) {
         let mut happenings = Vec::with_capacity(self.today.capacity());
         for person in &self.people {
-            happenings.extend(person.new_phone.filter(|new| Day::of(new.bound_at) == day).into_iter().flat_map(
-                |new| person.registrations(new).map(Happening::Registered),
-            ));
+            happenings.extend(
+                person
+                    .new_phone
+                    .filter(|new| Day::of(new.bound_at) == day)
+                    .into_iter()
+                    .flat_map(|new| person.registrations(new).map(Happening::Registered)),
+            );
             let mut chance = Chance::of(self.seed, Purpose::Day, u64::from(person.number), moment(day));
             if chance.per_million(habits::visits_per_million(person, day)) {
-                happenings.push(Happening::Visits(self.visit(person, habits::hour(person, &mut chance), day, &mut chance)));
+                happenings.push(Happening::Visits(self.visit(
+                    person,
+                    habits::hour(person, &mut chance),
+                    day,
+                    &mut chance,
+                )));
                 if chance.per_mille(habits::SECOND_VISIT_PER_MILLE) {
                     happenings.push(Happening::Visits(self.visit(person, 20, day, &mut chance)));
                 }
@@ -161,7 +170,8 @@ impl Population {
         let account = person.some_account(chance);
         let amount = yen(habits::amount_man(person, chance) * MAN_YEN);
         let phone_place = person.tells_place.then(|| seen_from(atm_place, chance));
-        let attempt = Attempt { institution: person.institution, account, device, atm, atm_place, phone_place, amount, now };
+        let attempt =
+            Attempt { institution: person.institution, account, device, atm, atm_place, phone_place, amount, now };
         let group = match person.kind {
             _ if device.age(now) < Duration::from_hours(72) => Group::NewPhone,
             _ if away.is_some() => Group::Travelling,

@@ -126,7 +126,8 @@ impl Person {
     fn accounts(&self) -> [Option<AccountNo>; 3] {
         let others = if let Kind::Family { others } = self.kind { others } else { 0 };
         // Beyond the customers' own accounts: nobody but this customer's phone has them.
-        let other = |number: u8| (number <= others).then(|| AccountNo(self.customers * u32::from(number) + self.number));
+        let other =
+            |number: u8| (number <= others).then(|| AccountNo(self.customers * u32::from(number) + self.number));
         [Some(self.account), other(1), other(2)]
     }
 

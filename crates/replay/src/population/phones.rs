@@ -42,7 +42,19 @@ pub(crate) fn new_phone(number: u32, world: &World, chance: &mut Chance) -> Opti
     let binds = chance.below(100_000) < NEW_PHONES_A_DAY_PER_100_000 * days;
     let day = Day(world.first_day().0 + i32::try_from(chance.below(days)).unwrap_or(0));
     // Shops sell phones, and people set them up, in the daytime and the evening.
-    let hours = [(40, 9), (90, 10), (120, 11), (110, 12), (100, 13), (90, 15), (100, 17), (110, 18), (110, 19), (80, 21), (50, 22)];
+    let hours = [
+        (40, 9),
+        (90, 10),
+        (120, 11),
+        (110, 12),
+        (100, 13),
+        (90, 15),
+        (100, 17),
+        (110, 18),
+        (110, 19),
+        (80, 21),
+        (50, 22),
+    ];
     let at = day.at(chance.weighted(&hours, 12), 0).after(Duration::from_millis(chance.below(3_600_000)));
     binds.then(|| device(DeviceNo(world.customers + number), at))
 }

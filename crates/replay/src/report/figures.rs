@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::share::Share;
-use crate::tally::{FirstAlarm, GroupPrice, Tally};
 use crate::population::Group;
+use crate::tally::{FirstAlarm, GroupPrice, Tally};
 use crate::trials::Trial;
 use crate::wave::behaviour::{Behaviour, Persistence};
 
@@ -100,7 +100,12 @@ impl Figures {
             refused: share(|tally| tally.honest.refused_total()),
             stepped_up: share(|tally| tally.honest.stepped_up_total()),
             not_typed: share(|tally| tally.honest.not_typed),
-            latest_alarm: alarms.iter().max_by_key(|alarm| alarm.cases).copied().filter(|_| alarms.len() == tallies.len()).cloned(),
+            latest_alarm: alarms
+                .iter()
+                .max_by_key(|alarm| alarm.cases)
+                .copied()
+                .filter(|_| alarms.len() == tallies.len())
+                .cloned(),
             worlds_without_alarm: (tallies.len() - alarms.len()) as u64,
             median_alarm_hours: hours.get(hours.len() / 2).copied(),
             false_alarms: tallies.iter().map(|tally| tally.false_alarms).sum(),
@@ -112,9 +117,15 @@ impl Figures {
     pub fn targets(&self) -> [(&'static str, bool); 4] {
         let alarm_in_time = self.latest_alarm.as_ref().is_some_and(|alarm| alarm.cases <= CASES_AT_ALARM_MAX);
         [
-            ("at least 95% of the wave's yen not paid", self.stolen.not_paid().is_at_least_percent(NOT_PAID_PERCENT_MIN)),
+            (
+                "at least 95% of the wave's yen not paid",
+                self.stolen.not_paid().is_at_least_percent(NOT_PAID_PERCENT_MIN),
+            ),
             ("a true alarm before the sixth case, in every world", alarm_in_time),
-            ("at most 20 in 10,000 honest withdrawals refused", self.refused.is_at_most_per_10_000(REFUSED_PER_10_000_MAX)),
+            (
+                "at most 20 in 10,000 honest withdrawals refused",
+                self.refused.is_at_most_per_10_000(REFUSED_PER_10_000_MAX),
+            ),
             (
                 "at most 100 in 10,000 honest withdrawals stepped up",
                 self.stepped_up.is_at_most_per_10_000(STEPPED_UP_PER_10_000_MAX),

@@ -25,7 +25,17 @@ impl Report {
         writeln!(
             out,
             "\n{:<24} {:>10} {:>8} {:>8}  {:>9}  {:>5} {:>7} {:>6}   {:>7} {:>10} {:>9}",
-            "", "yen stolen", "not paid", "in worst", "cases", "first", "alarm", "false", "honest,", "in 10,000:", "code not"
+            "",
+            "yen stolen",
+            "not paid",
+            "in worst",
+            "cases",
+            "first",
+            "alarm",
+            "false",
+            "honest,",
+            "in 10,000:",
+            "code not"
         )?;
         writeln!(
             out,
@@ -123,7 +133,11 @@ fn write_row(out: &mut String, trial: &Trial) -> std::fmt::Result {
 
 fn write_thieves(out: &mut String, all: &Trial) -> std::fmt::Result {
     writeln!(out, "\nWhat still gets through with all controls, over all worlds:")?;
-    writeln!(out, "  {:<14} {:>6} {:>8} {:>13} {:>13} {:>9}", "thief", "cases", "stopped", "after yen", "got yen", "not paid")?;
+    writeln!(
+        out,
+        "  {:<14} {:>6} {:>8} {:>13} {:>13} {:>9}",
+        "thief", "cases", "stopped", "after yen", "got yen", "not paid"
+    )?;
     let behaviours = figures::by_behaviour(all).into_iter().map(|(one, stolen)| (one.as_str(), stolen));
     let persistences = figures::by_persistence(all).into_iter().map(|(one, stolen)| (one.as_str(), stolen));
     for (at, (name, stolen)) in behaviours.map(|row| (0, row)).chain(persistences.map(|row| (1, row))) {
@@ -155,7 +169,11 @@ fn write_reasons(out: &mut String, all: &Trial) -> std::fmt::Result {
 
 fn write_groups(out: &mut String, all: &Trial) -> std::fmt::Result {
     writeln!(out, "\nWho pays the price, with all controls:")?;
-    writeln!(out, "  {:<12} {:>12} {:>22} {:>21}", "customers", "withdrawals", "refused in 10,000", "stepped up in 10,000")?;
+    writeln!(
+        out,
+        "  {:<12} {:>12} {:>22} {:>21}",
+        "customers", "withdrawals", "refused in 10,000", "stepped up in 10,000"
+    )?;
     for (group, price) in figures::by_group(all) {
         let per_10_000 = |part| Tenths(Share { part, whole: price.withdrawals }.tenths_per_10_000());
         writeln!(

@@ -94,7 +94,8 @@ impl Wave {
     /// The activations, in the order of time. A relay needs none.
     #[must_use]
     pub fn registrations(&self) -> Vec<Registration> {
-        let of = |case: &Case| Registration { institution: case.institution, account: case.account, device: case.device };
+        let of =
+            |case: &Case| Registration { institution: case.institution, account: case.account, device: case.device };
         let activated = self.cases().filter(|case| case.behaviour.is_at_the_machine());
         let mut registrations: Vec<_> = activated.map(of).collect();
         registrations.sort_by_key(|registration| registration.device.bound_at);

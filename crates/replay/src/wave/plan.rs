@@ -64,7 +64,10 @@ impl Planner<'_> {
     fn share_out(&mut self, mut left_man: u64, groups: &mut [Group]) {
         let mut open: Vec<(u64, (usize, usize))> = Vec::new();
         for (at, group) in groups.iter().enumerate() {
-            open.extend((0..group.totals_man.len()).map(|inside| (self.chance.weighted(&[(1, 1), (1, 2), (1, 4)], 1), (at, inside))));
+            open.extend(
+                (0..group.totals_man.len())
+                    .map(|inside| (self.chance.weighted(&[(1, 1), (1, 2), (1, 4)], 1), (at, inside))),
+            );
         }
         while left_man > 0 && !open.is_empty() {
             let (group_at, inside) = self.chance.weighted(&open, (0, 0));
@@ -169,7 +172,9 @@ impl Planner<'_> {
         let is_silent = self.chance.per_mille(120);
         for _ in 0..VICTIMS_LOOKED_AT {
             let number = self.chance.below(u64::from(self.world.customers));
-            let Some((institution, account, device, home)) = self.population.victim(number, case.first_at) else { continue };
+            let Some((institution, account, device, home)) = self.population.victim(number, case.first_at) else {
+                continue;
+            };
             if self.is_robbed(account) || device.age(case.first_at) < Duration::from_hours(24 * 30) {
                 continue;
             }
@@ -179,7 +184,11 @@ impl Planner<'_> {
         }
         // A world with too few customers: the phone is a stranger's, long known.
         let bound_at = case.first_at.unix_ms().saturating_sub(180 * crate::calendar::DAY_MS);
-        Case { device: Device { bound_at: Timestamp::from_unix_ms(bound_at), ..case.device }, phone: PhonePlace::Silent, ..case }
+        Case {
+            device: Device { bound_at: Timestamp::from_unix_ms(bound_at), ..case.device },
+            phone: PhonePlace::Silent,
+            ..case
+        }
     }
 
     fn is_robbed(&self, account: AccountNo) -> bool {
