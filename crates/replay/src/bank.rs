@@ -49,7 +49,8 @@ pub trait Bank {
     /// Decides, and reserves if it does not refuse.
     fn decide(&mut self, attempt: &Attempt) -> Verdict;
 
-    /// How a withdrawal that was not refused ended: `paid` is its amount, or zero if the code was not typed.
+    /// How a withdrawal that was not refused ended: `paid` is its amount, or zero if the code was not typed or an
+    /// analyst stopped it.
     fn settled(&mut self, attempt: &Attempt, paid: Money);
 
     /// A code or PIN was mistyped on this phone. What it shows of the phone's failures later is the bank's business.

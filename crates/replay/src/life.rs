@@ -165,14 +165,16 @@ impl<B: Bank> Life<'_, B> {
     }
 
     fn asked(&mut self, attempt: &Attempt, mistyped: usize, types_it: bool) -> Ended {
-        if self.analyst.stops(attempt) {
-            return Ended::Refused { reason: ANALYST_STOP.to_owned() };
-        }
         let stepped_up = match self.bank.decide(attempt) {
             Verdict::Refuse { reason } => return Ended::Refused { reason },
             Verdict::StepUp { reason } if self.controls.has(Control::ConfirmCode) => Some(reason),
             Verdict::StepUp { .. } | Verdict::Permit => None,
         };
+        // The bank was asked first, so that it sees what was wanted while the analyst's stop is on, and goes on ringing.
+        if self.analyst.stops(attempt) {
+            self.bank.settled(attempt, Money::zero(Currency::JPY));
+            return Ended::Refused { reason: ANALYST_STOP.to_owned() };
+        }
         if let Some(reason) = &stepped_up {
             for _ in 0..mistyped {
                 self.bank.mistyped(attempt);
@@ -183,6 +185,7 @@ impl<B: Bank> Life<'_, B> {
             }
         }
         self.bank.settled(attempt, attempt.amount);
+        self.analyst.paid(attempt);
         Ended::Paid { stepped_up }
     }
 }

@@ -229,3 +229,60 @@ fn date(hours: i64) -> String {
     let (month, day) = Day(i32::try_from(hours / 24).unwrap_or(0)).date();
     format!("{day} {}", if month == 6 { "June" } else { "July" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reaction::Reaction;
+    use crate::seeds::Use;
+    use crate::tally::Tally;
+    use crate::world::World;
+
+    fn trial(controls: Controls, thefts: &[(i32, u64)]) -> Trial {
+        let theft = |(day, yen): &(i32, u64)| (Day(*day).at(1, 30), *yen);
+        let price = |withdrawals, refused| GroupPrice { withdrawals, refused, stepped_up: 0 };
+        let mut tally = Tally { thefts: thefts.iter().map(theft).collect(), ..Tally::default() };
+        tally.honest.days = [(0, price(400, 1)), (6, price(600, 0)), (60, price(1_000, 3))].into();
+        Trial { controls, tallies: vec![tally, Tally::default()] }
+    }
+
+    #[test]
+    fn lines_go_up_when_notes_go_out_and_are_means_of_the_worlds() {
+        let trial = trial(Controls::NONE, &[(1, 400_000), (2, 200_000)]);
+        assert_eq!(stolen_by_hour(&trial), [(0, 0), (25, 0), (25, 20), (49, 20), (49, 30), (HOURS, 30)]);
+        let week = WEEK_HOURS;
+        assert_eq!(
+            price_by_week(&trial, |price| price.refused),
+            [(0, 100), (week, 100), (8 * week, 300), (HOURS, 300)]
+        );
+        assert_eq!((date(0), date(30 * 24 + 1)), ("1 June".to_owned(), "1 July".to_owned()));
+    }
+
+    /// Needs the Debian package fonts-dejavu-core, as the program does.
+    #[test]
+    fn both_pictures_are_drawn_or_the_problem_is_named() {
+        load_font(None).unwrap();
+        let folder = std::env::temp_dir().join(format!("cashgate-replay-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let trials = [Controls::NONE, Controls::ALL, Controls::ALL.without(Control::Analyst)];
+        let trials = trials.map(|controls| trial(controls, &[(1, 400_000)])).to_vec();
+        let mut report =
+            Report { purpose: Use::Tuning, worlds: vec![World::of(1)], reaction: Reaction::ASSUMED, trials };
+        for (file, begins) in [("one.png", &b"\x89PNG"[..]), ("one.svg", b"<svg")] {
+            draw(&report, &folder.join(file)).unwrap();
+            assert!(std::fs::read(folder.join(file)).unwrap().starts_with(begins), "{file}");
+        }
+        let nowhere = draw(&report, &folder.join("no/such/folder.svg")).unwrap_err().to_string();
+        assert!(nowhere.contains("folder.svg"), "{nowhere}");
+        report.trials.pop();
+        let missing = draw(&report, &folder.join("two.svg")).unwrap_err().to_string();
+        assert_eq!(missing, "the picture needs the trial with the controls `all but analyst`");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_font_is_named() {
+        let wrong = load_font(Some(Path::new("Cargo.toml"))).unwrap_err().to_string();
+        assert_eq!(wrong, "Cargo.toml is no TrueType font that can be read");
+    }
+}

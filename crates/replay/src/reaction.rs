@@ -1,16 +1,17 @@
 //! The people who react: an analyst to an alarm, a victim to a notice.
 //!
 //! A control that only rings must be judged by what somebody then does. Here an analyst works from 9 to 17 on working days, and some working hours
-//! after an alarm stops withdrawals above a sum by young phones at that institution, for some days, until the pattern was looked at. A false alarm
+//! after an alarm lets young phones at that institution draw no more than a sum a day and account, for some days, until the pattern was looked at. A false alarm
 //! is reacted to like a true one, and honest customers pay for both.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use cashgate_withdrawal::time::Timestamp;
 
-use crate::attempt::{Attempt, InstitutionNo, yen};
+use crate::attempt::{AccountNo, Attempt, InstitutionNo};
 use crate::bank::Alarm;
-use crate::calendar;
+use crate::calendar::{self, Day};
 use crate::chance::Chance;
 
 /// The word for refusals that come from the analyst's stop.
@@ -44,18 +45,18 @@ pub struct Reaction {
     pub working_hours: u64,
     /// Stops phones that were bound less than this ago,
     pub device_age_below: Duration,
-    /// for amounts above this, in yen,
-    pub above_yen: u64,
+    /// when an account would have drawn more than this with them on a calendar day, in yen. By the day, because thieves learn to ask for less at a time;
+    pub day_max_yen: u64,
     /// for this long. A later alarm prolongs it.
     pub lasts: Duration,
 }
 
 impl Reaction {
-    /// 4 working hours; phones younger than a week; above 50,000 yen; three days.
+    /// 4 working hours; phones younger than a week; 30,000 yen a day; three days.
     pub const ASSUMED: Self = Self {
         working_hours: 4,
         device_age_below: Duration::from_hours(7 * 24),
-        above_yen: 50_000,
+        day_max_yen: 30_000,
         lasts: Duration::from_hours(72),
     };
 }
@@ -65,6 +66,8 @@ impl Reaction {
 pub(crate) struct Analyst {
     reaction: Option<Reaction>,
     stops: Vec<Stop>,
+    /// What accounts drew with young phones on the last day that they drew.
+    drawn: HashMap<AccountNo, (Day, u64)>,
 }
 
 #[derive(Debug)]
@@ -76,8 +79,8 @@ struct Stop {
 
 impl Analyst {
     /// Without a reaction there is nobody.
-    pub(crate) const fn new(reaction: Option<Reaction>) -> Self {
-        Self { reaction, stops: Vec::new() }
+    pub(crate) fn new(reaction: Option<Reaction>) -> Self {
+        Self { reaction, stops: Vec::new(), drawn: HashMap::new() }
     }
 
     pub(crate) fn hears(&mut self, alarm: &Alarm) {
@@ -91,10 +94,24 @@ impl Analyst {
     }
 
     pub(crate) fn stops(&self, attempt: &Attempt) -> bool {
-        let Some(reaction) = self.reaction else { return false };
-        let is_meant = attempt.device.age(attempt.now) < reaction.device_age_below
-            && attempt.amount.minor_units() > yen(reaction.above_yen).minor_units();
-        is_meant && self.stops.iter().any(|stop| stop.holds(attempt.institution, attempt.now))
+        self.reaction.is_some_and(|reaction| {
+            attempt.device.age(attempt.now) < reaction.device_age_below
+                && self.drawn_today(attempt) + attempt.amount.minor_units() > reaction.day_max_yen
+                && self.stops.iter().any(|stop| stop.holds(attempt.institution, attempt.now))
+        })
+    }
+
+    /// The attempt was paid.
+    pub(crate) fn paid(&mut self, attempt: &Attempt) {
+        if self.reaction.is_some_and(|reaction| attempt.device.age(attempt.now) < reaction.device_age_below) {
+            let drawn = self.drawn_today(attempt) + attempt.amount.minor_units();
+            self.drawn.insert(attempt.account, (Day::of(attempt.now), drawn));
+        }
+    }
+
+    fn drawn_today(&self, attempt: &Attempt) -> u64 {
+        let today = Day::of(attempt.now);
+        self.drawn.get(&attempt.account).filter(|(day, _)| *day == today).map_or(0, |(_, yen)| *yen)
     }
 }
 
@@ -107,7 +124,6 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calendar::Day;
     use crate::plain::tests::attempt;
 
     fn alarm(at: Timestamp) -> Alarm {
@@ -131,16 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn only_large_amounts_on_young_phones_at_that_bank_are_stopped() {
+    fn only_large_days_on_young_phones_at_that_bank_are_stopped() {
         let mut analyst = Analyst::new(Some(Reaction::ASSUMED));
         analyst.hears(&alarm(Day(0).at(9, 0)));
         let now = Day(1).at(9, 0);
         let other_bank = Attempt { institution: InstitutionNo(1), ..attempt(now, 24, 200_000) };
         let table = [
-            (attempt(now, 24, 60_000), true),
-            (attempt(now, 24, 50_000), false),
-            (attempt(now, 7 * 24 - 1, 60_000), true),
-            (attempt(now, 7 * 24, 60_000), false),
+            (attempt(now, 24, 40_000), true),
+            (attempt(now, 24, 30_000), false),
+            (attempt(now, 7 * 24 - 1, 40_000), true),
+            (attempt(now, 7 * 24, 40_000), false),
             (other_bank, false),
         ];
         for (attempt, stopped) in table {
@@ -149,6 +165,25 @@ mod tests {
         let mut nobody = Analyst::new(None);
         nobody.hears(&alarm(Day(0).at(9, 0)));
         assert!(!nobody.stops(&attempt(now, 24, 200_000)));
+    }
+
+    #[test]
+    fn small_amounts_add_up_until_the_day_ends() {
+        let mut analyst = Analyst::new(Some(Reaction::ASSUMED));
+        analyst.hears(&alarm(Day(0).at(9, 0)));
+        for (day, hour, yen, stopped) in [
+            (1, 9, 20_000, false),
+            (1, 10, 20_000, true),
+            (1, 11, 10_000, false),
+            (1, 12, 10_000, true),
+            (2, 0, 30_000, false),
+        ] {
+            let attempt = attempt(Day(day).at(hour, 0), 30, yen);
+            assert_eq!(analyst.stops(&attempt), stopped, "day {day}, {hour} o'clock");
+            if !stopped {
+                analyst.paid(&attempt);
+            }
+        }
     }
 
     #[test]

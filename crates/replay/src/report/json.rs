@@ -23,7 +23,7 @@ impl Report {
             "reaction": {
                 "working_hours": self.reaction.working_hours,
                 "device_age_below_hours": self.reaction.device_age_below.as_secs() / 3_600,
-                "above_yen": self.reaction.above_yen,
+                "day_max_yen": self.reaction.day_max_yen,
                 "lasts_hours": self.reaction.lasts.as_secs() / 3_600,
             },
             "holds": self.holds(),

@@ -89,10 +89,10 @@ impl Report {
         let reaction = &self.reaction;
         writeln!(
             out,
-            "\nThe analyst: {} working hours after an alarm, and for {} hours, the institution pays no more than {} yen to phones younger than {} hours.",
+            "\nThe analyst: {} working hours after an alarm, and for {} hours, an account draws at most {} yen a day with phones younger than {} hours.",
             reaction.working_hours,
             reaction.lasts.as_secs() / 3_600,
-            grouped(reaction.above_yen),
+            grouped(reaction.day_max_yen),
             reaction.device_age_below.as_secs() / 3_600
         )?;
         for (name, trial) in [("with", all), ("without", without)] {
