@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cashgate_replay::controls::{Control, Controls};
-use cashgate_replay::plain::PlainBank;
+use cashgate_replay::plain::{self, PlainBank};
 use cashgate_replay::plot;
 use cashgate_replay::reaction::Reaction;
 use cashgate_replay::report::Report;
@@ -116,7 +116,7 @@ fn replay(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
     };
     let open = |_: &World, controls: Controls| PlainBank::new(controls);
     let trials = trials::run(&worlds, &compared, reaction, threads, &open, &done);
-    let report = Report { purpose, worlds, reaction, trials };
+    let report = Report { bank: plain::NAME, purpose, worlds, reaction, trials };
     io::stdout().write_all(report.text().as_bytes())?;
     if let Some(file) = &cli.json {
         std::fs::write(file, serde_json::to_string_pretty(&report.json())?)?;

@@ -24,6 +24,9 @@ const ALARM_WINDOW: Duration = Duration::from_hours(24);
 /// Large withdrawals wanted by new phones of an institution within the window that ring the bell.
 const ALARM_AT: usize = 3;
 
+/// What a report calls it.
+pub const NAME: &str = "a plain bank with one simple rule for each control, NOT the gateway's limits and policies";
+
 /// The bank.
 #[derive(Debug)]
 pub struct PlainBank {

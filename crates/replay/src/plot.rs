@@ -266,8 +266,13 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let trials = [Controls::NONE, Controls::ALL, Controls::ALL.without(Control::Analyst)];
         let trials = trials.map(|controls| trial(controls, &[(1, 400_000)])).to_vec();
-        let mut report =
-            Report { purpose: Use::Tuning, worlds: vec![World::of(1)], reaction: Reaction::ASSUMED, trials };
+        let mut report = Report {
+            bank: "by hand",
+            purpose: Use::Tuning,
+            worlds: vec![World::of(1)],
+            reaction: Reaction::ASSUMED,
+            trials,
+        };
         for (file, begins) in [("one.png", &b"\x89PNG"[..]), ("one.svg", b"<svg")] {
             draw(&report, &folder.join(file)).unwrap();
             assert!(std::fs::read(folder.join(file)).unwrap().starts_with(begins), "{file}");

@@ -211,6 +211,9 @@ fn analysts_and_victims_stop_thieves_only_if_they_are_there() {
     let reported = told.cases.iter().filter(|case| case.refused.contains_key("reported_by_victim")).count() as u64;
     assert_eq!((told.stopped(), told.stopped() > 8 && told.stopped() < 24), (reported, true));
     assert_eq!(told.honest.refused_total(), 0);
+    let relay = self::world(Mix::only(Behaviour::Relay));
+    let told = lived(&relay, Controls::NONE.with(Control::Notices), &mut Always::says(Verdict::Permit));
+    assert_eq!(told.stolen_yen(), 10_000_000, "a relay binds no phone, so there is no notice");
 
     let world = self::world(Mix::only(Behaviour::AtOnce));
     let ringing = |controls| {

@@ -53,7 +53,7 @@ pub enum Group {
     Travelling,
     /// A phone with several accounts.
     Family,
-    /// An account with several phones.
+    /// The second holder of an account, with a phone of their own.
     Joint,
     /// Rarely, much, at the same machine.
     Elderly,

@@ -36,7 +36,7 @@ pub struct Figures {
     pub latest_alarm: Option<FirstAlarm>,
     /// Worlds in which no true alarm rang.
     pub worlds_without_alarm: u64,
-    /// The median of the hours from the first case to the first true alarm, over worlds in which one rang.
+    /// The median (the later of two) of the hours from the first case to the first true alarm, over worlds in which one rang.
     pub median_alarm_hours: Option<u64>,
     /// Alarms that rang for honest customers, over all worlds: two months each.
     pub false_alarms: u64,

@@ -15,6 +15,7 @@ impl Report {
     pub fn json(&self) -> Value {
         let world = self.worlds.first();
         json!({
+            "bank": self.bank,
             "purpose": match self.purpose { Use::Tuning => "tuning", Use::Reporting => "reporting" },
             "seeds": self.worlds.iter().map(|world| world.seed).collect::<Vec<_>>(),
             "customers": world.map(|world| world.customers),

@@ -15,6 +15,8 @@ use figures::Figures;
 /// Everything that a replay found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
+    /// Whose answers these are.
+    pub bank: &'static str,
     /// What the seeds may be used for.
     pub purpose: Use,
     /// The worlds, the same for all trials.

@@ -110,7 +110,13 @@ fn one_world_without_alarm_spoils_the_alarm_of_the_others() {
 }
 
 fn report(trials: Vec<Trial>) -> Report {
-    Report { purpose: Use::Reporting, worlds: vec![World::of(1_000)], reaction: Reaction::ASSUMED, trials }
+    Report {
+        bank: "by hand",
+        purpose: Use::Reporting,
+        worlds: vec![World::of(1_000)],
+        reaction: Reaction::ASSUMED,
+        trials,
+    }
 }
 
 #[test]

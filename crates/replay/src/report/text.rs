@@ -72,6 +72,7 @@ impl Report {
             grouped(u64::from(world.machines)),
             world.warm_up_days
         )?;
+        writeln!(out, "The bank: {}", self.bank)?;
         let Some(trial) = self.trials.first() else { return Ok(()) };
         let figures = Figures::of(trial);
         let a_world = |sum: u64| grouped(sum.checked_div(figures.worlds).unwrap_or(0));
