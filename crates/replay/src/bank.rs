@@ -35,7 +35,7 @@ pub struct Alarm {
     pub atm: Option<AtmNo>,
     /// The pattern, as a stable word.
     pub pattern: String,
-    /// How far back the counted withdrawals lie. An alarm is true if a thief's attempt lies within, and false otherwise.
+    /// How far back the counted withdrawals lie. An alarm without a thief's attempt within it is false.
     pub window: Duration,
 }
 

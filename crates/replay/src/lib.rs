@@ -17,8 +17,8 @@
 //!
 //! # What is assumed
 //!
-//! Nobody has published the following. It was chosen before any rule was tuned, to be unfavourable to the controls rather than favourable, and every figure is a
-//! constant with a name where it is used.
+//! Nobody has published the following. It was chosen before the gateway's rules were first asked, to be unfavourable to the controls rather than favourable, and
+//! every figure stands with its name where it is used.
 //!
 //! | what | assumed | where |
 //! |---|---|---|
@@ -37,6 +37,9 @@
 //! | the code at the machine | stops no thief who holds the app and stands at the machine: only the relay, whose victim is elsewhere | [`wave::behaviour::Behaviour::is_at_the_machine`] |
 //! | analyst | reacts after 4 working hours, to false alarms too | [`reaction::Reaction`] |
 //! | notices | half of the victims react to the notice of a new phone, after 1 to 48 hours; honest customers ignore it | [`reaction::Alerts`] |
+//!
+//! An alarm is *true* if a thief's attempt lies in its window and the same alarm does not ring in the same world without thieves
+//! ([`tally::Tally`]). A *case* is one account; it has begun with the first attempt on it, paid or not.
 //!
 //! Not modelled: thieves who report a false place or attestation, insiders, honest customers who give up the app after a refusal, the fall of travel in the
 //! summer of 2020, and how an alarm at one bank warns the other.

@@ -47,7 +47,7 @@ struct Life<'a, B> {
     next_tick: Timestamp,
 }
 
-/// Lets a bank live through a world.
+/// Lets a bank live through a world. Every alarm with a thief in its window counts as true; [`crate::trials`] judges more strictly.
 pub fn live<B: Bank>(world: &World, controls: Controls, reaction: Reaction, bank: &mut B) -> Tally {
     let population = Population::new(world);
     let mut wave = Wave::new(world, &population);
@@ -61,6 +61,7 @@ pub fn live<B: Bank>(world: &World, controls: Controls, reaction: Reaction, bank
     let tally = Tally::of(wave.cases());
     let mut life = Life { world, controls, bank, analyst, tally, next_tick: begins };
     life.go_on(population.geography().clone(), population, later, &mut wave);
+    life.tally.judge(&[]);
     life.tally
 }
 

@@ -109,7 +109,7 @@ fn replay(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
     };
     let compared = cli.compare.sets();
     let threads = cli.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let (ended, runs) = (AtomicUsize::new(0), compared.len() * worlds.len());
+    let (ended, runs) = (AtomicUsize::new(0), trials::runs(worlds.len(), compared.len()));
     let done = |controls: Controls, seed| {
         let ended = ended.fetch_add(1, Ordering::Relaxed) + 1;
         let _ = writeln!(io::stderr(), "[{ended}/{runs}] {controls}, seed {seed}"); // progress that nobody reads is no loss

@@ -20,7 +20,9 @@ pub struct Tally {
     pub cases: Vec<Outcome>,
     /// Each theft: when, and how many yen.
     pub thefts: Vec<(Timestamp, u64)>,
-    /// Alarms from 1 June on whose window holds an attempt of a thief.
+    /// Every alarm from 1 June on, in the order of time.
+    pub rung: Vec<Rung>,
+    /// Alarms that rang because of thieves: see [`Tally::judge`].
     pub true_alarms: u64,
     /// Alarms that rang for honest customers.
     pub false_alarms: u64,
@@ -70,6 +72,15 @@ pub struct Outcome {
     pub paid_yen: u64,
     /// Why he did not get more, and how often.
     pub refused: BTreeMap<String, u64>,
+}
+
+/// An alarm, and whether thieves had part in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// What rang.
+    pub alarm: Alarm,
+    /// Whether a thief's attempt at that institution, and at that machine if the alarm names one, lies within its window.
+    pub has_thief: bool,
 }
 
 /// The first alarm that was true.
@@ -167,14 +178,26 @@ impl Tally {
                 && *institution == alarm.institution
                 && alarm.atm.is_none_or(|one| one == *atm)
         };
-        if !self.attempts.iter().any(is_meant) {
-            self.false_alarms += 1;
-            return;
-        }
-        self.true_alarms += 1;
-        if self.first_alarm.is_none() {
-            self.first_alarm = Some(self.first(alarm));
-        }
+        let has_thief = self.attempts.iter().any(is_meant);
+        self.rung.push(Rung { alarm, has_thief });
+    }
+
+    /// Tells true alarms from false ones. A true one has a thief in its window, and would not have rung without thieves: in the same world without a
+    /// wave, the same pattern did not ring at the same place from a day before to an hour after.
+    pub(crate) fn judge(&mut self, in_peace: &[Rung]) {
+        let rings_anyway = |alarm: &Alarm| {
+            let is_same = |other: &Alarm| {
+                (&other.pattern, other.institution, other.atm) == (&alarm.pattern, alarm.institution, alarm.atm)
+                    && alarm.at.since(other.at) <= Duration::from_hours(24)
+                    && other.at.since(alarm.at) <= Duration::from_hours(1)
+            };
+            in_peace.iter().any(|rung| is_same(&rung.alarm))
+        };
+        let is_true = |rung: &&Rung| rung.has_thief && !rings_anyway(&rung.alarm);
+        let first = self.rung.iter().find(is_true).map(|rung| rung.alarm.clone());
+        self.true_alarms = self.rung.iter().filter(is_true).count() as u64;
+        self.false_alarms = self.rung.len() as u64 - self.true_alarms;
+        self.first_alarm = first.map(|alarm| self.first(alarm));
     }
 
     fn first(&self, alarm: Alarm) -> FirstAlarm {

@@ -17,6 +17,8 @@ pub struct World {
     pub machines: u16,
     /// Days of honest life before 1 June, 0 to 60, in which memories fill and nothing is counted.
     pub warm_up_days: u8,
+    /// Whether there are thieves at all.
+    pub has_wave: bool,
     /// Which thieves there are.
     pub mix: Mix,
     /// How long a refused thief goes on, if all are alike.
@@ -27,7 +29,15 @@ impl World {
     /// 200,000 customers, 1,500 machines, four weeks of warm-up: the memory of an institution's usual hour is four weeks long.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
-        Self { seed, customers: 200_000, machines: 1_500, warm_up_days: 28, mix: Mix::ASSUMED, persistence: None }
+        Self {
+            seed,
+            customers: 200_000,
+            machines: 1_500,
+            warm_up_days: 28,
+            has_wave: true,
+            mix: Mix::ASSUMED,
+            persistence: None,
+        }
     }
 
     /// The first day that is lived through.

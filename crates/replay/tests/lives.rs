@@ -201,6 +201,56 @@ fn an_alarm_at_the_other_bank_is_false() {
     assert_eq!((tally.true_alarms, tally.false_alarms), (0, 1));
 }
 
+/// The checker is shown to fail: a bell that rings all the time has a thief in its window now and then, and is no alarm.
+#[test]
+fn a_bell_that_rings_in_peace_too_is_never_true() {
+    /// Rings on the hour if it is told to, and whenever a very young phone wants cash if it is told to.
+    struct Bell {
+        hourly: bool,
+        young: bool,
+        alarms: Vec<Alarm>,
+        last: u64,
+    }
+    impl Bank for Bell {
+        fn registered_device(&mut self, _: &Registration) {}
+        fn decide(&mut self, attempt: &Attempt) -> Verdict {
+            if self.young
+                && attempt.device.age(attempt.now) < Duration::from_mins(45)
+                && attempt.amount.minor_units() == 200_000
+            {
+                self.alarms.push(ringing("young", attempt.institution, attempt.now));
+            }
+            refuse()
+        }
+        fn settled(&mut self, _: &Attempt, _: Money) {}
+        fn mistyped(&mut self, _: &Attempt) {}
+        fn advance(&mut self, now: Timestamp) {
+            let hour = now.unix_ms() / 3_600_000;
+            if self.hourly && hour > self.last {
+                self.last = hour;
+                self.alarms.extend([0, 1].map(|bank| ringing("hourly", InstitutionNo(bank), now)));
+            }
+        }
+        fn alarms(&mut self) -> Vec<Alarm> {
+            std::mem::take(&mut self.alarms)
+        }
+    }
+    let worlds = [world(Mix::only(Behaviour::AtOnce))];
+    let judged = |hourly, young| {
+        let open = |_: &World, _| Bell { hourly, young, alarms: Vec::new(), last: 0 };
+        let trials = trials::run(&worlds, &[Controls::ALL], Reaction::ASSUMED, 2, &open, &|_, _| {});
+        let tally = trials[0].tallies[0].clone();
+        (tally.rung.iter().any(|rung| rung.has_thief), tally.first_alarm.map(|alarm| alarm.pattern))
+    };
+    assert_eq!(judged(true, false), (true, None));
+    assert_eq!(judged(false, true), (true, Some("young".to_owned())));
+    assert_eq!(judged(true, true), (true, Some("young".to_owned())));
+}
+
+fn ringing(pattern: &str, institution: InstitutionNo, at: Timestamp) -> Alarm {
+    Alarm { at, institution, atm: None, pattern: pattern.to_owned(), window: Duration::from_hours(24) }
+}
+
 #[test]
 fn analysts_and_victims_stop_thieves_only_if_they_are_there() {
     let world = world(Mix::only(Behaviour::WaitsThreeDays));

@@ -47,7 +47,10 @@ impl Report {
             out,
             "First alarm: cases that had begun when the first true alarm rang, in the latest world, and the median hours since the first case;"
         )?;
-        writeln!(out, "a dash where in some world none rang. False alarms: a world, in two months.")?;
+        writeln!(
+            out,
+            "a dash where in some world none rang. True: with a thief, and not rung without thieves. False alarms: a world, in two months."
+        )?;
         let Some(all) = self.trial(Controls::ALL) else { return Ok(()) };
         write_thieves(out, all)?;
         write_reasons(out, all)?;

@@ -81,7 +81,7 @@ impl Wave {
     /// The wave of a world, hidden among its population.
     #[must_use]
     pub fn new(world: &World, population: &Population) -> Self {
-        let cases = plan::cases(world, population);
+        let cases = if world.has_wave { plan::cases(world, population) } else { Vec::new() };
         let thief = |case: Case| Thief::new(case, Chance::of(world.seed, Purpose::Thief, case.number as u64, 0));
         Self { thieves: cases.into_iter().map(thief).collect() }
     }
