@@ -22,7 +22,7 @@ pub struct Tally {
     pub thefts: Vec<(Timestamp, u64)>,
     /// Every alarm from 1 June on, in the order of time.
     pub rung: Vec<Rung>,
-    /// Alarms that rang because of thieves: see [`Tally::judge`].
+    /// Alarms that rang because of thieves: with an attempt of theirs in the window, and not rung in the same world without thieves.
     pub true_alarms: u64,
     /// Alarms that rang for honest customers.
     pub false_alarms: u64,
