@@ -65,6 +65,12 @@ pub(crate) const UTIL_LINUX: Package = Package {
     is_there: || command::succeeds("unshare", &["--version"]),
 };
 
+pub(crate) const DEJAVU: Package = Package {
+    name: "fonts-dejavu-core",
+    purpose: "the letters in pictures",
+    is_there: || Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists(),
+};
+
 pub(crate) const C_COMPILER: Package = Package {
     name: "build-essential",
     purpose: "SQLite, AWS-LC and jemalloc are compiled from source",
