@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use cashgate_ledger::{DeviceRow, Ledger};
+use cashgate_ledger::{AppendError, DeviceRow, Ledger};
 use cashgate_limits::Limits;
 use cashgate_qr::approval::DeviceKey;
 use cashgate_wire::customer::RegisterDevice;
@@ -226,8 +226,8 @@ impl Devices {
             channel: request.channel,
             key_changed: registered == Registered::WithOtherKey,
         };
-        self.put(institution, request.device, device, Some(Notice { at: now, what: happening })).await?;
-        Ok(Ok(registered))
+        let put = self.put(institution, request.device, device, Some(Notice { at: now, what: happening })).await?;
+        Ok(put.map(|()| registered))
     }
 
     /// Ends a phone's right to approve: at once in memory, and durably before it answers.
@@ -248,8 +248,7 @@ impl Devices {
         let revoked = Device { revoked_at: Some(now), ..known.as_ref().clone() };
         self.known.remember(institution.clone(), device.clone(), revoked.clone());
         let happening = Happening::DeviceRevoked { institution: institution.clone(), device: device.clone() };
-        self.put(institution, device, revoked, Some(Notice { at: now, what: happening })).await?;
-        Ok(Ok(()))
+        self.put(institution, device, revoked, Some(Notice { at: now, what: happening })).await
     }
 
     /// A phone failed to prove that it is the customer's: an approval that it did not sign, or a code that was typed wrongly. Counted at
@@ -271,17 +270,15 @@ impl Devices {
         }
         let attempts = self.limits.attempt_failed(&institution, &device, lock_after);
         let failed_attempts = attempts.failed;
-        let changed =
-            Device { failed_attempts, locked_at: attempts.locked.then_some(now), ..known.as_ref().clone() };
+        let changed = Device { failed_attempts, locked_at: attempts.locked.then_some(now), ..known.as_ref().clone() };
         let notice = attempts.locked.then(|| Notice {
             at: now,
-            what: Happening::DeviceLocked {
-                institution: institution.clone(),
-                device: device.clone(),
-                failed_attempts,
-            },
+            what: Happening::DeviceLocked { institution: institution.clone(), device: device.clone(), failed_attempts },
         });
-        self.put(institution, device, changed, notice).await?;
+        if self.put(institution, device, changed, notice).await?.is_err() {
+            // It counts until the next start, and a lock finds room.
+            tracing::warn!("the disk is full: a failed attempt is counted in memory only");
+        }
         Ok(attempts.locked)
     }
 
@@ -299,7 +296,8 @@ impl Devices {
         let Some(known) = self.known.find(&institution, &device) else { return Ok(()) };
         let failed_attempts = self.limits.attempts(&institution, &device).failed;
         let changed = Device { failed_attempts, ..known.as_ref().clone() };
-        self.put(institution, device, changed, None).await
+        // On a full disk it is forgotten in memory only, and counts again after the next start: that is the strict side.
+        self.put(institution, device, changed, None).await.map(drop)
     }
 
     /// Lets a locked phone approve again, and forgets its failures.
@@ -316,26 +314,30 @@ impl Devices {
         let _one_at_a_time = self.changing.lock().await;
         let Some(known) = self.known.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
         let released = Device { failed_attempts: 0, locked_at: None, ..known.as_ref().clone() };
-        let happening =
-            Happening::DeviceReleased { institution: institution.clone(), device: device.clone(), actor };
+        let happening = Happening::DeviceReleased { institution: institution.clone(), device: device.clone(), actor };
         let notice = Notice { at: now, what: happening };
-        self.put(institution.clone(), device.clone(), released, Some(notice)).await?;
-        self.limits.release_lock(&institution, &device);
-        Ok(Ok(()))
+        let put = self.put(institution.clone(), device.clone(), released, Some(notice)).await?;
+        if put.is_ok() {
+            self.limits.release_lock(&institution, &device);
+        }
+        Ok(put)
     }
 
-    /// Durable first, then known.
+    /// Durable first, then known. On a full disk only what bars a phone is written.
     async fn put(
         &self,
         institution: InstitutionId,
         device: DeviceId,
         as_known: Device,
         notice: Option<Notice>,
-    ) -> Result<(), DevicesFailure> {
+    ) -> Result<Result<(), Refusal>, DevicesFailure> {
         let row = as_known.row(institution.clone(), device.clone());
-        let put = self.ledger.put_device(row, notice.as_ref().map(in_ledger)).await;
-        put.map_err(|error| DevicesFailure(error.to_string()))?;
+        match self.ledger.put_device(row, notice.as_ref().map(in_ledger)).await {
+            Ok(_) => {}
+            Err(AppendError::NoRoom) => return Ok(Err(Refusal::LedgerFull)),
+            Err(error) => return Err(DevicesFailure(error.to_string())),
+        }
         self.known.remember(institution, device, as_known);
-        Ok(())
+        Ok(Ok(()))
     }
 }

@@ -19,6 +19,16 @@ const SOFTHSM_MODULES: [&str; 4] = [
 pub const TRUST_DOMAIN: &str = "cashgate.test";
 const TOKEN_LABEL: &str = "cashgate";
 const SIGNING_KEY_LABEL: &str = "qr-signing-1";
+/// Every phone of a trial is new, so that the built-in rules would refuse most of what one wants to see.
+const TRIAL_RULES: &str = r#"// Rules for trials. What holds where real customers draw is built into the gateway, and stands in crates/policy/policies with its guide.
+permit (principal, action == Action::"withdraw", resource);
+
+// So that the code at the machine can be seen: a phone of less than 72 hours and more than 30,000 yen.
+@reason("new_device_large_amount")
+@step_up("confirm_code")
+forbid (principal, action == Action::"withdraw", resource)
+when { context.device.age_hours < 72 && context.currency == "JPY" && context.amount > 30000 };
+"#;
 
 /// What a development folder is to hold.
 #[derive(Clone, Debug)]
@@ -68,7 +78,7 @@ pub fn environment(dir: &Path) -> (String, String) {
 
 /// Refuses a folder that holds anything of ours, and writes SoftHSM2's own configuration, which must be there before the module is loaded.
 pub fn prepare(plan: &Plan) -> Result<(), InitError> {
-    if let Some(existing) = ["cashgate.toml", "ca.pem", "softhsm2.conf", "softhsm-tokens", "hsm-pin"]
+    if let Some(existing) = ["cashgate.toml", "ca.pem", "softhsm2.conf", "softhsm-tokens", "hsm-pin", "policies"]
         .iter()
         .map(|name| plan.dir.join(name))
         .find(|file| file.exists())
@@ -97,6 +107,9 @@ pub fn make(plan: &Plan) -> Result<PathBuf, InitError> {
     let (pin_secret, so_secret) = (SecretString::from(pin.clone()), SecretString::from(so_pin));
     cashgate_hsm::provision(Path::new(module), TOKEN_LABEL, &so_secret, &pin_secret, SIGNING_KEY_LABEL)?;
     write_new(&dir.join("hsm-pin"), pin.as_bytes(), 0o600)?;
+    let policies = dir.join("policies");
+    fs::create_dir_all(&policies).map_err(|source| InitError::File { file: policies.clone(), source })?;
+    write_new(&policies.join("trial.cedar"), TRIAL_RULES.as_bytes(), 0o644)?;
     let file = dir.join("cashgate.toml");
     write_new(&file, configuration(plan, module).as_bytes(), 0o644)?;
     Ok(file)
@@ -160,6 +173,9 @@ publish_before_use_s = 3600 # how long apps can know a new key before it signs
 
 [hsm.environment]
 {variable} = "{value}"
+
+[policy]
+folder = "policies"         # for trials only: leave it out, and the rules that are built in hold, which are strict with new phones
 
 [end_to_end]
 present_status_is_final = true    # true of the simulated dispensers; ask the makers of real ones (hsm-config/README.md)

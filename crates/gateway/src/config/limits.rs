@@ -14,22 +14,26 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Singapore for 12 hours; UPI in India allows 5,000 rupees in the first 24 hours.)
 const NEW_DEVICE_USUAL: [(Duration, u64); 2] = [(HOUR.saturating_mul(12), 0), (HOUR.saturating_mul(72), 50_000)];
 
-/// An institution's limits, and after how many failed attempts in a row a phone is locked.
+/// What an established phone may draw if nothing else is said, in minor units: yen.
+const ESTABLISHED_USUAL: Caps = Caps {
+    per_withdrawal: 200_000,
+    per_day: 500_000,
+    per_24h: 500_000,
+    per_7d: 2_000_000,
+    withdrawals_per_day: 10,
+    withdrawals_per_24h: 10,
+    withdrawals_per_7d: 40,
+};
+
+/// An institution's limits, and after how many failed attempts in a row a phone is locked. Every key is read, whatever is wrong with another.
 pub(super) fn read(institution: &Reader, currency: Option<Currency>) -> Option<(LimitFigures, NonZeroU8)> {
     let table = institution.table("limits");
-    let usual = Caps {
-        per_withdrawal: 200_000,
-        per_day: 500_000,
-        per_24h: 500_000,
-        per_7d: 2_000_000,
-        withdrawals_per_day: 10,
-        withdrawals_per_24h: 10,
-        withdrawals_per_7d: 40,
-    };
-    let established = read_caps(&table, usual);
-    let tiers = established.and_then(|established| read_tiers(&table, established));
-    let device = table.has("device").then(|| established.and_then(|usual| read_inner_caps(&table, "device", usual)));
-    let whole = table.has("institution").then(|| read_sums(&table.table("institution")));
+    let established = read_caps(&table, ESTABLISHED_USUAL);
+    let base = established.unwrap_or(ESTABLISHED_USUAL);
+    let tiers = read_tiers(&table, base);
+    let device = if table.has("device") { read_inner_caps(&table, "device", base).map(Some) } else { Some(None) };
+    let whole =
+        if table.has("institution") { read_sums(&table.table("institution")) } else { Some(SumCaps::default()) };
     let at_once = table.number("burst", Some(3), 1..=1_000);
     let every = table.seconds("burst_every_s", Duration::from_secs(60), 0..=86_400);
     // PSD2 RTS article 4(3)(b): at most five failed attempts in a row.
@@ -37,15 +41,7 @@ pub(super) fn read(institution: &Reader, currency: Option<Currency>) -> Option<(
     table.close();
     let burst = Burst { withdrawals: NonZeroU32::new(u32::try_from(at_once?).ok()?)?, every: every? };
     let failed_attempts_max = NonZeroU8::new(u8::try_from(failed_attempts_max?).ok()?)?;
-    let device = match device {
-        None => None,
-        Some(read) => Some(read?),
-    };
-    let whole = match whole {
-        None => SumCaps::default(),
-        Some(read) => read?,
-    };
-    let figures = LimitFigures::new(currency?, established?, tiers?, device, whole, burst);
+    let figures = LimitFigures::new(currency?, established?, tiers?, device?, whole?, burst);
     match figures {
         Ok(figures) => Some((figures, failed_attempts_max)),
         Err(error) => {
@@ -60,29 +56,29 @@ pub(super) fn read_atm(root: &Reader) -> Option<SumCaps> {
     if root.has("atm_limits") { read_sums(&root.table("atm_limits")) } else { Some(SumCaps::default()) }
 }
 
-/// The figures of a table; `usual` for those that it leaves out, and never more in a shorter time than in a longer one.
+/// The figures of a table; `usual` for those that it leaves out. Who says what a day may have, and nothing of longer times, means any 24 hours, and
+/// seven times as much in seven days.
 fn read_caps(table: &Reader, usual: Caps) -> Option<Caps> {
-    let amounts = 0..=Caps::UNLIMITED.per_withdrawal;
-    let numbers = 0..=u64::from(Caps::UNLIMITED.withdrawals_per_day);
-    let amount = |key, usual| table.number(key, Some(usual), amounts.clone());
-    let number = |key, usual: u32| {
-        table.number(key, Some(usual.into()), numbers.clone()).and_then(|number| u32::try_from(number).ok())
+    let Caps { per_withdrawal: amount_max, withdrawals_per_7d: count_max, .. } = Caps::UNLIMITED;
+    let amount = |key, usual| table.number(key, Some(usual), 0..=amount_max);
+    let count = |key, usual: u32| {
+        let number = table.number(key, Some(usual.into()), 0..=count_max.into());
+        number.and_then(|number| u32::try_from(number).ok())
     };
     let per_withdrawal = amount("per_withdrawal", usual.per_withdrawal);
     let per_day = amount("per_day", usual.per_day);
-    // Who says what a day may have and nothing of 24 hours means any 24 hours.
-    let per_24h = amount("per_24h", if table.has("per_day") { per_day? } else { usual.per_24h });
-    let of_week = if table.has("per_day") { per_day?.saturating_mul(7).min(*amounts.end()) } else { usual.per_7d };
-    let per_7d = amount("per_7d", of_week);
-    let withdrawals_per_day = number("withdrawals_per_day", usual.withdrawals_per_day);
-    let of_24h = if table.has("withdrawals_per_day") { withdrawals_per_day? } else { usual.withdrawals_per_24h };
-    let withdrawals_per_24h = number("withdrawals_per_24h", of_24h);
-    let of_week = if table.has("withdrawals_per_day") {
-        withdrawals_per_day?.saturating_mul(7).min(Caps::UNLIMITED.withdrawals_per_7d)
-    } else {
-        usual.withdrawals_per_7d
+    let (of_24h, of_7d) = match per_day.filter(|_| table.has("per_day")) {
+        Some(per_day) => (per_day, per_day.saturating_mul(7).min(amount_max)),
+        None => (usual.per_24h, usual.per_7d),
     };
-    let withdrawals_per_7d = number("withdrawals_per_7d", of_week);
+    let (per_24h, per_7d) = (amount("per_24h", of_24h), amount("per_7d", of_7d));
+    let withdrawals_per_day = count("withdrawals_per_day", usual.withdrawals_per_day);
+    let (of_24h, of_7d) = match withdrawals_per_day.filter(|_| table.has("withdrawals_per_day")) {
+        Some(per_day) => (per_day, per_day.saturating_mul(7).min(count_max)),
+        None => (usual.withdrawals_per_24h, usual.withdrawals_per_7d),
+    };
+    let (withdrawals_per_24h, withdrawals_per_7d) =
+        (count("withdrawals_per_24h", of_24h), count("withdrawals_per_7d", of_7d));
     if per_withdrawal > per_day {
         table.error("per_day", "is less than per_withdrawal");
     }
@@ -113,7 +109,7 @@ fn read_tiers(table: &Reader, established: Caps) -> Option<Vec<Tier>> {
     let read = |inner: &Reader| {
         let until = inner.number("until_h", None, 1..=24 * 365);
         let most = inner.number("per_day", None, 0..=Caps::UNLIMITED.per_day);
-        let caps = most.and_then(|most| read_caps(inner, at_most(established, most)));
+        let caps = read_caps(inner, at_most(established, most.unwrap_or(0)));
         inner.close();
         Some(Tier { until_age: HOUR.saturating_mul(u32::try_from(until?).ok()?), caps: caps? })
     };

@@ -11,7 +11,7 @@ async fn with_rules(rules: &str) -> Site {
     let site = Site::folder_only().await;
     fs::create_dir(site.path("rules")).unwrap();
     fs::write(site.path("rules/own.cedar"), rules).unwrap();
-    site.edit_configuration(|text| format!("{text}\n[policy]\nfolder = \"rules\"\ncheck_every_s = 1\n"));
+    site.edit_configuration(|text| text.replace("folder = \"policies\"", "folder = \"rules\"\ncheck_every_s = 1"));
     let mut site = site;
     site.serve().await;
     site
@@ -84,7 +84,10 @@ async fn limits_change_while_running_and_forget_nothing() {
     let mut atm = Atm::connect(&site, "A1").await;
     phone.approve_at(&mut atm, 60_000).await;
     atm.pays_out().await;
-    site.edit_configuration(|text| text.replace("per_day = 200000", "per_day = 100000").replace("per_withdrawal = 200000", "per_withdrawal = 100000"));
+    site.edit_configuration(|text| {
+        text.replace("per_day = 200000", "per_day = 100000")
+            .replace("per_withdrawal = 200000", "per_withdrawal = 100000")
+    });
     reloaded(&site, "taken", 1).await;
     let mut idle = Atm::connect(&site, "IDLE").await;
     let left = async || (phone.headroom(&mut idle).await == 40_000).then_some(());
@@ -100,7 +103,7 @@ async fn a_shadow_set_is_counted_and_decides_nothing() {
     let site = Site::folder_only().await;
     fs::create_dir(site.path("draft")).unwrap();
     fs::write(site.path("draft/own.cedar"), no_more_than(5_000)).unwrap();
-    site.edit_configuration(|text| format!("{text}\n[policy]\nshadow_folder = \"draft\"\n"));
+    site.edit_configuration(|text| text.replace("[policy]", "[policy]\nshadow_folder = \"draft\""));
     let mut site = site;
     site.serve().await;
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;

@@ -132,28 +132,30 @@ async fn the_feed_goes_on_after_any_number_without_gap_or_repetition() {
         atm.pays_out().await;
         phone.watch_to_end(&withdrawal_id).await;
     }
-    let all = events(&site, "operator/dev", 0, 10).await;
+    let all = events(&site, "operator/dev", 0, 12).await;
     let sequences: Vec<u64> = all.iter().map(|event| event.sequence).collect();
-    assert_eq!(sequences, (1..=10).collect::<Vec<u64>>(), "an operator sees every step");
-    let words: Vec<&str> = all[..5].iter().map(|one| one.event.as_ref().unwrap().event.as_str()).collect();
+    assert_eq!(sequences, (1..=12).collect::<Vec<u64>>(), "an operator sees every step and notice");
+    let registered = |event: &SubscribeResponse| event.notice.is_some() && event.event.is_none();
+    assert!(all[..2].iter().all(registered) && !all[2..].iter().any(registered), "two phones first: {all:?}");
+    let words: Vec<&str> = all[2..7].iter().map(|one| one.event.as_ref().unwrap().event.as_str()).collect();
     assert_eq!(words, ["approved", "hold_granted", "dispense_commanded", "outcome_reported", "hold_confirmed"]);
-    let of_fuji = events(&site, "corebank/fuji", 0, 5).await;
-    assert_eq!(of_fuji, all[5..], "core banking sees its own institution's");
+    let of_fuji = events(&site, "corebank/fuji", 0, 6).await;
+    assert_eq!(of_fuji, [&all[1..2], &all[7..]].concat(), "core banking sees its own institution's");
 
     site.kill();
     site.serve().await;
-    for after in 0..10 {
-        let rest = events(&site, "operator/dev", after, 10 - after).await;
+    for after in 0..12 {
+        let rest = events(&site, "operator/dev", after, 12 - after).await;
         assert_eq!(rest, all[usize::try_from(after).unwrap()..], "after {after}");
     }
     let mut client = EventServiceClient::new(site.channel(Port::Api, "operator/dev").await);
-    let mut following = client.subscribe(SubscribeRequest { after_sequence: 8 }).await.unwrap().into_inner();
+    let mut following = client.subscribe(SubscribeRequest { after_sequence: 10 }).await.unwrap().into_inner();
     let mut atm = Atm::connect(&site, "A1").await;
     sakura.reconnect(&site).await;
     let withdrawal_id = sakura.approve_at(&mut atm, 10_000).await;
     atm.pays_out().await;
     sakura.watch_to_end(&withdrawal_id).await;
-    for expected in 9..=15 {
+    for expected in 11..=17 {
         let event = in_time("the feed goes on", following.message()).await.unwrap().unwrap();
         assert_eq!(event.sequence, expected, "from the past into the present");
     }

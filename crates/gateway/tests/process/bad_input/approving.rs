@@ -135,44 +135,43 @@ async fn fields_that_have_no_meaning() {
     scene.ends_unharmed().await;
 }
 
+/// A phone of its own for each row, because three wrong signatures end a QR session and five lock a phone.
 #[tokio::test]
 async fn signatures_that_are_not_the_phones_over_this_approval() {
     let site = Site::ready().await;
-    let mut scene = Scene::scanned(&site).await;
     let other = Phone::registered(&site, "phone-2", "acct-1").await;
-    let mut refused = Refusals::of(&site, "Approve").await;
-    let of = |phone: &Phone, account: &str, amount: i64| phone.signature(&scene.code, account, &yen(amount));
-    // Not the longest: one byte more must still be short enough to be looked at.
-    let mut good = of(&scene.phone, "acct-1", 10_000);
-    while good.len() > 71 {
-        good = of(&scene.phone, "acct-1", 10_000);
-    }
-    let mut flipped = good.clone();
-    *flipped.last_mut().unwrap() ^= 1;
-    let other_code = scene.idle.shows_code().await.qr_text;
-    let rows = [
-        ("over another amount", of(&scene.phone, "acct-1", 20_000)),
-        ("over another account", of(&scene.phone, "acct-2", 10_000)),
-        ("over another code", scene.phone.signature(&other_code, "acct-1", &yen(10_000))),
-        ("of another phone", of(&other, "acct-1", 10_000)),
-        ("as r and s without DER", raw_signature(&good)),
-        ("with one bit changed", flipped),
-        ("with a byte behind it", [good.as_slice(), &[0]].concat()),
-        ("cut short", good[..good.len() - 1].to_vec()),
-        ("of zeros", vec![0; 70]),
+    let scene = Scene::scanned(&site).await;
+    type Wrong = fn(&mut ApproveRequest, &Phone, &Phone, &str);
+    let rows: [(&str, Wrong); 11] = [
+        ("over another amount", |a, own, _, code| a.signature = own.signature(code, "acct-1", &yen(20_000))),
+        ("over another account", |a, own, _, code| a.signature = own.signature(code, "acct-2", &yen(10_000))),
+        ("over another code", |a, own, _, _| a.signature = own.signature("CG1:ABC", "acct-1", &yen(10_000))),
+        ("of another phone", |a, _, other, code| a.signature = other.signature(code, "acct-1", &yen(10_000))),
+        ("as r and s without DER", |a, _, _, _| a.signature = raw_signature(&a.signature)),
+        ("with one bit changed", |a, _, _, _| *a.signature.last_mut().unwrap() ^= 1),
+        ("with a byte behind it", |a, _, _, _| a.signature.push(0)),
+        ("cut short", |a, _, _, _| drop(a.signature.pop())),
+        ("of zeros", |a, _, _, _| a.signature = vec![0; 70]),
+        ("an amount changed on the way", |a, _, _, _| a.amount = Some(yen(11_000))),
+        ("another account", |a, _, _, _| a.account_id = "acct-2".to_owned()),
     ];
-    for (what, signature) in rows {
-        let approval = scene.changed(|approval| approval.signature = signature);
-        refused.row(what, scene.phone.bank.approve(approval).await, "PermissionDenied NOT_ALLOWED").await;
+    let mut scanned = Vec::new();
+    for number in 0..rows.len() {
+        let mut atm = Atm::connect(&site, &format!("B{number}")).await;
+        let mut phone = Phone::registered(&site, &format!("phone-1{number}"), "acct-1").await;
+        let code = atm.shows_code().await.qr_text;
+        phone.scan(&code).await.unwrap();
+        scanned.push((atm, phone, code));
     }
-    for (what, amount, account) in
-        [("an amount changed on the way", 11_000, "acct-1"), ("another account", 10_000, "acct-2")]
-    {
-        let approval = scene.changed(|approval| {
-            approval.amount = Some(yen(amount));
-            approval.account_id = account.to_owned();
-        });
-        refused.row(what, scene.phone.bank.approve(approval).await, "PermissionDenied NOT_ALLOWED").await;
+    let mut refused = Refusals::of(&site, "Approve").await;
+    for ((what, spoil), (_atm, phone, code)) in rows.into_iter().zip(&mut scanned) {
+        // Not the longest: one byte more must still be short enough to be looked at.
+        let mut approval = phone.approval(code, &yen(10_000));
+        while approval.signature.len() > 71 {
+            approval = phone.approval(code, &yen(10_000));
+        }
+        spoil(&mut approval, phone, &other, code);
+        refused.row(what, phone.bank.approve(approval).await, "PermissionDenied NOT_ALLOWED").await;
     }
     refused.done();
     scene.ends_unharmed().await;

@@ -65,6 +65,14 @@ async fn on_a_small_disk() {
     assert_eq!(states.last(), Some(&WithdrawalState::Confirmed), "{states:?}");
     assert_eq!(site.core_bank.call_names(&withdrawal_id), ["place".to_owned(), format!("confirm {AMOUNT}")]);
 
+    // The log may have room of its own from before; phones use that up.
+    let mut number = 0;
+    let refused = eventually("no phone can be registered any more", async || {
+        number += 1;
+        let mut another = Phone::unknown(&site, "sakura", &format!("phone-1{number}"), "acct-1").await;
+        another.bank.register_device(another.registration()).await.err()
+    });
+    assert_eq!(in_words(&refused.await), "Unavailable LEDGER_FULL");
     let holds_before = site.core_bank.call_count();
     let approval = phone.approval(&shown.qr_text, &yen(AMOUNT));
     let refused = phone.bank.approve(approval.clone()).await.expect_err("nobody new is served");
