@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod minting;
 pub mod notice_board;
 pub mod reconcile;
+pub mod rehearsing;
 pub mod reloading;
 pub mod serve;
 pub mod services;

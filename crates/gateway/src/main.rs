@@ -9,6 +9,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Codes are made on one thread and freed on another, which with the C library's allocator costs a busy mint a tenth more CPU. mimalloc would
+/// take 24 KiB more for each idle ATM.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The gateway between ATMs and core banking for cardless cash.
 #[derive(Debug, Parser)]
 #[command(version)]

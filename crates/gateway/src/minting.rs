@@ -40,7 +40,7 @@ impl QrBatcher {
 }
 
 impl Batcher for QrBatcher {
-    /// Everything but the nonce, which is overwritten.
+    /// Everything but the nonce, in whose place the HSM's is written.
     type Order = QrClaims;
     type Batch = QrBatch;
     type Signed = QrToken;
@@ -49,15 +49,14 @@ impl Batcher for QrBatcher {
         self.keys.may_sign(key.sec1_uncompressed()).is_some()
     }
 
-    fn batch(&self, key: &SigningPublicKey, orders: &[(QrClaims, [u8; 16])]) -> Result<QrBatch, String> {
+    fn batch(&self, key: &SigningPublicKey, orders: &[(&QrClaims, [u8; 16])]) -> Result<QrBatch, String> {
         // A code under a key that no app can know would be refused by every app.
         let key_id = self.keys.may_sign(key.sec1_uncompressed()).ok_or("the HSM's signing key is not in use yet")?;
         let published = self.keys.published();
         let key = published.key(key_id).ok_or("the HSM's signing key is not published")?.clone();
-        let with_nonce = |(claims, nonce): &(QrClaims, [u8; 16])| QrClaims { nonce: Nonce(*nonce), ..claims.clone() };
-        let claims: Vec<QrClaims> = orders.iter().map(with_nonce).collect();
-        let unsigned = UnsignedBatch::new(&claims, key_id).map_err(|error| error.to_string())?;
-        Ok(QrBatch { unsigned, key, size: claims.len(), since: Stopwatch::start() })
+        let with_nonces = orders.iter().map(|(claims, nonce)| (*claims, Nonce(*nonce)));
+        let unsigned = UnsignedBatch::with_nonces(with_nonces, key_id).map_err(|error| error.to_string())?;
+        Ok(QrBatch { unsigned, key, size: orders.len(), since: Stopwatch::start() })
     }
 
     fn digest(&self, batch: &QrBatch) -> [u8; 32] {

@@ -21,7 +21,7 @@ pub trait Batcher: Send + Sync + 'static {
     ///
     /// # Errors
     /// A line that says why nothing may be signed. Every order of the batch is refused with it.
-    fn batch(&self, key: &SigningPublicKey, orders: &[(Self::Order, [u8; 16])]) -> Result<Self::Batch, String>;
+    fn batch(&self, key: &SigningPublicKey, orders: &[(&Self::Order, [u8; 16])]) -> Result<Self::Batch, String>;
 
     /// What the HSM is to sign.
     fn digest(&self, batch: &Self::Batch) -> [u8; 32];

@@ -34,6 +34,8 @@ struct Waiting<B: Batcher> {
     workers: usize,
     /// Of these, the ones that stand aside because their key may not sign.
     barred: usize,
+    /// Workers that sleep until something changes.
+    asleep: usize,
     /// An authentication code was the last work that was taken.
     mac_was_last: bool,
     door: Door,
@@ -69,6 +71,7 @@ impl<B: Batcher> Queue<B> {
             orders: VecDeque::new(),
             workers: 0,
             barred: 0,
+            asleep: 0,
             mac_was_last: false,
             door: Door::Open,
         };
@@ -87,8 +90,7 @@ impl<B: Batcher> Queue<B> {
             return Err(no_key_may_sign());
         }
         waiting.orders.push_back(job);
-        drop(waiting);
-        self.changed.notify_one();
+        self.wake_one(waiting);
         Ok(())
     }
 
@@ -97,9 +99,17 @@ impl<B: Batcher> Queue<B> {
         let mut waiting = self.lock();
         waiting.admit(self.length_max)?;
         waiting.macs.push_back(job);
-        drop(waiting);
-        self.changed.notify_one();
+        self.wake_one(waiting);
         Ok(())
+    }
+
+    /// Wakes a worker for what was put in, if one sleeps. Under load none does, and a condition variable makes a system call even then.
+    fn wake_one(&self, waiting: MutexGuard<'_, Waiting<B>>) {
+        let somebody_sleeps = waiting.asleep > 0;
+        drop(waiting);
+        if somebody_sleeps {
+            self.changed.notify_one();
+        }
     }
 
     /// Waits for work.
@@ -133,8 +143,10 @@ impl<B: Batcher> Queue<B> {
                 waiting = self.stand_aside(waiting);
                 continue;
             }
+            waiting.asleep += 1;
             let (woken, slept) = self.changed.wait_timeout(waiting, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
             waiting = woken;
+            waiting.asleep -= 1;
             if slept.timed_out() {
                 return Taken::Idle;
             }

@@ -128,23 +128,21 @@ impl<D: Device, B: Batcher> Worker<D, B> {
             return Ok(());
         }
         let batcher = &self.workshop.batcher;
-        let failures: Vec<u16> = orders.iter().map(|job| job.failures).collect();
-        let Some(nonces) = orders.iter().map(|_| self.nonces.next()).collect::<Option<Vec<_>>>() else {
+        let with_nonces: Option<Vec<_>> =
+            orders.iter().map(|job| self.nonces.next().map(|nonce| (&job.order, nonce))).collect();
+        let Some(with_nonces) = with_nonces else {
             return Err(self.give_back(Work::Orders(orders), Failure::NoncesUsedUp));
         };
-        let (pairs, replies): (Vec<_>, Vec<_>) =
-            orders.into_iter().zip(nonces).map(|(job, nonce)| ((job.order, nonce), job.reply)).unzip();
-        let batch = match batcher.batch(self.device.signing_key(), &pairs) {
+        let batch = match batcher.batch(self.device.signing_key(), &with_nonces) {
             Ok(batch) => batch,
             Err(why) => {
-                replies.into_iter().for_each(|reply| drop(reply.send(Err(HsmError::Refused { why: why.clone() }))));
+                let refuse = |job: OrderJob<B>| drop(job.reply.send(Err(HsmError::Refused { why: why.clone() })));
+                orders.into_iter().for_each(refuse);
                 return Ok(());
             }
         };
-        let jobs = pairs.into_iter().zip(replies).zip(failures);
-        let jobs = jobs.map(|(((order, _), reply), failures)| OrderJob { order, reply, failures }).collect();
         let digest = batcher.digest(&batch);
-        let Some((work, signature)) = self.card.inside_for(Work::Orders(jobs), || self.device.sign(&digest)) else {
+        let Some((work, signature)) = self.card.inside_for(Work::Orders(orders), || self.device.sign(&digest)) else {
             return Ok(());
         };
         let signature = match signature {

@@ -6,7 +6,7 @@ use cashgate_withdrawal::time::Timestamp;
 use crate::Burst;
 use crate::burst::Pace;
 use crate::drawn::DrawnList;
-use crate::window::Since;
+use crate::window::{SLACK_S, Since};
 
 /// One account's entry.
 #[derive(Debug, Default)]
@@ -25,6 +25,7 @@ impl Account {
     /// Whether no decision at `now` or later would miss this entry. Lets go of what no decision would look at.
     pub(crate) fn is_idle(&mut self, since: &Since, now: Timestamp) -> bool {
         self.drawn.forget_before(since.kept_s());
-        self.drawn.is_empty() && self.pace.is_rested(now)
+        let slack_ago = Timestamp::from_unix_ms(now.unix_ms().saturating_sub(u64::from(SLACK_S) * 1_000));
+        self.drawn.is_empty() && self.pace.is_rested(slack_ago)
     }
 }

@@ -177,13 +177,15 @@ pub(crate) fn basis(bounds: &Bounds, before: &Before) -> Result<String, std::fmt
         write_caps(&mut line, "device_", caps)?;
         write_counted(&mut line, "device_", &before.device)?;
     }
-    for (prefix, caps, counted) in
-        [("atm_", &bounds.atm, &before.atm), ("institution_", &bounds.institution, &before.institution)]
-    {
-        let Some(caps) = caps else { continue };
-        write_sum_caps(&mut line, prefix, caps)?;
-        write_tally(&mut line, prefix, "24h", counted.all)?;
-        write_tally(&mut line, prefix, "new_device_24h", counted.new_devices)?;
+    if let Some(caps) = &bounds.atm {
+        write_sum_caps(&mut line, "atm_", caps)?;
+        write_tally(&mut line, "atm_", "24h", before.atm.all)?;
+        write_tally(&mut line, "atm_new_device_", "24h", before.atm.new_devices)?;
+    }
+    if let Some(caps) = &bounds.institution {
+        write_sum_caps(&mut line, "institution_", caps)?;
+        write_tally(&mut line, "institution_", "24h", before.institution.all)?;
+        write_tally(&mut line, "institution_new_device_", "24h", before.institution.new_devices)?;
     }
     Ok(line)
 }

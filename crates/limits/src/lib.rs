@@ -36,6 +36,8 @@ mod refusal;
 mod request;
 mod reservation;
 mod sums;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use burst::Burst;

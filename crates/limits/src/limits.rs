@@ -174,7 +174,7 @@ impl Limits {
     }
 
     /// Lets go of entries that no decision would miss: nothing open, nothing drawn within 7 times 24 hours (24 for ATMs and institutions)
-    /// and an hour, no failed attempts, no lock, and a rested pace. Returns how many went. Each is judged and removed under its
+    /// and an hour, no failed attempts, no lock, and a pace rested for an hour. Returns how many went. Each is judged and removed under its
     /// guard, so that a reservation that comes at the same time is either seen or comes to a fresh entry.
     ///
     /// The hour is for whoever took the time a moment earlier, and for a clock that steps back by no more than that.

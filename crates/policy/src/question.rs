@@ -1,7 +1,5 @@
 //! How facts look to a rule: the entities and the context of `policies/schema.cedarschema`.
 
-use std::collections::{HashMap, HashSet};
-
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, Request, RestrictedExpression, Schema,
 };
@@ -40,20 +38,23 @@ impl EntityModel {
         let context = context(facts, &institution, &device)?;
         let request = Request::new(account.clone(), self.withdraw.clone(), atm.clone(), context, Some(schema)).ok()?;
 
-        let of_institution = HashSet::from([institution.clone()]);
         let members = [
-            Entity::new(institution, of_institution_alone(facts), HashSet::new()).ok()?,
-            Entity::new(account, of_account(facts), of_institution.clone()).ok()?,
-            Entity::new(device, of_device(facts), of_institution).ok()?,
-            Entity::new(atm, of_atm(facts), HashSet::new()).ok()?,
+            entity(institution.clone(), of_institution(facts), None)?,
+            entity(account, of_account(facts), Some(institution.clone()))?,
+            entity(device, of_device(facts), Some(institution))?,
+            entity(atm, of_atm(facts), None)?,
         ];
-        // Always the same four shapes, so they are not checked against the schema each time; `tests/facts.rs` does it once.
+        // Always the same four shapes, so they are not checked against the schema each time; a test does it once.
         let entities = Entities::from_entities(members, None).ok()?;
         Some((request, entities))
     }
 }
 
-type Attributes = HashMap<String, RestrictedExpression>;
+type Attribute = (&'static str, RestrictedExpression);
+
+fn entity<const N: usize>(uid: EntityUid, known: [Attribute; N], parent: Option<EntityUid>) -> Option<Entity> {
+    Entity::new_with_tags(uid, named(known), parent, []).ok()
+}
 
 fn context(facts: &Facts, institution: &EntityUid, device: &EntityUid) -> Option<Context> {
     if facts.local_hour > 23 {
@@ -71,31 +72,31 @@ fn context(facts: &Facts, institution: &EntityUid, device: &EntityUid) -> Option
         known.push(("phone_to_atm_m", long(metres)));
     }
     if let (Some(km), Some(minutes)) = (facts.km_since_last_withdrawal, facts.minutes_since_last_withdrawal) {
-        let travel = attributes([("km", long(km)), ("minutes", long(minutes))]);
+        let travel = named([("km", long(km)), ("minutes", long(minutes))]);
         known.push(("travel", RestrictedExpression::new_record(travel).ok()?));
     }
-    Context::from_pairs(known.into_iter().map(|(name, value)| (name.to_owned(), value))).ok()
+    Context::from_pairs(named(known)).ok()
 }
 
-fn of_institution_alone(facts: &Facts) -> Attributes {
-    attributes([
+fn of_institution(facts: &Facts) -> [Attribute; 3] {
+    [
         ("new_device_withdrawals_1h", long(facts.new_device_withdrawals_at_institution_1h)),
         ("new_device_usual_1h_milli", long(facts.new_device_usual_at_institution_1h_milli)),
         ("alarmed_7d", RestrictedExpression::new_bool(facts.institution_alarmed_7d)),
-    ])
+    ]
 }
 
-fn of_account(facts: &Facts) -> Attributes {
-    attributes([
+fn of_account(facts: &Facts) -> [Attribute; 3] {
+    [
         ("usual_amount", long(facts.account_usual_amount)),
         ("withdrawals_90d", long(facts.account_withdrawals_90d)),
         ("devices_30d", long(facts.devices_on_account_30d)),
-    ])
+    ]
 }
 
-fn of_device(facts: &Facts) -> Attributes {
+fn of_device(facts: &Facts) -> [Attribute; 8] {
     let age_s = facts.device_age.as_secs();
-    attributes([
+    [
         ("age_minutes", long(age_s / 60)),
         ("age_hours", long(age_s / 3_600)),
         ("age_days", long(age_s / 86_400)),
@@ -104,18 +105,18 @@ fn of_device(facts: &Facts) -> Attributes {
         ("accounts_30d", long(facts.accounts_on_device_30d)),
         ("drawn_7d", long(facts.device_drawn_7d)),
         ("failed_attempts", long(facts.failed_attempts)),
-    ])
+    ]
 }
 
-fn of_atm(facts: &Facts) -> Attributes {
-    attributes([
+fn of_atm(facts: &Facts) -> [Attribute; 2] {
+    [
         ("new_device_withdrawals_1h", long(facts.new_device_withdrawals_at_atm_1h)),
         ("evidence_grade", word(facts.evidence_grade.name())),
-    ])
+    ]
 }
 
-fn attributes<const N: usize>(known: [(&str, RestrictedExpression); N]) -> Attributes {
-    known.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+fn named(known: impl IntoIterator<Item = Attribute>) -> impl Iterator<Item = (String, RestrictedExpression)> {
+    known.into_iter().map(|(name, value)| (name.to_owned(), value))
 }
 
 /// What does not fit 63 bits is as good as endless; no fact comes near it.
@@ -134,4 +135,21 @@ fn uid(type_name: &EntityTypeName, id: &str) -> EntityUid {
 /// Two institutions may use one name for different accounts or phones; ids have no slash, so this keeps them apart.
 fn owned(type_name: &EntityTypeName, facts: &Facts, id: &str) -> EntityUid {
     uid(type_name, &format!("{}/{id}", facts.institution))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cases, sources};
+
+    #[test]
+    fn the_entities_have_the_shape_of_the_schema() {
+        let (schema, warnings) = Schema::from_cedarschema_str(&sources::schema().text).unwrap();
+        assert_eq!(warnings.count(), 0);
+        let ordinary = cases::ordinary_customer().unwrap();
+        let (_, entities) = EntityModel::new().unwrap().question(&ordinary, &schema).unwrap();
+        let checked = Entities::from_entities(entities.iter().cloned(), Some(&schema));
+        assert!(checked.is_ok(), "{:?}", checked.err());
+        assert_eq!(entities.len(), 4);
+    }
 }

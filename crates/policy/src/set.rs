@@ -32,8 +32,7 @@ impl PolicySet {
     /// # Errors
     /// [`PolicyError::Invalid`] if they or their cases were broken in the sources; a test sees to it that they are not.
     pub fn builtin() -> Result<Self, PolicyError> {
-        let folder = Folder { rules: sources::builtin(), cases: sources::builtin_cases(), problems: Vec::new() };
-        Ok(Self::from_sources("builtin", folder)?.0)
+        Ok(Self::from_sources("builtin", Folder::builtin())?.0)
     }
 
     /// The rules of a folder: every file named `*.cedar` directly in it, in place of the built-in ones. They are validated against
@@ -51,8 +50,15 @@ impl PolicySet {
     /// # Errors
     /// Those of [`PolicySet::from_dir`].
     pub fn check_dir(folder: impl AsRef<Path>) -> Result<Checked, PolicyError> {
-        let (set, cases) = Self::from_sources("custom", Folder::read(folder.as_ref())?)?;
-        Ok(Checked { version: set.version, rules: set.rules.by_id.len(), cases })
+        Self::from_sources("custom", Folder::read(folder.as_ref())?).map(Checked::of)
+    }
+
+    /// The same for the rules that come with the gateway.
+    ///
+    /// # Errors
+    /// Those of [`PolicySet::builtin`].
+    pub fn check_builtin() -> Result<Checked, PolicyError> {
+        Self::from_sources("builtin", Folder::builtin()).map(Checked::of)
     }
 
     /// The set, and how many cases it passed.
@@ -174,6 +180,12 @@ pub struct Checked {
     pub rules: usize,
     /// How many cases it passed.
     pub cases: usize,
+}
+
+impl Checked {
+    fn of((set, cases): (PolicySet, usize)) -> Self {
+        Self { version: set.version, rules: set.rules.by_id.len(), cases }
+    }
 }
 
 /// What went well; what did not goes to the problems.

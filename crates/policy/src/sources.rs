@@ -33,7 +33,7 @@ pub(crate) fn schema() -> Source {
 }
 
 /// The rules that are built in, sorted by name.
-pub(crate) fn builtin() -> Vec<Source> {
+fn builtin() -> Vec<Source> {
     vec![
         Source::included("attempts.cedar", include_str!("../policies/attempts.cedar")),
         Source::included("base.cedar", include_str!("../policies/base.cedar")),
@@ -46,7 +46,7 @@ pub(crate) fn builtin() -> Vec<Source> {
 }
 
 /// The cases of the built-in rules.
-pub(crate) fn builtin_cases() -> Vec<Source> {
+fn builtin_cases() -> Vec<Source> {
     vec![Source::included("builtin.cases.toml", include_str!("../policies/builtin.cases.toml"))]
 }
 
@@ -62,6 +62,11 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    /// The folder of the sources, as it is built in.
+    pub(crate) fn builtin() -> Self {
+        Self { rules: builtin(), cases: builtin_cases(), problems: Vec::new() }
+    }
+
     pub(crate) fn read(folder: &Path) -> Result<Self, PolicyError> {
         let unreadable = |source| PolicyError::Folder { folder: folder.to_owned(), source };
         let mut paths = Vec::new();

@@ -164,7 +164,7 @@ fn an_alarm_prints_its_figures_and_nobodys_name() {
 fn an_honest_bank_is_left_in_peace() {
     let mut dice = Dice(20_200_601);
     let mut bank = Bank::default();
-    let (mut told, mut names) = ([0_usize; Pattern::ALL.len()], 0_u64);
+    let (mut told, mut names) = ([0_u64; Pattern::ALL.len()], 0_u64);
     let months = 120;
     for hour in 0..(months + 1) * 30 * 24 {
         let is_day = (7..23).contains(&(hour % 24));
@@ -185,7 +185,7 @@ fn an_honest_bank_is_left_in_peace() {
         bank.patterns.forget_older(at(hour * HOUR));
     }
     println!("false alarms in {months} months: {:?}", Pattern::ALL.iter().zip(told).collect::<Vec<_>>());
-    assert!(told.iter().sum::<usize>() <= months as usize, "{told:?}: more than one a month");
+    assert!(told.iter().sum::<u64>() <= months, "{told:?}: more than one a month");
 }
 
 /// A multiplicative generator: enough for moments within an hour.

@@ -76,13 +76,11 @@ fn it_prints_a_table() {
 }
 
 fn rows(rehearsal: &Rehearsal) -> Vec<(Difference, &str, u64, u64)> {
-    let row = |((difference, reason), change): (&'_ (Difference, String), &cashgate_policy::Change)| {
-        (*difference, reason.clone(), change.withdrawals, change.sums[&Currency::JPY])
-    };
-    let rows: Vec<_> = rehearsal.changes.iter().map(row).collect();
-    rows.into_iter()
-        .map(|(difference, reason, withdrawals, sum)| (difference, &*reason.leak(), withdrawals, sum))
-        .collect()
+    let rows = rehearsal.changes.iter().map(|((difference, reason), change)| {
+        let sum = change.sums.get(&Currency::JPY).copied().unwrap_or_default();
+        (*difference, reason.as_str(), change.withdrawals, sum)
+    });
+    rows.collect()
 }
 
 fn permitted(yen: u64) -> Recorded {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cashgate_withdrawal::ids::KeyId;
+use cashgate_withdrawal::ids::{KeyId, Nonce};
 
 use crate::claims::{LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims};
 use crate::envelope::{Envelope, SIGNATURE_LENGTH, Signed, sig_structure};
@@ -56,10 +56,21 @@ impl UnsignedBatch {
     /// There are none or more than [`BATCH_MAX`], or one of them may not become a token: ask [`QrClaims::check`] before they wait
     /// with others, so that nobody's mistake is everybody's.
     pub fn new(claims: &[QrClaims], key_id: KeyId) -> Result<Self, EncodeError> {
+        Self::with_nonces(claims.iter().map(|claims| (claims, claims.nonce)), key_id)
+    }
+
+    /// As [`Self::new`], with other nonces than the claims': for claims that waited for theirs.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_nonces<'a>(
+        claims: impl ExactSizeIterator<Item = (&'a QrClaims, Nonce)>,
+        key_id: KeyId,
+    ) -> Result<Self, EncodeError> {
         if !(1..=BATCH_MAX).contains(&claims.len()) {
             return Err(EncodeError::BatchSize { claims: claims.len() });
         }
-        let payloads = claims.iter().map(QrClaims::to_payload).collect::<Result<Vec<_>, _>>()?;
+        let payloads = claims.map(|(claims, nonce)| claims.to_payload(nonce)).collect::<Result<Vec<_>, _>>()?;
         let (placed, signed) = match payloads.as_slice() {
             [alone] => (None, sig_structure(key_id, Signed::Claims(alone))),
             several => {

@@ -64,7 +64,8 @@ impl QrClaims {
         Ok(())
     }
 
-    pub(crate) fn to_payload(&self) -> Result<Vec<u8>, EncodeError> {
+    /// The CBOR form, with `nonce` in the place of the claims' own.
+    pub(crate) fn to_payload(&self, nonce: Nonce) -> Result<Vec<u8>, EncodeError> {
         self.check()?;
         let mut to = Vec::with_capacity(CLAIMS_LENGTH_MAX);
         cbor::map(&mut to, if self.amount.is_some() { 9 } else { 7 });
@@ -82,7 +83,7 @@ impl QrClaims {
         key(&mut to, QR_SESSION);
         cbor::bytes(&mut to, self.qr_session.as_bytes());
         key(&mut to, NONCE);
-        cbor::bytes(&mut to, &self.nonce.0);
+        cbor::bytes(&mut to, &nonce.0);
         if let Some(amount) = self.amount {
             key(&mut to, AMOUNT);
             cbor::unsigned(&mut to, amount.minor_units());
@@ -114,7 +115,7 @@ impl QrClaims {
             nonce: Nonce(fields.bytes16(NONCE, "nonce")?),
             amount: fields.amount()?,
         };
-        match claims.to_payload() {
+        match claims.to_payload(claims.nonce) {
             Ok(canonical) if canonical == payload => Ok(claims),
             _ => Err(malformed("claims: not exactly the expected keys in deterministic CBOR")),
         }

@@ -79,7 +79,9 @@ impl Tree {
     /// The proof for the leaf at `index`, which must lie in the tree.
     pub(crate) fn proof(&self, index: usize) -> InclusionProof {
         let siblings = self.levels.iter().enumerate().filter_map(|(height, level)| level.get((index >> height) ^ 1));
-        InclusionProof { tree_size: 1 << self.levels.len(), leaf_index: index, path: siblings.copied().collect() }
+        let mut path = Vec::with_capacity(self.levels.len());
+        path.extend(siblings);
+        InclusionProof { tree_size: 1 << self.levels.len(), leaf_index: index, path }
     }
 }
 

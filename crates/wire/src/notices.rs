@@ -84,6 +84,7 @@ fn refused_to(refused: RefusedApproval) -> pb::ApprovalRefused {
         reasons: refused.reasons,
         policy_version: refused.policy_version,
         facts: cut(refused.facts),
+        policy_verdict: refused.policy_verdict,
     }
 }
 
@@ -118,6 +119,7 @@ fn notice_from(notice: pb::Notice) -> Result<Notice, Refusal> {
             reasons: n.reasons,
             policy_version: n.policy_version,
             facts: n.facts,
+            policy_verdict: n.policy_verdict,
         })),
         Body::Stopped(n) => Happening::Stopped { scope: scope_from(n.scope)?, actor: n.actor, reason: n.reason },
         Body::Released(n) => Happening::Released { scope: scope_from(n.scope)?, actor: n.actor, reason: n.reason },
@@ -155,6 +157,7 @@ mod tests {
             amount: Money::from_minor_units(30_000, Currency::JPY).unwrap(),
             reasons: vec!["new_device_burst".into()],
             policy_version: "builtin-1".into(),
+            policy_verdict: "forbid".into(),
             facts: facts.into(),
         }))
     }

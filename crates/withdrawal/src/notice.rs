@@ -103,6 +103,8 @@ pub struct RefusedApproval {
     pub reasons: Vec<String>,
     /// The policy set that was asked; empty if none was.
     pub policy_version: String,
+    /// What it said: `permit` or `step_up` where something else refused, or `forbid`; empty if it was not asked.
+    pub policy_verdict: String,
     /// The facts it was asked with, as `cashgate_policy` writes them; empty if none were gathered.
     pub facts: String,
 }

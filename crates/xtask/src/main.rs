@@ -21,6 +21,7 @@ mod parties;
 mod process;
 mod python;
 mod recovery;
+mod replay;
 mod simulate;
 mod site;
 mod stages;
@@ -98,6 +99,13 @@ enum Task {
         #[arg(long, requires = "crashes")]
         every_run: bool,
     },
+    /// Lives through June and July 2020 with the wave of thefts hidden in it, with and without each control; writes target/replay/.
+    #[command(name = "replay-2020")]
+    Replay {
+        /// What `cashgate-replay` is told; `cargo xtask replay-2020 -- --help` lists it.
+        #[arg(last = true, value_name = "OPTIONS")]
+        options: Vec<std::ffi::OsString>,
+    },
     /// Runs every check that a change must pass.
     Test {
         /// Run this stage alone.
@@ -117,6 +125,7 @@ fn main() -> ExitCode {
         Task::Simulate { worlds, seed, minutes, threads, crashes, every_run } => {
             simulate::run(simulate::Order { worlds, seed, minutes, threads, crashes, every_run })
         }
+        Task::Replay { options } => replay::run(&options),
         Task::Test { only } => stages::run(only.as_deref()),
         Task::Tidy => tidy::run(),
     };

@@ -65,10 +65,16 @@ pub(crate) const UTIL_LINUX: Package = Package {
     is_there: || command::succeeds("unshare", &["--version"]),
 };
 
+pub(crate) const DEJAVU: Package = Package {
+    name: "fonts-dejavu-core",
+    purpose: "the letters in pictures",
+    is_there: || Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists(),
+};
+
 pub(crate) const C_COMPILER: Package = Package {
     name: "build-essential",
-    purpose: "SQLite and AWS-LC are compiled from source",
-    is_there: || command::succeeds("cc", &["--version"]),
+    purpose: "SQLite, AWS-LC and jemalloc are compiled from source",
+    is_there: || command::succeeds("cc", &["--version"]) && command::succeeds("make", &["--version"]),
 };
 
 pub(crate) const PYTHON_VENV: Package = Package {

@@ -87,6 +87,7 @@ fn unit() -> Result<(), String> {
         packages::P11_KIT_MODULES,
         packages::STRACE,
         packages::UTIL_LINUX,
+        packages::DEJAVU,
     ])?;
     command::run(command::cargo().args(["test", "--workspace"]))
 }

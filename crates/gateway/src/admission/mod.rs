@@ -296,6 +296,7 @@ impl Desk {
             amount,
             reasons: vec!["signature".to_owned()],
             policy_version: String::new(),
+            policy_verdict: String::new(),
             facts: String::new(),
         };
         self.board.post(Notice { at: now, what: Happening::ApprovalRefused(Box::new(refused)) });
@@ -312,6 +313,7 @@ impl Desk {
             amount: asked.approval.amount,
             reasons,
             policy_version: judged.map(|judged| judged.decision.policy_version.clone()).unwrap_or_default(),
+            policy_verdict: judged.map(|judged| judged.decision.verdict.name().to_owned()).unwrap_or_default(),
             facts: judged.map(|judged| judged.facts.to_record()).unwrap_or_default(),
         };
         self.board.post(Notice { at: asked.now, what: Happening::ApprovalRefused(Box::new(refused)) });

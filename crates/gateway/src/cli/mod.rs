@@ -2,6 +2,7 @@
 
 mod certificates;
 mod check_config;
+mod devices;
 mod dispense_key;
 mod environment;
 mod init;
@@ -9,8 +10,10 @@ mod keys;
 mod ledger;
 mod operator;
 mod output;
+mod policy;
 mod reconcile;
 mod serve;
+mod stops;
 mod withdrawals;
 
 use std::fmt;
@@ -37,6 +40,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         look: withdrawals::Look,
     },
+    /// Throws the kill switch at a running gateway: no code is shown, scanned or approved for what is covered, and what is not commanded yet is
+    /// reversed. It holds until it is released, also over restarts.
+    Stop {
+        #[command(subcommand)]
+        scope: stops::Scope,
+    },
+    /// Takes a stop back.
+    Release {
+        #[command(subcommand)]
+        scope: stops::Scope,
+    },
+    /// Lists the stops in force at a running gateway.
+    Stops(stops::List),
+    /// Looks at a phone, and releases a locked one, at a running gateway.
+    Devices {
+        #[command(subcommand)]
+        task: devices::Task,
+    },
+    /// Checks fraud rules, and rehearses a draft on what a ledger has recorded.
+    Policy {
+        #[command(subcommand)]
+        task: policy::Task,
+    },
     /// Looks after the keys that sign QR tokens, at a running gateway.
     Keys {
         #[command(subcommand)]
@@ -62,6 +88,11 @@ impl Command {
             Self::CheckConfig(arguments) => check_config::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Withdrawals { look } => withdrawals::run(&look),
+            Self::Stop { scope } => stops::stop(&scope),
+            Self::Release { scope } => stops::release(&scope),
+            Self::Stops(arguments) => stops::list(&arguments),
+            Self::Devices { task } => devices::run(&task),
+            Self::Policy { task } => policy::run(&task),
             Self::Keys { task } => keys::run(&task),
             Self::Ledger { task } => ledger::run(&task),
             Self::Reconcile(arguments) => reconcile::run(&arguments),

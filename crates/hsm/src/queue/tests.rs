@@ -16,7 +16,7 @@ impl Batcher for Numbers {
         true
     }
 
-    fn batch(&self, _: &SigningPublicKey, _: &[(u32, [u8; 16])]) -> Result<(), String> {
+    fn batch(&self, _: &SigningPublicKey, _: &[(&u32, [u8; 16])]) -> Result<(), String> {
         Ok(())
     }
 
@@ -65,6 +65,24 @@ fn one_alone_goes_alone() {
     queue.workers_are(4);
     let _answer = put(&queue, 7);
     assert_eq!(taken(&queue), [7]);
+}
+
+#[test]
+fn a_worker_that_sleeps_is_woken_for_each_of_two_orders() {
+    let queue = Arc::new(Queue::new(10, 64, 4));
+    queue.workers_are(1);
+    let their_queue = Arc::clone(&queue);
+    let worker = std::thread::spawn(move || [taken(&their_queue), taken(&their_queue)]);
+    for order in [7, 8] {
+        while queue.lock().asleep == 0 {
+            std::thread::yield_now();
+        }
+        drop(put(&queue, order));
+        while queue.depth() > 0 {
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(worker.join().expect("it ends"), [[7], [8]]);
 }
 
 #[test]

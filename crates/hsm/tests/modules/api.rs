@@ -149,9 +149,9 @@ impl Batcher for Papers {
         true
     }
 
-    fn batch(&self, key: &SigningPublicKey, orders: &[(Vec<u8>, [u8; 16])]) -> Result<Self::Batch, String> {
+    fn batch(&self, key: &SigningPublicKey, orders: &[(&Vec<u8>, [u8; 16])]) -> Result<Self::Batch, String> {
         let nonces = orders.iter().map(|(_, nonce)| *nonce).collect();
-        let papers = orders.iter().flat_map(|(paper, nonce)| [&nonce[..], paper].concat()).collect();
+        let papers = orders.iter().flat_map(|(paper, nonce)| [&nonce[..], paper.as_slice()].concat()).collect();
         Ok((nonces, papers, *key))
     }
 

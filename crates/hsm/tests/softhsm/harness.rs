@@ -208,12 +208,12 @@ impl Batcher for Papers {
         true
     }
 
-    fn batch(&self, key: &SigningPublicKey, orders: &[(Vec<u8>, [u8; 16])]) -> Result<Self::Batch, String> {
-        if orders.iter().any(|(paper, _)| paper == b"forbidden") {
+    fn batch(&self, key: &SigningPublicKey, orders: &[(&Vec<u8>, [u8; 16])]) -> Result<Self::Batch, String> {
+        if orders.iter().any(|(paper, _)| *paper == b"forbidden") {
             return Err("this paper is never signed".to_owned());
         }
         let nonces = orders.iter().map(|(_, nonce)| *nonce).collect();
-        let papers = orders.iter().flat_map(|(paper, nonce)| [&nonce[..], paper].concat()).collect();
+        let papers = orders.iter().flat_map(|(paper, nonce)| [&nonce[..], paper.as_slice()].concat()).collect();
         Ok((nonces, papers, *key))
     }
 

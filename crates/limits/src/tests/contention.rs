@@ -10,12 +10,12 @@ use std::thread;
 
 use super::*;
 
-const THREADS: u32 = 8;
-const ROUNDS: u64 = 3_000;
+const THREADS: u32 = 4;
+const ROUNDS: usize = 1_000;
 
-/// Lets eight threads attempt the same thing at the same time, once a round; returns how many were admitted in each round.
+/// Lets four threads attempt the same thing at the same time, once a round; returns how many were admitted in each round.
 /// `attempt(round, thread)` says whether it was admitted.
-fn admitted_by_round(rounds: u64, attempt: impl Fn(u64, u32) -> bool + Sync) -> Vec<u32> {
+fn admitted_by_round(rounds: usize, attempt: impl Fn(usize, u32) -> bool + Sync) -> Vec<u32> {
     let rounds: Vec<Round> = (0..rounds).map(|_| Round::default()).collect();
     let start = Barrier::new(THREADS as usize);
     let panicked = AtomicBool::new(false);
@@ -61,10 +61,6 @@ impl Round {
     }
 }
 
-fn withdrawal_of(round: u64, thread: u32) -> WithdrawalId {
-    withdrawal(round * u64::from(THREADS) + u64::from(thread))
-}
-
 fn rounds_that_admitted_other_than_one(admitted: &[u32]) -> usize {
     admitted.iter().filter(|admitted| **admitted != 1).count()
 }
@@ -72,11 +68,11 @@ fn rounds_that_admitted_other_than_one(admitted: &[u32]) -> usize {
 /// What [`Limits`] must not be: a thread-safe map in which one step checks and another adds.
 #[derive(Default)]
 struct CheckThenAdd {
-    withdrawals: Mutex<BTreeMap<u64, u32>>,
+    withdrawals: Mutex<BTreeMap<usize, u32>>,
 }
 
 impl CheckThenAdd {
-    fn reserve(&self, account: u64, withdrawals_per_day: u32) -> bool {
+    fn reserve(&self, account: usize, withdrawals_per_day: u32) -> bool {
         let counted = self.withdrawals.lock().unwrap().get(&account).copied().unwrap_or(0);
         if counted >= withdrawals_per_day {
             return false;
@@ -96,42 +92,101 @@ fn the_race_finds_two_admissions_where_check_and_add_are_two_steps() {
     assert!(wrong > 0, "this race would not have found the fault");
 }
 
-#[test]
-fn each_limit_that_has_room_for_one_admits_one() {
-    let check = |what, figures: LimitFigures, same_withdrawal: bool| {
-        let limits = Arc::new(Limits::new());
-        // Every other account is a known one: it has an entry, with nothing that counts today.
-        for round in (0..ROUNDS).step_by(2) {
-            limits.restore_spent(&account(&round.to_string()), yen(600), MONDAY, Timestamp::from_unix_ms(0), ANY_PACE);
-        }
-        let admitted = admitted_by_round(ROUNDS, |round, thread| {
-            let id = if same_withdrawal { withdrawal(round) } else { withdrawal_of(round, thread) };
-            limits.reserve(&account(&round.to_string()), id, yen(600), &figures, TUESDAY, NOON).is_ok()
-        });
-        assert_eq!(rounds_that_admitted_other_than_one(&admitted), 0, "{what}");
-        assert_eq!(limits.accounts() as u64, ROUNDS);
-    };
-    let plenty = yen(1_000_000);
-    check("one withdrawal a day", figures(plenty, plenty, 1, ANY_PACE), false);
-    check("money for one withdrawal", figures(plenty, yen(600), u32::MAX, ANY_PACE), false);
-    check("money for one withdrawal and most of another", figures(plenty, yen(1_199), u32::MAX, ANY_PACE), false);
-    check("one at once", figures(plenty, plenty, u32::MAX, burst(1, 60)), false);
-    check("one withdrawal id", figures(plenty, plenty, u32::MAX, ANY_PACE), true);
+/// What several withdrawals have in common when they race.
+#[derive(Clone, Copy, Debug)]
+enum Shared {
+    Account,
+    Device,
+    Atm,
+    Institution,
+}
+
+impl Shared {
+    /// A customer who shares this, and nothing else that is limited, with the others of the round.
+    fn customer(self, all: &Customer, round: usize, thread: u32) -> Customer {
+        let (common, own) = (format!("of-round-{round}"), format!("own-{round}-{thread}"));
+        let name = |shares: bool| if shares { &common } else { &own };
+        let account = all.with_account(name(matches!(self, Self::Account)));
+        let device = account.with_device(name(matches!(self, Self::Device)));
+        let atm = device.at_atm(name(matches!(self, Self::Atm)));
+        atm.of_institution(if matches!(self, Self::Atm) { &own } else { &common })
+    }
 }
 
 #[test]
-fn threads_that_settle_and_release_while_others_reserve_spend_exactly_the_day() {
-    let figures = figures(yen(7), yen(20_000), u32::MAX, ANY_PACE);
-    let (limits, hanako) = (Arc::new(Limits::new()), account("hanako"));
+fn each_limit_that_has_room_for_one_admits_one() {
+    let check = |shared: Shared, figures: LimitFigures, atm_caps: SumCaps| {
+        let all = Customer { atm_caps, limits: Arc::new(Limits::new()), ..Customer::new(figures) }.aged(HOUR);
+        let customers: Vec<Vec<Customer>> = (0..ROUNDS)
+            .map(|round| (0..THREADS).map(|thread| shared.customer(&all, round, thread)).collect())
+            .collect();
+        // Every other one is known: it has an entry, with nothing in it that still counts.
+        for customer in customers.iter().step_by(2).flatten() {
+            let long_ago = Customer { now: MONDAY, ..customer.clone() };
+            let approved_at = Timestamp::from_unix_ms(MONDAY.unix_ms() - 8 * 86_400_000);
+            customer.limits.restore_spent(&Restored { approved_at, ..long_ago.restored(yen(600)) });
+        }
+        let admitted =
+            admitted_by_round(ROUNDS, |round, thread| customers[round][thread as usize].reserve(yen(600)).is_ok());
+        assert_eq!(rounds_that_admitted_other_than_one(&admitted), 0, "{shared:?} {} {atm_caps:?}", all.figures);
+    };
+    let new_devices = |caps: Caps| vec![Tier { until_age: DAY, caps }];
+    let with = |established: Caps, device: Option<Caps>, institution: SumCaps, pace: Burst| {
+        LimitFigures::new(Currency::JPY, established, new_devices(established), device, institution, pace).unwrap()
+    };
+    for caps in [
+        Caps { per_day: 600, ..OPEN_HANDED },
+        Caps { per_24h: 1_199, ..OPEN_HANDED },
+        Caps { per_7d: 600, ..OPEN_HANDED },
+        Caps { withdrawals_per_day: 1, ..OPEN_HANDED },
+        Caps { withdrawals_per_24h: 1, ..OPEN_HANDED },
+        Caps { withdrawals_per_7d: 1, ..OPEN_HANDED },
+    ] {
+        check(Shared::Account, with(caps, None, NO_SUMS, ANY_PACE), NO_SUMS);
+        check(Shared::Device, with(OPEN_HANDED, Some(caps), NO_SUMS, ANY_PACE), NO_SUMS);
+    }
+    check(Shared::Account, with(OPEN_HANDED, None, NO_SUMS, burst(1, MINUTE)), NO_SUMS);
+    for sums in [
+        SumCaps { per_24h: Some(600), ..NO_SUMS },
+        SumCaps { withdrawals_per_24h: Some(1), ..NO_SUMS },
+        SumCaps { new_device_per_24h: Some(1_199), ..NO_SUMS },
+        SumCaps { new_device_withdrawals_per_24h: Some(1), ..NO_SUMS },
+    ] {
+        check(Shared::Atm, with(OPEN_HANDED, None, NO_SUMS, ANY_PACE), sums);
+        check(Shared::Institution, with(OPEN_HANDED, None, sums, ANY_PACE), NO_SUMS);
+    }
+}
+
+#[test]
+fn of_failed_attempts_that_race_one_locks() {
+    let hanako = Customer::new(usual_figures());
+    let devices: Vec<Customer> = (0..ROUNDS).map(|round| hanako.with_device(&format!("phone-{round}"))).collect();
+    let lock_after = 2.try_into().unwrap();
+    let locked = admitted_by_round(ROUNDS, |round, _| {
+        let Customer { limits, institution, device, .. } = &devices[round];
+        limits.attempt_failed(institution, device, lock_after).locked_now
+    });
+    assert_eq!(rounds_that_admitted_other_than_one(&locked), 0);
+    for device in &devices {
+        let attempts = device.limits.attempts(&device.institution, &device.device);
+        assert_eq!((attempts.failed, attempts.locked), (u8::try_from(THREADS).unwrap(), true), "none was lost");
+    }
+}
+
+#[test]
+fn threads_that_settle_and_release_while_others_reserve_spend_exactly_what_may_be() {
+    let account = Caps { per_withdrawal: 7, ..OPEN_HANDED };
+    let atm_caps = SumCaps { per_24h: Some(2_000), ..NO_SUMS };
+    let hanako = Customer { atm_caps, ..Customer::new(figures(account, ANY_PACE)) };
     let spent = AtomicU64::new(0);
     let withdraw_until_refused = |thread: u32| {
         for attempt in 0..u64::MAX {
-            let id = withdrawal_of(attempt, thread);
-            let Ok(reservation) = limits.reserve(&hanako, id, yen(7), &figures, MONDAY, NOON) else { return };
-            // Full, partial and nothing, in turn.
+            // Full, partial and nothing, in turn, and never so often from one account that it is full.
+            let customer = hanako.with_account(&format!("account-{thread}-{}", attempt / 100));
+            let Ok(reservation) = customer.reserve(yen(7)) else { return };
             let dispensed = [7, 7, 3, 0][(attempt % 4) as usize];
             spent.fetch_add(dispensed, Ordering::Relaxed);
-            assert!(spent.load(Ordering::Relaxed) <= 20_000, "more left the machines than the day allows");
+            assert!(spent.load(Ordering::Relaxed) <= 2_000, "more left the machine than it may pay out");
             reservation.settle(yen(dispensed)).unwrap();
         }
     };
@@ -141,37 +196,35 @@ fn threads_that_settle_and_release_while_others_reserve_spend_exactly_the_day() 
             scope.spawn(move || withdraw(thread));
         }
     });
-    let left = limits.headroom(&hanako, &figures, MONDAY, NOON).withdrawal_max.minor_units();
+    let left = hanako.with_account("somebody").withdrawal_max();
     assert!(left < 7, "no thread was refused while there was room: {left} yen");
-    assert_eq!(20_000 - left, spent.into_inner());
+    assert_eq!(2_000 - left, spent.into_inner());
 }
 
 #[test]
 fn forgetting_at_the_same_time_neither_loses_nor_frees_a_reservation() {
-    let limits = Arc::new(Limits::new());
-    let once_a_day = figures(yen(600), yen(600), 1, ANY_PACE);
+    let once = figures(Caps { withdrawals_per_24h: 1, ..OPEN_HANDED }, ANY_PACE);
+    let hanako = Customer { limits: Arc::new(Limits::with_shards(2)), ..Customer::new(once) };
+    let customers: Vec<Customer> = (0..ROUNDS).map(|round| hanako.with_account(&format!("account-{round}"))).collect();
     let forgotten = AtomicU64::new(0);
+    let long_ago = Timestamp::from_unix_ms(NOON.unix_ms() - 8 * 86_400_000);
     let admitted = admitted_by_round(ROUNDS, |round, thread| {
-        let key = account(&round.to_string());
+        let customer = &customers[round];
         if thread % 2 == 0 {
-            // An entry that may go, for it was full yesterday only; just now the others want to reserve on it.
-            limits.restore_spent(&key, yen(600), MONDAY, NOON, ANY_PACE);
-            forgotten.fetch_add(limits.forget_idle(NOON, |_| TUESDAY) as u64, Ordering::Relaxed);
+            // An entry that may go, for nothing in it counts any more; just now the others want to reserve on it.
+            let restored = Restored { approved_at: long_ago, ..customer.restored(yen(600)) };
+            customer.limits.restore_spent(&restored);
+            forgotten.fetch_add(customer.limits.forget_idle(NOON) as u64, Ordering::Relaxed);
             return false;
         }
-        let reserved = limits.reserve(&key, withdrawal_of(round, thread), yen(600), &once_a_day, TUESDAY, NOON);
-        match reserved {
+        match customer.reserve(yen(600)) {
             Ok(reservation) if round % 2 == 0 => reservation.settle(yen(600)).is_ok(),
             Ok(_still_open) => true,
             Err(_) => false,
         }
     });
     assert_eq!(rounds_that_admitted_other_than_one(&admitted), 0);
-    assert_eq!(limits.accounts() as u64, ROUNDS, "each reservation has its entry");
-    for round in 0..ROUNDS {
-        let headroom = limits.headroom(&account(&round.to_string()), &once_a_day, TUESDAY, NOON);
-        assert!(headroom.withdrawal_max.is_zero(), "round {round}");
-    }
+    customers.iter().for_each(|customer| assert_eq!(customer.withdrawal_max(), 0));
     let forgotten = forgotten.into_inner();
     println!("{forgotten} entries were forgotten while others reserved, in {ROUNDS} rounds");
     assert!(forgotten > 0, "nothing was forgotten: forgetting and reserving did not race");

@@ -1,24 +1,29 @@
-//! What a reservation counts for, from its admission through days and restarts to its end.
+//! What a reservation counts for, from its admission to its end.
 
 use super::*;
-use crate::{RestoreError, SettleError};
+use crate::SettleError;
+
+/// Every dimension is limited, loosely.
+fn all_figures() -> LimitFigures {
+    let tiers = vec![Tier { until_age: 72 * HOUR, caps: OPEN_HANDED }];
+    LimitFigures::new(Currency::JPY, OPEN_HANDED, tiers, Some(OPEN_HANDED), loose(), burst(9, MINUTE)).unwrap()
+}
+
+fn loose() -> SumCaps {
+    SumCaps { per_24h: Some(1_000_000), new_device_withdrawals_per_24h: Some(50), ..NO_SUMS }
+}
 
 #[test]
 fn settling_counts_what_left_the_machine() {
-    let mut hanako = Customer::new(figures(yen(200_000), yen(500_000), 2, ANY_PACE));
-    hanako.reserve(yen(200_000), MONDAY).unwrap().settle(yen(30_000)).unwrap();
-    let two_hundred = hanako.reserve(yen(200_000), MONDAY).unwrap();
-    assert_eq!(hanako.reserve(yen(1), MONDAY).unwrap_err().reason(), "too_many_today");
+    let hanako = Customer::new(figures(Caps { per_day: 500_000, withdrawals_per_day: 2, ..OPEN_HANDED }, ANY_PACE));
+    hanako.reserve(yen(200_000)).unwrap().settle(yen(30_000)).unwrap();
+    let two_hundred = hanako.reserve(yen(200_000)).unwrap();
+    assert_eq!(hanako.refused(yen(1)), Some("account_count_day"));
     two_hundred.settle(yen(200_000)).unwrap();
-
-    hanako.figures = usual_figures();
-    let above = hanako.reserve(yen(200_000), MONDAY).unwrap();
-    let refusal = hanako.reserve(yen(70_001), MONDAY).unwrap_err();
-    assert_eq!(
-        refusal,
-        LimitRefusal::AboveDayLimit { amount: yen(70_001), counted_minor_units: 430_000, limit: yen(500_000) }
-    );
-    above.release();
+    let more = Customer { figures: usual_figures(), ..hanako };
+    assert_eq!(more.withdrawal_max(), 200_000);
+    let _open = more.reserve(yen(200_000)).unwrap();
+    assert_eq!(more.withdrawal_max(), 70_000);
 }
 
 #[test]
@@ -26,200 +31,163 @@ fn releasing_gives_back_amount_and_number_but_not_pace() {
     let end_with_nothing: [fn(Reservation); 2] =
         [Reservation::release, |reservation| reservation.settle(yen(0)).unwrap()];
     for end in end_with_nothing {
-        let mut hanako = Customer::new(figures(yen(500), yen(500), 1, burst(2, 60)));
-        end(hanako.reserve(yen(500), MONDAY).unwrap());
-        end(hanako.reserve(yen(500), MONDAY).unwrap());
-        assert_eq!(hanako.reserve(yen(500), MONDAY).unwrap_err().reason(), "too_fast");
-        assert!(hanako.reserve_at(yen(500), MONDAY, NOON.after(Duration::from_secs(60))).is_ok());
+        let once = Caps { per_day: 500, withdrawals_per_day: 1, ..OPEN_HANDED };
+        let hanako = Customer::new(figures(once, burst(2, MINUTE)));
+        end(hanako.reserve(yen(500)).unwrap());
+        end(hanako.reserve(yen(500)).unwrap());
+        assert_eq!(hanako.refused(yen(500)), Some("too_fast"));
+        assert_eq!(hanako.later(MINUTE).refused(yen(500)), None);
     }
 }
 
 #[test]
-fn more_than_was_reserved_is_counted_in_full_and_reported() {
-    let mut hanako = Customer::new(usual_figures());
-    let reservation = hanako.reserve(yen(10_000), MONDAY).unwrap();
-    assert_eq!(
-        reservation.settle(yen(490_000)),
-        Err(SettleError::MoreThanReserved {
-            withdrawal: withdrawal(1),
-            reserved: yen(10_000),
-            dispensed: yen(490_000)
-        })
+fn ending_gives_back_in_every_dimension() {
+    let full = SumCaps {
+        per_24h: Some(10),
+        withdrawals_per_24h: Some(1),
+        new_device_per_24h: Some(10),
+        new_device_withdrawals_per_24h: Some(1),
+    };
+    let caps = Caps { per_day: 10, ..OPEN_HANDED };
+    let tiers = vec![Tier { until_age: 72 * HOUR, caps }];
+    let figures = LimitFigures::new(Currency::JPY, caps, tiers, Some(caps), full, ANY_PACE).unwrap();
+    for age in [HOUR, 100 * DAY] {
+        let hanako = Customer { atm_caps: full, ..Customer::new(figures.clone()).aged(age) };
+        hanako.reserve(yen(10)).unwrap().release();
+        let others = [
+            hanako.with_device("other").at_atm("other"),
+            hanako.with_account("other").at_atm("other"),
+            hanako.with_account("other").with_device("other"),
+            hanako.with_account("other").with_device("other").at_atm("other"),
+        ];
+        others.iter().for_each(|other| assert_eq!(other.refused(yen(10)), None));
+        hanako.withdraw(yen(10));
+        let reasons = others.each_ref().map(|other| other.refused(yen(10)).unwrap());
+        assert_eq!(reasons, ["account_day", "device_day", "atm_count_24h", "institution_count_24h"]);
+    }
+}
+
+#[test]
+fn a_reservation_ends_where_it_was_counted_whatever_the_figures_are_by_then() {
+    let limited = Customer { atm_caps: loose(), ..Customer::new(all_figures()) };
+    let unlimited = Customer { figures: usual_figures(), atm_caps: NO_SUMS, ..limited.clone() };
+    let (counted, uncounted) = (limited.reserve(yen(500)).unwrap(), unlimited.reserve(yen(700)).unwrap());
+    let of_device =
+        |customer: &Customer| customer.limits.devices.iter().next().unwrap().drawn.outstanding().minor_units;
+    assert_eq!(of_device(&limited), 500);
+    uncounted.settle(yen(700)).unwrap();
+    assert_eq!(of_device(&limited), 500, "what was not counted for the device does not end there");
+    counted.release();
+    assert_eq!((of_device(&limited), limited.limits.open_total()), (0, (0, 0)));
+    assert!(
+        limited
+            .limits
+            .atms
+            .iter()
+            .all(|sums| sums.counted(&crate::window::Since::new(NOON, NOON)).all.minor_units == 0)
     );
-    assert_eq!(hanako.limits.reserved(), [], "the reservation has ended all the same");
-    assert_eq!(hanako.withdrawal_max(MONDAY), yen(10_000));
+}
+
+#[test]
+fn other_figures_change_nothing_about_what_was_counted() {
+    let hanako = Customer::new(usual_figures());
+    hanako.withdraw(yen(200_000));
+    let lower = figures(Caps { per_withdrawal: 200_000, per_day: 100_000, ..OPEN_HANDED }, ANY_PACE);
+    let lowered = Customer { figures: lower, ..hanako.clone() };
+    assert_eq!((lowered.refused(yen(1)), lowered.withdrawal_max()), (Some("account_day"), 0));
+    // A window that was not limited before has been counted all the same.
+    let weekly = figures(Caps { per_7d: 250_000, ..OPEN_HANDED }, ANY_PACE);
+    assert_eq!(Customer { figures: weekly, ..hanako.clone() }.later(6 * DAY).withdrawal_max(), 50_000);
+    assert_eq!(hanako.withdrawal_max(), 200_000);
+}
+
+#[test]
+fn more_than_was_reserved_is_counted_in_full_and_reported() {
+    let hanako = Customer::new(usual_figures());
+    let reserved = yen(10_000);
+    let outcome = hanako.reserve(reserved).unwrap().settle(yen(490_000));
+    assert_eq!(outcome, Err(SettleError::MoreThanReserved { reserved, dispensed: yen(490_000) }));
+    assert_eq!((hanako.limits.open_total(), hanako.withdrawal_max()), ((0, 0), 10_000));
 }
 
 #[test]
 fn another_currency_than_was_reserved_counts_the_reservation() {
     for dispensed in [euro_cents(1), euro_cents(0)] {
-        let mut hanako = Customer::new(usual_figures());
-        let reservation = hanako.reserve(yen(200_000), MONDAY).unwrap();
-        assert_eq!(
-            reservation.settle(dispensed),
-            Err(SettleError::WrongCurrency { withdrawal: withdrawal(1), reserved: yen(200_000), dispensed })
-        );
-        assert_eq!(hanako.limits.reserved(), [], "the reservation has ended all the same");
-        hanako.withdraw(yen(200_000), MONDAY);
-        assert_eq!(hanako.withdrawal_max(MONDAY), yen(100_000));
+        let hanako = Customer::new(usual_figures());
+        let reserved = yen(200_000);
+        let outcome = hanako.reserve(reserved).unwrap().settle(dispensed);
+        assert_eq!(outcome, Err(SettleError::WrongCurrency { reserved, dispensed }));
+        hanako.withdraw(yen(200_000));
+        assert_eq!((hanako.limits.open_total(), hanako.withdrawal_max()), ((0, 0), 100_000));
     }
 }
 
 #[test]
 fn a_dropped_reservation_stays_counted() {
-    let mut hanako = Customer::new(usual_figures());
-    drop(hanako.reserve(yen(200_000), MONDAY).unwrap());
-    drop(hanako.reserve(yen(200_000), MONDAY).unwrap());
-    for day in [MONDAY, TUESDAY, WEDNESDAY] {
-        assert_eq!(hanako.withdrawal_max(day), yen(100_000));
-    }
-}
-
-#[test]
-fn a_new_day_forgets_what_was_spent_but_not_what_is_open() {
-    let mut hanako = Customer::new(usual_figures());
-    hanako.withdraw(yen(200_000), MONDAY);
-    let open = hanako.reserve(yen(200_000), MONDAY).unwrap();
-    assert_eq!(open.day(), MONDAY);
-    assert_eq!(hanako.withdrawal_max(MONDAY), yen(100_000));
-
-    hanako.withdraw(yen(200_000), TUESDAY);
-    assert_eq!(hanako.withdrawal_max(TUESDAY), yen(100_000), "200,000 spent today, 200,000 open since Monday");
-    // It counts for the day of its approval, which is over.
-    open.settle(yen(200_000)).unwrap();
-    assert_eq!(hanako.withdrawal_max(TUESDAY), yen(200_000));
-}
-
-#[test]
-fn a_day_that_goes_backwards_forgets_nothing() {
-    let mut hanako = Customer::new(usual_figures());
-    hanako.withdraw(yen(200_000), TUESDAY);
-    let late = hanako.reserve(yen(200_000), MONDAY).unwrap();
-    assert_eq!(late.day(), TUESDAY, "Monday's sum is closed: it counts for Tuesday");
-    assert_eq!(hanako.withdrawal_max(MONDAY), yen(100_000));
-    late.settle(yen(200_000)).unwrap();
-    for day in [MONDAY, TUESDAY] {
-        assert_eq!(hanako.withdrawal_max(day), yen(100_000), "{day:?}");
-    }
-}
-
-#[test]
-fn a_refused_or_released_look_at_tomorrow_does_not_close_today() {
-    let mut hanako = Customer::new(usual_figures());
-    hanako.withdraw(yen(200_000), MONDAY);
-    hanako.withdraw(yen(200_000), MONDAY);
-    assert_eq!(hanako.reserve(yen(200_001), TUESDAY).unwrap_err().reason(), "above_withdrawal_limit");
-    assert_eq!(hanako.withdrawal_max(TUESDAY), yen(200_000));
-    hanako.reserve(yen(200_000), TUESDAY).unwrap().release();
-    assert_eq!(hanako.withdrawal_max(MONDAY), yen(100_000));
-}
-
-#[test]
-fn recovery_counts_again_what_counted_before() {
-    let mut hanako = Customer::new(figures(yen(200_000), yen(500_000), 4, burst(4, 60)));
-    let (limits, pace) = (Arc::clone(&hanako.limits), hanako.figures.burst());
-    limits.restore_spent(&hanako.account, yen(200_000), MONDAY, NOON, pace);
-    limits.restore_spent(&hanako.account, yen(0), TUESDAY, NOON, pace);
-    limits.restore_spent(&hanako.account, yen(20_000), TUESDAY, NOON, pace);
-    let open = limits.restore_reservation(&hanako.account, withdrawal(70), yen(180_000), MONDAY, NOON, pace).unwrap();
-
-    assert_eq!((open.withdrawal(), open.amount(), open.day()), (withdrawal(70), yen(180_000), MONDAY));
-    assert_eq!(hanako.reserve(yen(1_000), TUESDAY).unwrap_err().reason(), "too_fast");
-    let later = NOON.after(Duration::from_secs(600));
-    let headroom = limits.headroom(&hanako.account, &hanako.figures, TUESDAY, later);
-    assert_eq!((headroom.withdrawal_max, headroom.withdrawals_left), (yen(200_000), 2));
-    assert_eq!(limits.accounts(), 1);
-    open.settle(yen(180_000)).unwrap();
-}
-
-#[test]
-fn recovery_refuses_to_count_a_withdrawal_twice() {
     let hanako = Customer::new(usual_figures());
-    let restore =
-        |amount| hanako.limits.restore_reservation(&hanako.account, withdrawal(1), amount, MONDAY, NOON, ANY_PACE);
-    let _first = restore(yen(450_000)).unwrap();
-    assert_eq!(
-        restore(yen(1)).unwrap_err(),
-        RestoreError::AlreadyReserved { withdrawal: withdrawal(1), reserved: yen(450_000) }
-    );
-    assert_eq!(hanako.withdrawal_max(MONDAY), yen(50_000));
-}
-
-#[test]
-fn a_day_restored_in_two_currencies_is_full() {
-    for figures in [usual_figures(), figures(euro_cents(9), euro_cents(9), 9, ANY_PACE)] {
-        let hanako = Customer::new(figures);
-        hanako.limits.restore_spent(&hanako.account, yen(1), MONDAY, NOON, ANY_PACE);
-        hanako.limits.restore_spent(&hanako.account, euro_cents(1), MONDAY, NOON, ANY_PACE);
-        assert!(hanako.withdrawal_max(MONDAY).is_zero());
-        assert!(!hanako.withdrawal_max(TUESDAY).is_zero());
+    drop(hanako.reserve(yen(200_000)).unwrap());
+    drop(hanako.reserve(yen(200_000)).unwrap());
+    for days in 0..3 {
+        assert_eq!(hanako.later(days * DAY).withdrawal_max(), 100_000);
     }
-}
-
-#[test]
-fn what_is_reserved_is_listed_by_account_until_it_ends() {
-    let limits = Arc::new(Limits::new());
-    let reserve = |name, id, amount| {
-        limits.reserve(&account(name), withdrawal(id), yen(amount), &usual_figures(), MONDAY, NOON).unwrap()
-    };
-    assert_eq!(limits.reserved(), []);
-    let kenji = reserve("kenji", 1, 5_000);
-    let hanakos_second = reserve("hanako", 3, 1_000);
-    let hanakos_first = reserve("hanako", 2, 9_000);
-    assert_eq!(
-        limits.reserved(),
-        [
-            (account("hanako"), withdrawal(2), yen(9_000)),
-            (account("hanako"), withdrawal(3), yen(1_000)),
-            (account("kenji"), withdrawal(1), yen(5_000)),
-        ]
-    );
-    hanakos_first.settle(yen(4_000)).unwrap();
-    hanakos_second.release();
-    drop(kenji);
-    assert_eq!(limits.reserved(), [(account("kenji"), withdrawal(1), yen(5_000))], "a dropped one has not ended");
+    assert_eq!(hanako.limits.open(&hanako.institution, &hanako.account), (2, 400_000));
+    assert_eq!(hanako.limits.open(&hanako.institution, &"taro".parse().unwrap()), (0, 0));
 }
 
 #[test]
 fn any_number_of_shards_decides_the_same() {
     for shards in [0, 1, 2, 3, 1_000, usize::MAX] {
-        let limits = Arc::new(Limits::with_shards(shards));
-        let reserve = |name: &str, id| {
-            limits.reserve(&account(name), withdrawal(id), yen(200_000), &usual_figures(), MONDAY, NOON)
-        };
+        let hanako = Customer { limits: Arc::new(Limits::with_shards(shards)), ..Customer::new(usual_figures()) };
         for number in 0..100 {
-            drop(reserve(&format!("account-{number}"), number).unwrap());
+            drop(hanako.with_account(&format!("account-{number}")).reserve(yen(200_000)).unwrap());
         }
-        assert_eq!((limits.accounts(), limits.reserved().len()), (100, 100), "{shards}");
-        drop(reserve("account-7", 101).unwrap());
-        assert_eq!(reserve("account-7", 102).unwrap_err().reason(), "above_day_limit", "{shards}");
+        assert_eq!((hanako.limits.accounts(), hanako.limits.open_total().0), (100, 100), "{shards}");
+        drop(hanako.with_account("account-7").reserve(yen(200_000)).unwrap());
+        assert_eq!(hanako.with_account("account-7").refused(yen(200_000)), Some("account_day"), "{shards}");
     }
 }
 
 #[test]
 fn accounts_of_two_institutions_have_nothing_in_common() {
-    let mut hanako = Customer::new(usual_figures());
-    hanako.withdraw(yen(200_000), MONDAY);
-    hanako.account = AccountKey::new("bank-b".parse().unwrap(), hanako.account.account().clone());
-    hanako.figures = figures(yen(200_000), yen(200_000), 1, ANY_PACE);
-    assert_eq!(hanako.withdrawal_max(MONDAY), yen(200_000));
-    assert_eq!(hanako.account.institution().as_str(), "bank-b");
+    let hanako = Customer { atm_caps: loose(), ..Customer::new(all_figures()) };
+    hanako.withdraw(yen(600_000));
+    let namesake = hanako.of_institution("bank-b");
+    assert_eq!(namesake.withdrawal_max(), 400_000, "only the ATM is the same");
+    assert_eq!(namesake.at_atm("atm-2").withdrawal_max(), 1_000_000);
+}
+
+#[test]
+fn the_grounds_of_a_decision_are_one_line() {
+    let hanako = Customer::new(usual_figures());
+    hanako.withdraw(yen(7_000));
+    let basis = hanako.reserve(yen(1_000)).unwrap().basis();
+    assert_eq!(
+        basis,
+        "tier=established burst=1 burst_every_ms=0 account_per_withdrawal=200000 account_per_day=500000 \
+         account_per_24h=4294967295 account_per_7d=4294967295 account_withdrawals_per_day=255 account_withdrawals_per_24h=255 \
+         account_withdrawals_per_7d=255 account_day=7000 account_count_day=1 account_24h=7000 account_count_24h=1 \
+         account_7d=7000 account_count_7d=1"
+    );
+    let young = Customer { atm_caps: loose(), ..Customer::new(all_figures()).aged(HOUR) };
+    young.withdraw(yen(300));
+    let basis = young.reserve(yen(1)).unwrap().basis();
+    for part in [
+        "tier=until_259200s ",
+        " device_per_day=4294967295 ",
+        " device_count_7d=1 ",
+        " atm_per_24h=1000000 atm_new_device_withdrawals_per_24h=50 atm_24h=300 atm_count_24h=1 ",
+        " institution_new_device_24h=300 institution_new_device_count_24h=1",
+    ] {
+        assert!(basis.contains(part), "{part} is not in {basis}");
+    }
+    assert!(!basis.contains('\n'));
 }
 
 #[test]
 fn what_is_printed_does_not_name_the_account() {
-    let mut hanako = Customer::new(usual_figures());
-    let reservation = hanako.reserve(yen(1), MONDAY).unwrap();
-    let rows = [
-        (
-            format!("{reservation:?}"),
-            "Reservation { withdrawal: 00000000-0000-0000-0000-000000000001, amount: 1 JPY, day: CalendarDay(20000), .. }",
-        ),
-        (format!("{:?}", hanako.limits), "Limits { accounts: 1, .. }"),
-        (format!("{:?}", hanako.account), "AccountKey(bank-a, ..)"),
-    ];
-    for (printed, expected) in rows {
-        assert_eq!(printed, expected);
-    }
+    let hanako = Customer::new(usual_figures());
+    let reservation = hanako.reserve(yen(1)).unwrap();
+    assert_eq!(format!("{reservation:?}"), "Reservation { amount: 1 JPY, .. }");
+    assert_eq!(format!("{:?}", hanako.limits), "Limits { accounts: 1, .. }");
     reservation.release();
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::Order;
+use super::program::bench_program;
 use super::row::{Row, Target};
 use crate::command::{self, Build};
 use crate::site::Site;
@@ -102,18 +103,6 @@ impl Bench {
         let found: Value = serde_json::from_str(line.trim()).map_err(|error| format!("no JSON: {error}: {line}"))?;
         found.get(which).and_then(Value::as_f64).ok_or_else(|| format!("{which} is missing in {line}"))
     }
-}
-
-/// Builds a bench and says where its program is.
-fn bench_program(package: &str, bench: &str) -> Result<PathBuf, String> {
-    let build = ["build", "--release", "-p", package, "--bench", bench, "--message-format=json-render-diagnostics"];
-    let messages = command::output(command::cargo().args(build))?;
-    let executable = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
-        let is_it = message.pointer("/target/name").and_then(Value::as_str) == Some(bench);
-        let executable = message.get("executable").and_then(Value::as_str);
-        executable.filter(|_| is_it).map(PathBuf::from)
-    });
-    executable.ok_or_else(|| format!("cargo does not say where the bench {bench} is"))
 }
 
 /// The module that `cashgate init` wrote into the configuration.

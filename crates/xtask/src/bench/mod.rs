@@ -5,8 +5,10 @@
 // Ratios of measured figures; no money here.
 #![allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
 
+mod limits;
 mod mint;
 mod policy;
+mod program;
 mod qr;
 mod row;
 
@@ -56,8 +58,12 @@ pub(crate) fn run(order: Order<'_>) -> Result<(), String> {
     if qr::NAMES.iter().any(|name| order.wants(name)) {
         rows.extend(qr::measure()?.into_iter().filter(|row| order.wants(&row.name)));
     }
+    if limits::NAMES.iter().any(|name| order.wants(name)) {
+        rows.extend(limits::measure(order)?);
+    }
     if rows.is_empty() {
-        let names: Vec<&str> = mint::NAMES.iter().chain(&policy::NAMES).chain(&qr::NAMES).copied().collect();
+        let all = mint::NAMES.iter().chain(&policy::NAMES).chain(&qr::NAMES).chain(&limits::NAMES);
+        let names: Vec<&str> = all.copied().collect();
         return Err(format!("nothing is called {:?}; there are {}", order.only.unwrap_or_default(), names.join(", ")));
     }
     println!("\n{}", Row::HEADING);

@@ -11,6 +11,8 @@ pub(crate) enum Target {
     RatioAtLeast(f64),
     /// Ours itself: at least this, in the row's unit.
     AtLeast(f64),
+    /// Ours itself: at most this, in the row's unit.
+    AtMost(f64),
     /// Ours minus the baseline: at most this, in the row's unit.
     AddsAtMost(f64),
     /// None: the figure is for whoever sizes a machine.
@@ -52,6 +54,7 @@ impl Row {
         match self.target {
             Target::RatioAtLeast(least) => self.ratio() >= least,
             Target::AtLeast(least) => self.ours >= least,
+            Target::AtMost(most) => self.ours <= most,
             Target::AddsAtMost(most) => self.ours - self.baseline <= most,
             Target::None => true,
         }
@@ -61,6 +64,7 @@ impl Row {
         match self.target {
             Target::RatioAtLeast(least) => format!(">= {least}x"),
             Target::AtLeast(least) => format!(">= {least} {}", self.unit),
+            Target::AtMost(most) => format!("<= {most} {}", self.unit),
             Target::AddsAtMost(most) => format!("adds <= {most} {}", self.unit),
             Target::None => "-".to_owned(),
         }
@@ -107,6 +111,8 @@ mod tests {
             (199.0, Target::RatioAtLeast(20.0), false),
             (1_000.0, Target::AtLeast(1_000.0), true),
             (999.0, Target::AtLeast(1_000.0), false),
+            (128.0, Target::AtMost(128.0), true),
+            (128.1, Target::AtMost(128.0), false),
             (1_010.0, Target::AddsAtMost(1_000.0), true),
             (1_011.0, Target::AddsAtMost(1_000.0), false),
             (0.0, Target::None, true),

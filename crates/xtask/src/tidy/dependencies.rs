@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What a crate of the workspace may depend on inside it, tests aside. A new crate needs a row.
-const DIRECTION: [(&str, &[&str]); 11] = [
+const DIRECTION: [(&str, &[&str]); 12] = [
     ("cashgate-withdrawal", &[]),
     ("cashgate-limits", &["cashgate-withdrawal"]),
     ("cashgate-qr", &["cashgate-withdrawal"]),
@@ -36,6 +36,7 @@ const DIRECTION: [(&str, &[&str]); 11] = [
             "cashgate-gateway",
         ],
     ),
+    ("cashgate-replay", &["cashgate-withdrawal"]),
     ("xtask", &[]),
 ];
 

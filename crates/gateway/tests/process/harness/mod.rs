@@ -3,6 +3,7 @@
 mod atm;
 pub(crate) mod certificates;
 mod core_bank;
+mod feed;
 mod phone;
 mod recording;
 mod refusals;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use atm::{Atm, Heard, hello, report_dispensed, yen};
 pub(crate) use core_bank::{Call, CoreBank, HoldScript};
+pub(crate) use feed::notices;
 pub(crate) use phone::{Phone, raw_signature, withdrawal_state};
 pub(crate) use refusals::{Refusals, in_words};
 pub(crate) use site::{Port, Site};

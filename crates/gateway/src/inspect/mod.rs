@@ -1,4 +1,6 @@
-//! `cashgate withdrawals` and `cashgate keys`: ask a running gateway, with an operator's certificate.
+//! Asks a running gateway, with an operator's certificate: for `cashgate withdrawals`, `keys`, `stop` and the like.
+
+mod stops;
 
 use std::path::Path;
 
@@ -121,13 +123,19 @@ impl Operator {
                 object.insert("policy_version".to_owned(), withdrawal.policy_version.into());
                 object.insert("limit_figures".to_owned(), withdrawal.limit_figures.into());
                 object.insert("key_id".to_owned(), withdrawal.key_id.into());
+                object.insert("rules".to_owned(), withdrawal.rules.into());
+                object.insert("facts".to_owned(), serde_json::from_str(&withdrawal.facts).unwrap_or_default());
             }
             return Ok(format!("{value}\n"));
         }
         let mut text = format!("{}\n", as_line(&withdrawal));
         text.push_str(&format!(
-            "policy {}, key {}, limits {}\n",
-            withdrawal.policy_version, withdrawal.key_id, withdrawal.limit_figures
+            "policy {}, key {}, limits {}\nrules {}\nfacts {}\n",
+            withdrawal.policy_version,
+            withdrawal.key_id,
+            withdrawal.limit_figures,
+            withdrawal.rules.join(", "),
+            withdrawal.facts
         ));
         for step in &found.steps {
             let at = evidence::time(step.at_unix_ms);

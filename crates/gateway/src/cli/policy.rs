@@ -1,0 +1,71 @@
+//! `cashgate policy`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use cashgate_gateway::config::Config;
+use cashgate_gateway::rehearsing;
+use cashgate_policy::PolicySet;
+use clap::{Args, Subcommand};
+
+use super::Failure;
+use super::output::say;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Reads a folder of rules as the gateway would, and runs the cases beside them. Exit code 0: fit to decide, 1: not, with everything
+    /// that is wrong.
+    Check {
+        /// The folder; the rules that are built in if left out.
+        folder: Option<PathBuf>,
+    },
+    /// Asks a draft about the approvals that a ledger has recorded, accepted and refused: what would have come out differently, by reason, with
+    /// examples. Only reads, also while the gateway runs.
+    Rehearse(Rehearse),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// The draft's folder.
+    draft: PathBuf,
+    /// The gateway's configuration, which names the ledger.
+    #[arg(long, required_unless_present = "ledger")]
+    config: Option<PathBuf>,
+    /// The ledger file, in place of the configuration's.
+    #[arg(long)]
+    ledger: Option<PathBuf>,
+    /// Only approvals of the last so many days.
+    #[arg(long, default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=3_660))]
+    days: u32,
+    /// Compares with what this folder's rules say of the same facts, in place of what was decided then.
+    #[arg(long, value_name = "FOLDER")]
+    against: Option<PathBuf>,
+}
+
+pub(super) fn run(task: &Task) -> Result<ExitCode, Failure> {
+    match task {
+        Task::Check { folder } => {
+            let (version, rules, cases) = match folder {
+                Some(folder) => {
+                    let checked = PolicySet::check_dir(folder)?;
+                    (checked.version, checked.rules, checked.cases)
+                }
+                None => {
+                    let checked = PolicySet::check_builtin()?;
+                    (checked.version, checked.rules, checked.cases)
+                }
+            };
+            say(&format!("{version}: {rules} rules, {cases} cases, all as they should be"))?;
+        }
+        Task::Rehearse(arguments) => {
+            let config = arguments.config.as_deref().map(Config::load).transpose()?;
+            let ledger = arguments.ledger.clone().or(config.map(|config| config.ledger));
+            let ledger = ledger.ok_or("name the ledger with --ledger, or the configuration")?;
+            let draft = PolicySet::from_dir(&arguments.draft)?;
+            let current = arguments.against.as_ref().map(PolicySet::from_dir).transpose()?;
+            let rehearsed = rehearsing::rehearse(&ledger, current.as_ref(), &draft, arguments.days)?;
+            say(rehearsed.to_string().trim_end())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,88 @@
+//! Limits against a plain rate limiter, and what an account costs in memory.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::Order;
+use super::program::bench_program;
+use super::row::{Row, Target};
+use crate::command;
+
+/// Account and tiers against one check; with `all` device, ATM and institution too, against one check for each of the four.
+const THROUGHPUT: [(&str, &str, &str, &str); 6] = [
+    ("limits_throughput_1m_1t", "throughput", "1000000", "1"),
+    ("limits_throughput_1m_2t", "throughput", "1000000", "2"),
+    ("limits_throughput_10m_1t", "throughput", "10000000", "1"),
+    ("limits_throughput_10m_2t", "throughput", "10000000", "2"),
+    ("limits_throughput_all_1m_1t", "all", "1000000", "1"),
+    ("limits_throughput_all_1m_2t", "all", "1000000", "2"),
+];
+/// With the account alone, and with a device each beside it.
+const MEMORY: [(&str, &str); 2] = [("limits_bytes", "memory"), ("limits_bytes_all", "memory_all")];
+const WORST_INSERT: &str = "limits_worst_insert";
+const ACCOUNTS: &str = "10000000";
+
+pub(super) const NAMES: [&str; 9] = [
+    "limits_throughput_1m_1t",
+    "limits_throughput_1m_2t",
+    "limits_throughput_10m_1t",
+    "limits_throughput_10m_2t",
+    "limits_throughput_all_1m_1t",
+    "limits_throughput_all_1m_2t",
+    "limits_bytes",
+    "limits_bytes_all",
+    WORST_INSERT,
+];
+
+pub(super) fn measure(order: Order<'_>) -> Result<Vec<Row>, String> {
+    println!("building the bench of limits (release; the first time takes minutes)");
+    let program = bench_program("cashgate-limits", "limits")?;
+    let mut rows = Vec::new();
+    for (name, what, accounts, threads) in THROUGHPUT.into_iter().filter(|row| order.wants(row.0)) {
+        rows.push(throughput(&program, order, name, &["--what", what, "--accounts", accounts, "--threads", threads])?);
+    }
+    for (name, what) in MEMORY {
+        let wants_longest = what == "memory" && order.wants(WORST_INSERT);
+        if !order.wants(name) && !wants_longest {
+            continue;
+        }
+        let figures = run(&program, &["--what", what, "--accounts", ACCOUNTS])?;
+        let (bytes, longest_ms) = (figure(&figures, "bytes")?, figure(&figures, "worst_insert_ms")?);
+        println!("{name}: {bytes:.1} B an account, longest insert {longest_ms:.3} ms");
+        if order.wants(name) {
+            let target = if what == "memory" { Target::AtMost(128.0) } else { Target::None };
+            rows.push(Row { name: name.to_owned(), ours: bytes, baseline: 128.0, unit: "B", target });
+        }
+        if wants_longest {
+            let target = Target::AtMost(5.0);
+            rows.push(Row { name: WORST_INSERT.to_owned(), ours: longest_ms, baseline: 5.0, unit: "ms", target });
+        }
+    }
+    Ok(rows)
+}
+
+fn throughput(program: &Path, order: Order<'_>, name: &str, arguments: &[&str]) -> Result<Row, String> {
+    let (seconds, rounds) = (order.seconds().to_string(), order.rounds().to_string());
+    let figures = run(program, &[arguments, &["--seconds", &seconds, "--rounds", &rounds]].concat())?;
+    let series = |which: &str| -> Result<Vec<f64>, String> {
+        let rounds =
+            figures.get(which).and_then(Value::as_array).ok_or_else(|| format!("{which} is missing in {figures}"))?;
+        Ok(rounds.iter().filter_map(Value::as_f64).collect())
+    };
+    let rounds: Vec<(f64, f64)> = series("ours")?.into_iter().zip(series("baseline")?).collect();
+    for (round, (ours, baseline)) in (1..).zip(&rounds) {
+        println!("{name} {round}/{}: ours {ours:.0}, baseline {baseline:.0}", rounds.len());
+    }
+    Row::median(name, &rounds, "/s", Target::RatioAtLeast(1.0))
+}
+
+fn run(program: &Path, arguments: &[&str]) -> Result<Value, String> {
+    let line = command::output(Command::new(program).args(arguments))?;
+    serde_json::from_str(line.trim()).map_err(|error| format!("no JSON: {error}: {line}"))
+}
+
+fn figure(figures: &Value, which: &str) -> Result<f64, String> {
+    figures.get(which).and_then(Value::as_f64).ok_or_else(|| format!("{which} is missing in {figures}"))
+}
