@@ -69,6 +69,7 @@ fn refused_as_json(refused: &ApprovalRefused) -> Value {
         "currency": refused.amount.as_ref().map(|money| money.currency.as_str()),
         "reasons": refused.reasons,
         "policy_version": refused.policy_version,
+        "policy_verdict": refused.policy_verdict,
         "facts": facts,
     })
 }

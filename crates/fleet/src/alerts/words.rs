@@ -180,8 +180,10 @@ const fn registered_in_words(device: &DeviceRegistered) -> (&'static str, &'stat
 }
 
 fn is_about_fraud(refused: &ApprovalRefused) -> bool {
-    // One without a reason is told as well: it is nothing that this program knows to be harmless.
-    refused.reasons.is_empty() || !refused.reasons.iter().all(|reason| NO_FRAUD.contains(&reason.as_str()))
+    // What the rules forbid is, and so is what this program does not know to be harmless.
+    refused.policy_verdict == "forbid"
+        || refused.reasons.is_empty()
+        || !refused.reasons.iter().all(|reason| NO_FRAUD.contains(&reason.as_str()))
 }
 
 fn to_fraud_desk(notice: &Notice) -> Option<Alert> {

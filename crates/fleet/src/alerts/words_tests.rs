@@ -114,6 +114,10 @@ fn limits_of_daily_life_and_the_banks_own_stops_alarm_no_customer() {
         assert_eq!(alerts.iter().any(|alert| alert.alert == Customer), alerted, "{reasons:?}");
         assert!(alerts.iter().any(|alert| alert.alert == Desk), "{reasons:?}");
     }
+    // A rule of the bank's own may have a limit's name.
+    let Some(Kind::ApprovalRefused(refused)) = refused(&["account_day"]) else { panic!("a refusal") };
+    let forbidden = ApprovalRefused { policy_verdict: "forbid".into(), ..refused };
+    assert_eq!(outline(&told(Some(Kind::ApprovalRefused(forbidden)))), [(Customer, "refused"), (Desk, "refused")]);
 }
 
 #[test]
