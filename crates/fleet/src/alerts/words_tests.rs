@@ -21,6 +21,7 @@ fn refused(reasons: &[&str]) -> Option<Kind> {
         reasons: reasons.iter().map(ToString::to_string).collect(),
         policy_version: "3f2a".into(),
         facts: r#"{"age_s":60}"#.into(),
+        policy_verdict: "permit".into(),
     }))
 }
 
@@ -45,7 +46,9 @@ fn step(event: &str, state: WithdrawalState, amount: i64, dispensed: Option<i64>
 }
 
 /// To whom, and about what.
-fn outline(alerts: &[Alert]) -> Vec<(Audience, &'static str)> {
+type Outline = (Audience, &'static str);
+
+fn outline(alerts: &[Alert]) -> Vec<Outline> {
     alerts.iter().map(|alert| (alert.alert, alert.about)).collect()
 }
 
@@ -64,7 +67,7 @@ fn every_notice_reaches_those_whom_it_concerns() {
     let released = DeviceReleased { institution_id, device_id, actor: "operator/dev: it was me".into() };
     let everything = Some(StopScope { scope: Some(Scope::Everything(Everything {})) });
     let stopped = Stopped { scope: everything, actor: "operator/dev".into(), reason: "a wave".into() };
-    let rows: [(Option<Kind>, &[(Audience, &str)]); 9] = [
+    let rows: [(Option<Kind>, &[Outline]); 9] = [
         (Some(registered(false)), &[(Customer, "device_registered")]),
         (Some(registered(true)), &[(Customer, "device_key_changed")]),
         (Some(Kind::DeviceRevoked(revoked)), &[(Customer, "device_revoked")]),

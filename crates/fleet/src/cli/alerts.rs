@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: AlertsArguments) -> Result<Exit, Failure> {
             _ = interrupted.recv() => {}
         }
     };
-    match consumer.run(|alert| hand_over_line(alert), shutdown).await {
+    match consumer.run(hand_over_line, shutdown).await {
         Ok(()) => Ok(Exit::Done),
         Err(ConsumerError::Refused(status)) => {
             print_line(&json!({"error": RpcError::from(status.as_ref())}))?;
