@@ -4,7 +4,7 @@
 Three parts, each the example for one team:
 
     Atm       the machine: one bidirectional stream, commands and reports
-    Phone     the app and its back end: register, scan, approve with the phone's key, watch
+    Phone     the app and its back end: register, scan, approve with the phone's key, watch, read the feed
     CoreBank  the bank: a server that the gateway calls to hold and to confirm the money
 
 `main` at the end is the story. Every message is checked as it comes; the first one that is not as it should be ends the program with one line and
@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_tools import protoc
 
 ATM_ID, INSTITUTION, ACCOUNT, DEVICE = "A1", "sakura", "acct-1", "phone-1"
+CHANNEL = "branch"  # how the app was activated
 AMOUNT, CURRENCY = 20_000, "JPY"
 PATIENCE_S = 20
 
@@ -75,6 +76,13 @@ def yen(amount):
     from cashgate.withdrawal.v1.withdrawal_pb2 import Money
 
     return Money(minor_units=amount, currency=CURRENCY)
+
+
+def here():
+    """Where machine and phone are, in units of 10^-7 degree."""
+    from cashgate.withdrawal.v1.withdrawal_pb2 import Location
+
+    return Location(latitude_e7=356_595_000, longitude_e7=1_397_005_000)
 
 
 class Atm:
@@ -125,6 +133,7 @@ class Atm:
             cassettes=cassettes,
             notes_per_dispense_max=40,
             software="outside_client.py",
+            location=here(),
         )
         self.send(hello=hello)
         welcome = self.expect("welcome")
@@ -179,8 +188,9 @@ class Phone:
         public_key = self.key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+        how = {"activation_channel": CHANNEL, "attestation": self.messages.ATTESTATION_PASSED}
         request = self.messages.RegisterDeviceRequest(
-            device_id=DEVICE, public_key=public_key, bound_at_unix_ms=now_ms() - 100 * 3_600_000
+            device_id=DEVICE, public_key=public_key, bound_at_unix_ms=now_ms() - 100 * 3_600_000, **how
         )
         self.gateway.RegisterDevice(request, timeout=PATIENCE_S)
         # The same phone with the same key again changes nothing, so a back end may repeat it when in doubt.
@@ -204,8 +214,10 @@ class Phone:
         digest = hashlib.sha256(base45.b45decode(qr_text.removeprefix("CG1:"))).hexdigest()
         fields = ["cashgate-approval-v1", digest, INSTITUTION, ACCOUNT, str(AMOUNT), CURRENCY, DEVICE]
         signature = self.key.sign("\n".join(fields).encode(), ec.ECDSA(hashes.SHA256()))
+        who = {"device_id": DEVICE, "account_id": ACCOUNT}
+        # Where the phone is goes beside what is signed; only fraud rules see it.
         request = self.messages.ApproveRequest(
-            qr_text=qr_text, device_id=DEVICE, account_id=ACCOUNT, amount=yen(AMOUNT), signature=signature
+            qr_text=qr_text, amount=yen(AMOUNT), signature=signature, location=here(), **who
         )
         return self.gateway.Approve(request, timeout=PATIENCE_S)
 
@@ -286,7 +298,7 @@ def check_states(updates, withdrawal_id):
 
 
 def check_events(channel, withdrawal_id, with_code):
-    """The durable feed: every step in order, and the same again for whoever asks again."""
+    """The durable feed: the new phone and every step in order, and the same again for whoever asks again."""
     from cashgate.events.v1 import events_pb2, events_pb2_grpc
 
     steps = ["approved", "hold_granted", "dispense_commanded", "outcome_reported", "hold_confirmed"]
@@ -300,16 +312,19 @@ def check_events(channel, withdrawal_id, with_code):
         stream.cancel()  # it would go on with what comes next
         return answers
 
-    answers = read(0, len(steps))
-    names = [answer.event.event for answer in answers]
-    check(names == steps, f"the events are {names}")
-    numbers = [answer.event.step for answer in answers]
-    check(numbers == list(range(1, len(steps) + 1)), f"the steps are numbered {numbers}")
-    sequences = [answer.sequence for answer in answers]
+    registered, *answers = read(0, 1 + len(steps))
+    # The bank tells its customer on a contact that is older than the phone. (Registering again changed nothing, and is no notice.)
+    phone = registered.notice.device_registered
+    known = (phone.institution_id, phone.device_id, phone.activation_channel)
+    check(known == (INSTITUTION, DEVICE, CHANNEL) and not phone.key_changed, f"the feed begins with {registered}")
+    told = [(answer.event.step, answer.event.event) for answer in answers]
+    check(told == list(enumerate(steps, start=1)), f"the steps are {told}")
+    sequences = [answer.sequence for answer in (registered, *answers)]
     check(sequences == sorted(set(sequences)), f"the sequence is not ascending: {sequences}")
-    check(all(answer.event.withdrawal_id == withdrawal_id for answer in answers), "events of another withdrawal")
+    whose = {(answer.event.withdrawal_id, answer.event.device_id) for answer in answers}
+    check(whose == {(withdrawal_id, DEVICE)}, f"the events are of {whose}")
     check(answers[-1].event.dispensed == yen(AMOUNT), f"the last event says {answers[-1].event.dispensed}")
-    resumed = [answer.sequence for answer in read(sequences[1], len(steps) - 2)]
+    resumed = [answer.sequence for answer in read(sequences[1], len(steps) - 1)]
     check(resumed == sequences[2:], f"asked again after {sequences[1]}, the feed gives {resumed}")
 
 

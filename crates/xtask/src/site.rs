@@ -122,6 +122,15 @@ impl Site {
         command::output(&mut command)
     }
 
+    /// The same with an institution's certificate instead of an operator's.
+    pub(crate) fn ask_as_institution(&self, institution: &str, args: &[&str]) -> Result<String, String> {
+        let pem = |ending: &str| self.dir().join("certs").join(format!("institution-{institution}{ending}.pem"));
+        let mut command = Command::new(&self.programs.cashgate);
+        command.args(args).arg("--config").arg(self.config());
+        command.arg("--certificate").arg(pem("")).arg("--key").arg(pem("-key"));
+        command::output(&mut command)
+    }
+
     /// A subcommand of `cashgate-fleet`.
     pub(crate) fn fleet(&self, subcommand: &str) -> Command {
         let mut fleet = Command::new(&self.programs.fleet);

@@ -17,6 +17,7 @@ use super::dispensing::Presenting;
 use super::notes::{Cassettes, Notes, money};
 use super::report::Report;
 use super::screen::ScreenEvent;
+use crate::place::Place;
 
 /// The most reports that one `Hello` carries.
 const HELLO_REPORTS_MAX: usize = 64;
@@ -38,6 +39,10 @@ pub struct Plan {
     pub notes_per_dispense_max: u32,
     /// How long notes take from the cassettes to the customer.
     pub present_delay: Duration,
+    /// The point at which it stands, if it tells.
+    pub point: Option<Place>,
+    /// Whether it has nothing but its word for what became of a command.
+    pub bare_word: bool,
 }
 
 /// What happens to a machine.
@@ -185,8 +190,8 @@ impl Machine {
             unresolved,
             software: concat!("cashgate-fleet ", env!("CARGO_PKG_VERSION")).to_owned(),
             end_to_end: self.declared(),
-            location: None,
-            best_evidence: 0,
+            location: self.plan.point.map(Place::to_message),
+            best_evidence: self.best_evidence().into(),
         })));
     }
 

@@ -2,7 +2,7 @@
 //! with them. It has no key: all that it can do against the dispenser's will is to withhold, to replay or to make up.
 
 use cashgate_wire::proto::atm::v1::{Dispense, EndToEndSecurity, QueryOutcome};
-use cashgate_wire::proto::withdrawal::v1::OutcomeReport;
+use cashgate_wire::proto::withdrawal::v1::{EvidenceSource, OutcomeReport};
 use serde::{Deserialize, Serialize};
 
 use super::book::Fact;
@@ -127,9 +127,17 @@ impl Machine {
         self.send_words(withdrawal_id, &Report { present_token: fresh, ..report.clone() }, outputs);
     }
 
-    /// A report as it goes out: a machine that hides its end-to-end security has no present tokens.
+    /// The best source that it declares. One with end-to-end security counts as the best whatever it says.
+    pub(super) const fn best_evidence(&self) -> EvidenceSource {
+        if self.plan.bare_word { EvidenceSource::BareWord } else { EvidenceSource::PresentStatus }
+    }
+
+    /// A report as it goes out: a machine that hides its end-to-end security has no present tokens, and one that has only its word says so.
     pub(super) fn in_words(&self, withdrawal_id: &str, report: &Report) -> OutcomeReport {
         let mut message = report.to_message(withdrawal_id);
+        if self.plan.bare_word {
+            message.set_evidence(EvidenceSource::BareWord);
+        }
         if self.stripped {
             message.present_token.clear();
         }

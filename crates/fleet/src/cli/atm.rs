@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cashgate_fleet::atm::{self, Book, Command, DispenseKey, Ended, Installation, Notes, Plan, ScreenEvent};
+use cashgate_fleet::place::Place;
 use clap::Args;
 use tokio::sync::mpsc;
 
@@ -26,6 +27,12 @@ pub(crate) struct AtmArguments {
     /// Where it stands.
     #[arg(long, default_value = "Shibuya, Tokyo")]
     place: String,
+    /// The point at which it stands, for fraud rules: decimal degrees, north and east positive, such as 35.6595,139.7005. Not told if not given.
+    #[arg(long, value_name = "LAT,LON", allow_hyphen_values = true)]
+    location: Option<Place>,
+    /// It has nothing but its word for what became of a command, and says so.
+    #[arg(long, conflicts_with = "dispense_key")]
+    bare_word: bool,
     /// A cassette as DENOMINATIONxCOUNT, in minor units, as it was filled when the record began. Repeatable.
     #[arg(long = "cassette", default_values = ["10000x200", "1000x200"])]
     cassettes: Vec<Notes>,
@@ -72,6 +79,8 @@ pub(super) async fn run(arguments: AtmArguments) -> Result<Exit, Failure> {
             currency: arguments.currency,
             notes_per_dispense_max: arguments.notes_max,
             present_delay: Duration::from_millis(arguments.present_ms),
+            point: arguments.location,
+            bare_word: arguments.bare_word,
         },
     };
     let (screen, mut shown) = mpsc::unbounded_channel();

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cashgate_fleet::events::Subscription;
+use cashgate_fleet::notices;
 use cashgate_fleet::rpc_error::RpcError;
-use cashgate_wire::proto::events::v1::SubscribeResponse;
+use cashgate_wire::proto::events::v1::{SubscribeResponse, WithdrawalEvent};
 use clap::Args;
 use serde_json::{Value, json};
 use tonic::Code;
@@ -55,9 +56,18 @@ pub(super) async fn run(arguments: EventsArguments) -> Result<Exit, Failure> {
 }
 
 fn as_json(response: &SubscribeResponse) -> Value {
-    let event = response.event.clone().unwrap_or_default();
+    let mut line = match (&response.event, &response.notice) {
+        (None, Some(notice)) => notices::as_json(notice),
+        (event, _) => step_as_json(&event.clone().unwrap_or_default()),
+    };
+    if let Value::Object(fields) = &mut line {
+        fields.insert("sequence".to_owned(), response.sequence.into());
+    }
+    line
+}
+
+fn step_as_json(event: &WithdrawalEvent) -> Value {
     json!({
-        "sequence": response.sequence,
         "withdrawal_id": event.withdrawal_id,
         "step": event.step,
         "at_unix_ms": event.at_unix_ms,
@@ -65,6 +75,7 @@ fn as_json(response: &SubscribeResponse) -> Value {
         "state": state_name(event.state()),
         "institution_id": event.institution_id,
         "account_id": event.account_id,
+        "device_id": event.device_id,
         "atm_id": event.atm_id,
         "amount": event.amount.as_ref().map(|money| money.minor_units),
         "currency": event.amount.as_ref().map(|money| money.currency.as_str()),

@@ -1,5 +1,6 @@
 //! The command line: what each subcommand takes, and how it ends.
 
+mod alerts;
 mod atm;
 mod corebank;
 mod events;
@@ -24,8 +25,10 @@ pub(crate) enum FleetCommand {
     Corebank(corebank::CorebankArguments),
     /// Prints a core bank's books, one JSON object an account, or its postings as CSV.
     CorebankBooks(corebank::BooksArguments),
-    /// Prints the gateway's events, one JSON object each.
+    /// Prints the gateway's events, one JSON object each: steps of withdrawals, and notices of what happens beside them.
     Events(events::EventsArguments),
+    /// Follows the gateway's events as an institution does, and prints what it tells its customers and its fraud desk, one JSON object each.
+    Alerts(alerts::AlertsArguments),
 }
 
 /// How a subcommand ended.
@@ -80,5 +83,6 @@ pub(crate) async fn run(command: FleetCommand) -> Result<Exit, Failure> {
         FleetCommand::Corebank(arguments) => corebank::run(arguments).await,
         FleetCommand::CorebankBooks(arguments) => corebank::print_books(&arguments),
         FleetCommand::Events(arguments) => events::run(arguments).await,
+        FleetCommand::Alerts(arguments) => alerts::run(arguments).await,
     }
 }

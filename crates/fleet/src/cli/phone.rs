@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cashgate_fleet::clock::unix_ms;
-use cashgate_fleet::phone::{App, Phone};
+use cashgate_fleet::phone::{App, ApprovalRequest, Phone, Registration, after_scan, with_confirm_code};
+use cashgate_fleet::place::Place;
 use cashgate_fleet::rpc_error::RpcError;
 use cashgate_wire::proto::customer::v1::cancel_request::Subject;
 use cashgate_wire::proto::customer::v1::{ApproveResponse, PinBlock, ScanResponse, WatchResponse};
 use cashgate_wire::proto::withdrawal::v1::{Money, WithdrawalState};
 use cashgate_withdrawal::money::Money as CheckedMoney;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
@@ -68,6 +69,18 @@ struct AmountArguments {
     /// An ISO 9564 PIN block in hexadecimal.
     #[arg(long)]
     pin_block: Option<String>,
+    /// Where the phone says it is, for fraud rules: decimal degrees, north and east positive, such as 35.6595,139.7005. Not told if not given.
+    #[arg(long, value_name = "LAT,LON", allow_hyphen_values = true)]
+    location: Option<Place>,
+}
+
+/// What the platform said of app and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Attested {
+    /// They are genuine.
+    Passed,
+    /// They are not.
+    Failed,
 }
 
 #[derive(Subcommand)]
@@ -79,6 +92,15 @@ enum PhoneCommand {
         /// How long ago the bank bound the app to the customer.
         #[arg(long, default_value_t = 100)]
         bound_hours_ago: i64,
+        /// How the app was activated, in the bank's own word, such as branch or online.
+        #[arg(long, value_name = "WORD", default_value = "")]
+        channel: String,
+        /// What the platform's attestation said; not asked if not given.
+        #[arg(long)]
+        attestation: Option<Attested>,
+        /// Makes a new key in place of the one that the phone has.
+        #[arg(long)]
+        new_key: bool,
     },
     /// Ends the phone's right to approve.
     Revoke {
@@ -167,10 +189,16 @@ pub(super) async fn run(arguments: PhoneArguments) -> Result<Exit, Failure> {
 
 async fn obey(command: PhoneCommand) -> Result<(), Trouble> {
     match command {
-        PhoneCommand::Register { who, bound_hours_ago } => {
-            let phone = Phone::open_or_make(&who.state, &who.institution, &who.device).map_err(failed)?;
-            let bound_at = unix_ms().saturating_sub(bound_hours_ago.saturating_mul(HOUR_MS));
-            who.app()?.register(phone.public_key().map_err(failed)?, bound_at).await?;
+        PhoneCommand::Register { who, bound_hours_ago, channel, attestation, new_key } => {
+            let make = if new_key { Phone::with_new_key } else { Phone::open_or_make };
+            let phone = make(&who.state, &who.institution, &who.device).map_err(failed)?;
+            let registration = Registration {
+                public_key: phone.public_key().map_err(failed)?,
+                bound_at_unix_ms: unix_ms().saturating_sub(bound_hours_ago.saturating_mul(HOUR_MS)),
+                activation_channel: channel,
+                attestation: attestation.map(|said| said == Attested::Passed),
+            };
+            who.app()?.register(registration).await?;
             print(&json!({"registered": true}))
         }
         PhoneCommand::Revoke { who } => {
@@ -230,9 +258,12 @@ async fn approve(
         None => vec![],
     };
     let money = Money { minor_units: amount.amount, currency: amount.currency.clone() };
-    let approved = app.approve(&code.code, &code.account, money, signature, pin_block).await?;
+    let (qr_text, account_id, place) = (code.code.as_str(), code.account.as_str(), amount.location);
+    let approval = ApprovalRequest { qr_text, account_id, amount: money, signature, pin_block, place };
+    let approved = app.approve(approval).await?;
     let ApproveResponse { withdrawal_id, confirm_code } = &approved;
-    print(&json!({"approved": {"withdrawal_id": withdrawal_id, "confirm_code": confirm_code}}))?;
+    let shown = Some(with_confirm_code(confirm_code)).filter(|_| !confirm_code.is_empty());
+    print(&json!({"approved": {"withdrawal_id": withdrawal_id, "confirm_code": confirm_code, "shown": shown}}))?;
     Ok(approved)
 }
 
@@ -290,6 +321,7 @@ fn scan_as_json(scan: &ScanResponse) -> Value {
         "atm_id": scan.atm_id,
         "atm_name": scan.atm_name,
         "atm_place": scan.atm_place,
+        "shown": after_scan(scan),
         "amount": minor_units(&scan.amount),
         "amount_max": minor_units(&scan.amount_max),
         "currency": scan.amount_max.as_ref().map(|money| money.currency.as_str()),

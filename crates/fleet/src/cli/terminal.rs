@@ -7,19 +7,33 @@ use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 
 /// Writes one JSON object as a line and flushes it, so that whoever reads the pipe sees it at once.
 pub(super) fn print_line(object: &impl Serialize) -> io::Result<()> {
+    print_text(&as_line(object)?)
+}
+
+/// The same for what must reach somebody: a reader that is gone is an error.
+pub(super) fn hand_over_line(object: &impl Serialize) -> io::Result<()> {
+    write_out(&as_line(object)?)
+}
+
+fn as_line(object: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(object)?;
     line.push(b'\n');
-    print_text(&line)
+    Ok(line)
 }
 
 /// Writes text as it is.
 pub(super) fn print_text(text: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
+    match write_out(text) {
         // Whoever reads has seen enough; no reason to make noise.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
+}
+
+fn write_out(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()
 }
 
 /// Writes a picture where it does not disturb the JSON lines.

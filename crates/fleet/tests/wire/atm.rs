@@ -14,7 +14,7 @@ use cashgate_wire::proto::atm::v1::{
     AtmMessage, Dispense, GatewayMessage, Hello, OutcomeRecorded, Welcome, atm_message::Message as Saying,
     gateway_message::Message as Told,
 };
-use cashgate_wire::proto::withdrawal::v1::{Money, Outcome};
+use cashgate_wire::proto::withdrawal::v1::{EvidenceSource, Location, Money, Outcome};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -111,6 +111,8 @@ impl Site {
                 currency: "JPY".to_owned(),
                 notes_per_dispense_max: 40,
                 present_delay: Duration::from_millis(20),
+                point: None,
+                bare_word: false,
             },
             gateway: self.authority.credentials("atm/A1").endpoint(&self.uri).unwrap(),
             state_dir: state_dir.to_owned(),
@@ -237,4 +239,20 @@ async fn an_atm_with_a_dispense_key_pays_against_a_token_and_proves_it() {
     assert_eq!(report.outcome(), Outcome::Dispensed);
     let begin = format!("NONCE={present_nonce},TOKENFORMAT=1,TOKENLENGTH=0327,DISPENSEID={dispense_id},DISPENSED1=");
     assert!(report.present_token.starts_with(&begin), "{}", report.present_token);
+}
+
+#[tokio::test]
+async fn a_machine_tells_where_it_stands_and_that_its_word_is_all_it_has() {
+    let (mut site, state) = (Site::open().await, tempfile::tempdir().unwrap());
+    let mut installation = site.installation(state.path());
+    installation.plan.point = Some("35.6595,139.7005".parse().unwrap());
+    installation.plan.bare_word = true;
+    let _atm = Atm::of(|commands, screen| run(installation, commands, screen, std::future::pending()));
+    let mut call = site.call().await;
+    let hello = call.welcome().await;
+    assert_eq!(hello.location, Some(Location { latitude_e7: 356_595_000, longitude_e7: 1_397_005_000 }));
+    assert_eq!(hello.best_evidence(), EvidenceSource::BareWord);
+    call.dispense(30_000);
+    let Saying::Outcome(report) = call.hear().await else { panic!("an outcome") };
+    assert_eq!((report.outcome(), report.evidence()), (Outcome::Dispensed, EvidenceSource::BareWord));
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::world::World;
+use super::world::{ATMS, World};
 use crate::dice::Dice;
 use crate::figures::{grouped, yen};
 use crate::parties::atm::show_code;
@@ -93,7 +93,7 @@ fn withdraw(
 ) -> Result<Visit, String> {
     let doing = |what: String| with(machine.board, |board| drop(board.atms.insert(machine.id, what)));
     let phone = someone(machine, dice, phones)?;
-    let amount = dice.one_of(&[1_000, 5_000, 10_000, 20_000, 30_000, 40_000, 250_000]).copied().unwrap_or(1_000);
+    let amount = dice.one_of(&[1_000, 5_000, 10_000, 20_000, 250_000]).copied().unwrap_or(1_000);
     let fault = ["retract", "empty"].get(dice.index(20)); // one customer in ten meets a fault
     if let Some(fault) = fault {
         atm.tell(&format!("fault {fault}"))?;
@@ -126,14 +126,16 @@ fn withdraw(
     })
 }
 
-/// A random customer; each ATM's customers have phones of their own.
+/// A random customer; each ATM's customers have phones and accounts of their own.
 fn someone<'p>(
     machine: &Machine<'_>,
     dice: &mut Dice,
     phones: &'p mut BTreeMap<String, Phone>,
 ) -> Result<&'p Phone, String> {
     let institution = dice.one_of(&INSTITUTIONS).copied().unwrap_or("sakura");
-    let account = accounts().nth(dice.index(ACCOUNTS)).unwrap_or_default();
+    // Every account stays in its town: one that drew in Tokyo and in Osaka within a minute would be refused.
+    let town = ATMS.iter().position(|(id, _)| *id == machine.id).unwrap_or_default();
+    let account = accounts().skip(town).step_by(ATMS.len()).nth(dice.index(ACCOUNTS / ATMS.len())).unwrap_or_default();
     let device = format!("{}-{institution}-{account}", machine.id);
     if !phones.contains_key(&device) {
         let phone = Phone::register(machine.site, institution, &device, &account, 100)?;

@@ -1,7 +1,9 @@
-//! The running parts: one gateway, two core banks, three ATMs.
+//! The running parts: one gateway, two core banks, three ATMs, and three institutions that listen to the event feed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use super::cases;
 use super::live;
@@ -9,12 +11,15 @@ use crate::clock::Deadline;
 use crate::interrupt;
 use crate::parties::atm::ShownCode;
 use crate::parties::phone::Phone;
-use crate::parties::{SOON, atm, core_bank, ends, text};
+use crate::parties::{SOON, atm, core_bank, ends, institution, text};
 use crate::process::Process;
 use crate::site::{INSTITUTIONS, Site};
 
 /// The ATMs of the demo, and where they stand.
 pub(crate) const ATMS: [(&str, &str); 3] = [("A1", "Shibuya, Tokyo"), ("A2", "Gion, Kyoto"), ("A3", "Umeda, Osaka")];
+
+/// A third bank, with the limits that hold where nothing else is said. No new phone gets past them, so its core bank is never asked and does not run.
+pub(crate) const STRICT: &str = "wakaba";
 
 /// The machine whose dispenser pays only against a token that the HSM made.
 const WITH_DISPENSE_KEY: &str = "A1";
@@ -29,6 +34,8 @@ pub(crate) struct World {
     site: Site,
     gateway: Process,
     corebanks: BTreeMap<&'static str, Process>,
+    /// Each institution's consumer of the event feed.
+    consumers: BTreeMap<&'static str, Process>,
     pub(crate) atms: BTreeMap<&'static str, Process>,
 }
 
@@ -44,13 +51,19 @@ impl World {
             corebanks.insert(institution, start_core_bank(&site, institution)?);
         }
         site.make_dispense_key(WITH_DISPENSE_KEY)?;
+        site.issue_certificate(&format!("institution/{STRICT}"))?;
+        site.edit_configuration(with_strict_institution)?;
         let gateway = site.start_gateway()?;
+        let mut consumers = BTreeMap::new();
+        for institution in INSTITUTIONS.into_iter().chain([STRICT]) {
+            consumers.insert(institution, institution::listen(&site, institution)?);
+        }
         let mut atms = BTreeMap::new();
         for (id, _) in ATMS {
             site.issue_certificate(&format!("atm/{id}"))?;
             atms.insert(id, start_atm(&site, id)?);
         }
-        Ok(Self { site, gateway, corebanks, atms })
+        Ok(Self { site, gateway, corebanks, consumers, atms })
     }
 
     pub(crate) const fn site(&self) -> &Site {
@@ -73,6 +86,13 @@ impl World {
     pub(crate) fn tell_corebank(&mut self, institution: &str, line: &str) -> Result<(), String> {
         let corebank = self.corebanks.get_mut(institution).ok_or_else(|| format!("no core bank {institution}"))?;
         corebank.tell(line)
+    }
+
+    /// Waits for what the phone's institution says to `whom` about it.
+    pub(crate) fn alert(&mut self, phone: &Phone, whom: &str, about: &str) -> Result<Value, String> {
+        let consumer = self.consumers.get_mut(phone.institution());
+        let consumer = consumer.ok_or_else(|| format!("{} does not listen", phone.institution()))?;
+        institution::wait_for(consumer, whom, about, phone.device())
     }
 
     /// Ends the gateway with SIGKILL.
@@ -113,6 +133,11 @@ impl World {
         atm::approve_at(self.atm(atm)?, phone, amount)
     }
 
+    /// The customer at the ATM types the code, if the approval asked for one. Gives the withdrawal's id.
+    pub(crate) fn answer(&mut self, atm: &str, approved: &Value) -> Result<String, String> {
+        atm::answer(self.atm(atm)?, approved)
+    }
+
     /// The withdrawal's state in the gateway's list, once it is `state`.
     pub(crate) fn wait_for_state(&self, withdrawal: &str, state: &str) -> Result<(), String> {
         let deadline = Deadline::after(SOON);
@@ -130,7 +155,7 @@ impl World {
         }
     }
 
-    /// Stops everything in order: ATMs, gateway (gracefully), core banks.
+    /// Stops everything in order: ATMs, the institutions' consumers, gateway (gracefully), core banks.
     pub(crate) fn stop(mut self) -> Result<(), String> {
         for atm in self.atms.values_mut() {
             atm.close_stdin();
@@ -138,10 +163,33 @@ impl World {
         for atm in self.atms.values_mut() {
             atm.wait_for_end(SOON)?;
         }
+        for consumer in self.consumers.values_mut() {
+            consumer.terminate()?;
+            let (status, _) = consumer.wait_for_end(SOON)?;
+            if !status.success() {
+                return Err(format!("asked to stop, an institution's consumer ended with {status}"));
+            }
+        }
         self.gateway.terminate()?;
         let (status, _) = self.gateway.wait_for_end(SOON * 2)?;
         if status.success() { Ok(()) } else { Err(format!("asked to stop, the gateway ended with {status}")) }
     }
+}
+
+/// `cashgate init` lifts the limits of new phones for trials; this institution keeps them.
+fn with_strict_institution(configuration: &str) -> String {
+    format!(
+        r#"{configuration}
+[[institution]]
+id = "{STRICT}"
+currency = "JPY"
+time_zone = "Asia/Tokyo"
+
+[institution.core_banking]
+endpoint = "https://127.0.0.1:9"
+server_name = "localhost"
+"#
+    )
 }
 
 fn start_core_bank(site: &Site, institution: &'static str) -> Result<Process, String> {

@@ -3,11 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::phone::Phone;
-use super::{SOON, approved_id, is, text};
+use super::{SOON, approved_id, is, is_about, text};
 use crate::clock::Deadline;
 use crate::process::Process;
 use crate::site::Site;
+
+/// Where the places are, in decimal degrees: rules about distances see them.
+const POINTS: [(&str, &str); 3] =
+    [("Shibuya, Tokyo", "35.6595,139.7005"), ("Gion, Kyoto", "35.0037,135.7788"), ("Umeda, Osaka", "34.7025,135.4959")];
 
 /// A code on an ATM's screen.
 #[derive(Clone)]
@@ -23,6 +29,9 @@ pub(crate) fn start(site: &Site, id: &str, place: &str, notes_each: u32) -> Resu
     site.identify(&mut command, &format!("atm-{id}"));
     command.arg("--state").arg(state_folder(site, id));
     command.args(["--name", &format!("ATM {id}"), "--place", place]);
+    if let Some((_, point)) = POINTS.iter().find(|(known, _)| *known == place) {
+        command.args(["--location", point]);
+    }
     for denomination in [10_000, 1_000] {
         command.args(["--cassette", &format!("{denomination}x{notes_each}")]);
     }
@@ -68,5 +77,21 @@ pub(crate) fn show_code(atm: &mut Process, amount: Option<i64>) -> Result<ShownC
 pub(crate) fn approve_at(atm: &mut Process, phone: &Phone, amount: i64) -> Result<String, String> {
     let code = show_code(atm, None)?;
     phone.scan(&code.text)?.field("scan")?;
-    approved_id(&phone.approve(&code.text, amount, &[])?.field("approved")?)
+    answer(atm, &phone.approve(&code.text, amount, &[])?.field("approved")?)
+}
+
+/// What a customer does at the ATM after an approval was accepted: types the code, if one was asked for. Gives the withdrawal's id.
+pub(crate) fn answer(atm: &mut Process, approved: &Value) -> Result<String, String> {
+    let (id, code) = (approved_id(approved)?, text(approved, "confirm_code"));
+    if code.is_empty() {
+        return Ok(id);
+    }
+    // It is asked for once the money is held. A bank that does not hold it ends the visit instead.
+    let asked = atm.wait_for("ask_confirm_code", SOON, |event| {
+        is_about(event, "ask_confirm_code", &id) || is(event, "qr_session_ended")
+    })?;
+    if is(&asked, "ask_confirm_code") {
+        atm.tell(&format!("code {code}"))?;
+    }
+    Ok(id)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod atm;
 pub(crate) mod core_bank;
+pub(crate) mod institution;
 pub(crate) mod phone;
 
 use std::time::Duration;

@@ -49,13 +49,24 @@ impl Phone {
         bound_hours_ago: u32,
     ) -> Result<Self, String> {
         let phone = Self { site: site.clone(), institution, device: device.to_owned(), account: account.to_owned() };
-        phone.ask("register", &["--bound-hours-ago", &bound_hours_ago.to_string()], ANSWER)?.accepted()?;
+        let bound = bound_hours_ago.to_string();
+        let how = ["--bound-hours-ago", &bound, "--channel", "online", "--attestation", "passed"];
+        phone.ask("register", &how, ANSWER)?.accepted()?;
         Ok(phone)
+    }
+
+    /// The app is installed anew: the same phone with another key.
+    pub(crate) fn change_key(&self) -> Result<(), String> {
+        self.ask("register", &["--new-key", "--channel", "online"], ANSWER)?.accepted().map(drop)
     }
 
     /// Another phone of the same institution that draws from the same account.
     pub(crate) fn another(&self, device: &str) -> Result<Self, String> {
         Self::register(&self.site, self.institution, device, &self.account, 100)
+    }
+
+    pub(crate) fn device(&self) -> &str {
+        &self.device
     }
 
     pub(crate) fn account(&self) -> &str {

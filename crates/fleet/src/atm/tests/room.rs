@@ -140,6 +140,8 @@ pub(super) fn plan() -> Plan {
         currency: "JPY".to_owned(),
         notes_per_dispense_max: 60,
         present_delay: Duration::from_millis(50),
+        point: None,
+        bare_word: false,
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn plain_success(world: &mut World, phone: &Phone) -> Result<Told, St
     if text(&scan, "atm_id") != "A1" || text(&scan, "atm_name") != "ATM A1" {
         return Err(format!("the app does not name the machine in front of the customer: {scan}"));
     }
-    let id = approved_id(&phone.approve(&code.text, 30_000, &[])?.field("approved")?)?;
+    let id = world.answer("A1", &phone.approve(&code.text, 30_000, &[])?.field("approved")?)?;
     phone.watch_to_end(&id)?.is("confirmed", 30_000)?;
     let atm = world.atm("A1")?;
     atm.wait_for("acknowledgement of the outcome", SOON, |event| is_about(event, "outcome_recorded", &id))?;
@@ -31,18 +31,25 @@ pub(super) fn amount_chosen_at_atm(world: &mut World, phone: &Phone) -> Result<T
         return Err(format!("the app was told {shown} instead of 20000: {scan}"));
     }
     let reason = phone.approve(&code.text, 10_000, &[])?.refused_as(&["AMOUNT_DIFFERS"])?;
-    let id = approved_id(&phone.approve(&code.text, 20_000, &[])?.field("approved")?)?;
+    let id = world.answer("A1", &phone.approve(&code.text, 20_000, &[])?.field("approved")?)?;
     phone.watch_to_end(&id)?.is("confirmed", 20_000)?;
     Ok(Told::about(&id, format!("{} is in the code; {} was {reason}", yen(20_000), yen(10_000))))
 }
 
+/// Far from A1, as a phone is to which a code was relayed.
+const OSAKA: &str = "34.7025,135.4959";
+
 pub(super) fn step_up_code(world: &mut World, phone: &Phone) -> Result<Told, String> {
     let code = world.show_code("A1", None)?;
     phone.scan(&code.text)?.field("scan")?;
-    let approved = phone.approve(&code.text, 40_000, &[])?.field("approved")?;
+    let approved = phone.approve(&code.text, 20_000, &["--location", OSAKA])?.field("approved")?;
     let (id, confirm_code) = (approved_id(&approved)?, text(&approved, "confirm_code"));
     if confirm_code.len() != 4 {
-        return Err(format!("a phone bound an hour ago drew {} without a code: {approved}", yen(40_000)));
+        return Err(format!("a phone in Osaka drew {} in Shibuya without a code: {approved}", yen(20_000)));
+    }
+    let shown = text(&approved, "shown");
+    if !shown.contains(&confirm_code) || !shown.contains("nobody") {
+        return Err(format!("the app does not say that the code is for this machine and for nobody else: {shown}"));
     }
     let atm = world.atm("A1")?;
     let first = atm.wait_for("ask_confirm_code", SOON, |event| is_about(event, "ask_confirm_code", &id))?;
@@ -54,8 +61,8 @@ pub(super) fn step_up_code(world: &mut World, phone: &Phone) -> Result<Told, Str
         return Err(format!("a wrong code did not cost one try: {first} then {again}"));
     }
     atm.tell(&format!("code {confirm_code}"))?;
-    phone.watch_to_end(&id)?.is("confirmed", 40_000)?;
-    Ok(Told::about(&id, format!("{} by a new phone: a wrong code, then the right one", yen(40_000))))
+    phone.watch_to_end(&id)?.is("confirmed", 20_000)?;
+    Ok(Told::about(&id, format!("{} by a phone far away: a wrong code, then the right one", yen(20_000))))
 }
 
 pub(super) fn cancelled_after_scan(world: &mut World, phone: &Phone) -> Result<Told, String> {

@@ -2,20 +2,22 @@
 
 mod at_the_machine;
 mod faults;
+mod fraud;
 mod power;
 mod refusals;
 
 use super::report::Told;
-use super::world::World;
+use super::world::{STRICT, World};
 use crate::parties::phone::Phone;
 use crate::site::Site;
+
+/// When the banks say that they bound their apps. The gateway sees every phone for the first time, and counts from there.
+const BOUND_HOURS_AGO: u32 = 100;
 
 /// One line of the demo. Every case has an account and a phone of its own, so that no limit of one is felt by another.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) institution: &'static str,
-    /// When the app was bound to the customer.
-    pub(crate) bound_hours_ago: u32,
     pub(crate) run: fn(&mut World, &Phone) -> Result<Told, String>,
 }
 
@@ -28,33 +30,37 @@ impl Case {
     /// Registers the phone of this case.
     pub(crate) fn phone(&self, site: &Site) -> Result<Phone, String> {
         let device = format!("phone-{}", self.name.replace(' ', "-"));
-        Phone::register(site, self.institution, &device, &self.account(), self.bound_hours_ago)
+        Phone::register(site, self.institution, &device, &self.account(), BOUND_HOURS_AGO)
     }
 }
 
 const fn sakura(name: &'static str, run: fn(&mut World, &Phone) -> Result<Told, String>) -> Case {
-    Case { name, institution: "sakura", bound_hours_ago: 100, run }
+    Case { name, institution: "sakura", run }
 }
 
 const fn momiji(name: &'static str, run: fn(&mut World, &Phone) -> Result<Told, String>) -> Case {
-    Case { name, institution: "momiji", bound_hours_ago: 100, run }
+    Case { name, institution: "momiji", run }
 }
 
 /// Every case, in the order in which they are shown. Names are unique; A3 loses its power now and then, and A2 and A1 are
 /// left with an open withdrawal by the last two.
-pub(crate) const ALL: [Case; 20] = [
+pub(crate) const ALL: [Case; 24] = [
     sakura("plain success", at_the_machine::plain_success),
     sakura("amount chosen at ATM", at_the_machine::amount_chosen_at_atm),
-    Case { name: "step-up code", institution: "momiji", bound_hours_ago: 1, run: at_the_machine::step_up_code },
+    momiji("step-up code", at_the_machine::step_up_code),
     sakura("cancelled after scan", at_the_machine::cancelled_after_scan),
     momiji("declined by bank", refusals::declined_by_bank),
-    sakura("above limit", refusals::above_limit),
     sakura("not dispensable", refusals::not_dispensable),
     momiji("replayed code", refusals::replayed_code),
     sakura("photographed code", refusals::photographed_code),
     sakura("code of another ATM", refusals::code_of_another_atm),
     momiji("changed code", refusals::changed_code),
     sakura("wrong signature", refusals::wrong_signature),
+    Case { name: "new phone", institution: STRICT, run: fraud::new_phone },
+    momiji("above habit", fraud::above_habit),
+    sakura("kill switch", fraud::kill_switch),
+    momiji("five failures", fraud::five_failures),
+    sakura("key changed", fraud::key_changed),
     sakura("partial dispense", faults::partial_dispense),
     momiji("proven partial", faults::proven_partial),
     momiji("notes taken back", faults::notes_taken_back),

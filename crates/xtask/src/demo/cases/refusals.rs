@@ -6,7 +6,7 @@ use super::super::report::Told;
 use super::super::world::World;
 use crate::figures::yen;
 use crate::parties::phone::Phone;
-use crate::parties::{approved_id, text};
+use crate::parties::text;
 
 /// What every further user of a code is told, by how far its first user is.
 const USED: [&str; 2] = ["QR_TOKEN_CLAIMED", "QR_SESSION_ENDED"];
@@ -21,10 +21,6 @@ pub(super) fn declined_by_bank(world: &mut World, phone: &Phone) -> Result<Told,
     Ok(Told::about(&id, format!("declined: {}", end.reason)))
 }
 
-pub(super) fn above_limit(world: &mut World, phone: &Phone) -> Result<Told, String> {
-    refused_at_approval(world, phone, 300_000, &[], "LIMIT_EXCEEDED")
-}
-
 pub(super) fn not_dispensable(world: &mut World, phone: &Phone) -> Result<Told, String> {
     refused_at_approval(world, phone, 12_345, &[], "AMOUNT_NOT_DISPENSABLE")
 }
@@ -36,7 +32,7 @@ pub(super) fn wrong_signature(world: &mut World, phone: &Phone) -> Result<Told, 
 pub(super) fn replayed_code(world: &mut World, phone: &Phone) -> Result<Told, String> {
     let code = world.show_code("A1", None)?;
     phone.scan(&code.text)?.field("scan")?;
-    let id = approved_id(&phone.approve(&code.text, 10_000, &[])?.field("approved")?)?;
+    let id = world.answer("A1", &phone.approve(&code.text, 10_000, &[])?.field("approved")?)?;
     phone.watch_to_end(&id)?.is("confirmed", 10_000)?;
     let second = phone.another("phone-replay")?;
     second.scan(&code.text)?.refused_as(&USED)?;
@@ -51,7 +47,7 @@ pub(super) fn photographed_code(world: &mut World, phone: &Phone) -> Result<Told
     let thief = phone.another("phone-photograph")?;
     let reason = thief.scan(&code.text)?.refused_as(&["QR_TOKEN_CLAIMED"])?;
     thief.approve(&code.text, 30_000, &[])?.refused_as(&["QR_TOKEN_CLAIMED"])?;
-    let id = approved_id(&phone.approve(&code.text, 10_000, &[])?.field("approved")?)?;
+    let id = world.answer("A1", &phone.approve(&code.text, 10_000, &[])?.field("approved")?)?;
     phone.watch_to_end(&id)?.is("confirmed", 10_000)?;
     Ok(Told::about(&id, format!("the copy is {reason}; the first phone is served")))
 }
@@ -82,7 +78,7 @@ pub(super) fn changed_code(world: &mut World, phone: &Phone) -> Result<Told, Str
     Ok(Told::without_withdrawal("one changed character: QR_TOKEN_INVALID; unchanged it is accepted".to_owned()))
 }
 
-fn refused_at_approval(
+pub(super) fn refused_at_approval(
     world: &mut World,
     phone: &Phone,
     amount: i64,

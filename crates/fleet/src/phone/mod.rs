@@ -1,4 +1,7 @@
-//! A customer's phone: its key, what it signs, and the bank's app back end through which it speaks to the gateway.
+//! A customer's phone: its key, what it signs and shows, and the bank's app back end through which it speaks to the gateway.
+
+mod app;
+mod screen;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -11,13 +14,11 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use cashgate_qr::TEXT_PREFIX;
 use cashgate_qr::approval::ApprovalStatement;
-use cashgate_wire::proto::customer::v1 as wire;
-use cashgate_wire::proto::customer::v1::customer_service_client::CustomerServiceClient;
-use cashgate_wire::proto::withdrawal::v1 as shared;
 use cashgate_withdrawal::ids::{AccountId, DeviceId, IdError, InstitutionId, QrTokenDigest};
 use cashgate_withdrawal::money::Money;
-use tonic::transport::Channel;
-use tonic::{Status, Streaming};
+
+pub use app::{App, ApprovalRequest, Registration};
+pub use screen::{after_scan, with_confirm_code};
 
 /// Why a phone has no usable key.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,19 @@ impl Phone {
         Self::open(state_dir, institution, device)
     }
 
+    /// The same, with a new key in place of the one that there may be, as an app has it that was installed anew.
+    ///
+    /// # Errors
+    /// As [`Self::open_or_make`].
+    pub fn with_new_key(state_dir: &Path, institution: &str, device: &str) -> Result<Self, PhoneError> {
+        let path = key_path(state_dir, &device.parse()?);
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(PhoneError::Io { path, source }),
+            _ => {}
+        }
+        Self::open_or_make(state_dir, institution, device)
+    }
+
     /// A phone with a fresh key that is kept nowhere, for load.
     ///
     /// # Errors
@@ -148,97 +162,6 @@ fn scanned_digest(qr_text: &str) -> QrTokenDigest {
     QrTokenDigest(value)
 }
 
-/// The app back end of one institution, calling the gateway for one phone. Every error is the gateway's status as it came.
-#[derive(Clone, Debug)]
-pub struct App {
-    client: CustomerServiceClient<Channel>,
-    device_id: String,
-}
-
-impl App {
-    /// The back end on a channel with the institution's certificate.
-    #[must_use]
-    pub fn new(gateway: Channel, device_id: &str) -> Self {
-        Self { client: CustomerServiceClient::new(gateway), device_id: device_id.to_owned() }
-    }
-
-    /// Makes the phone known. `bound_at_unix_ms` is when the bank bound it to the customer.
-    ///
-    /// # Errors
-    /// The gateway's status.
-    pub async fn register(&mut self, public_key: Vec<u8>, bound_at_unix_ms: i64) -> Result<(), Status> {
-        let device_id = self.device_id.clone();
-        let request = wire::RegisterDeviceRequest { device_id, public_key, bound_at_unix_ms, ..Default::default() };
-        self.client.register_device(request).await?;
-        Ok(())
-    }
-
-    /// Ends the phone's right to approve.
-    ///
-    /// # Errors
-    /// The gateway's status.
-    pub async fn revoke(&mut self) -> Result<(), Status> {
-        self.client.revoke_device(wire::RevokeDeviceRequest { device_id: self.device_id.clone() }).await?;
-        Ok(())
-    }
-
-    /// Shows a scanned text to the gateway.
-    ///
-    /// # Errors
-    /// The gateway's status.
-    pub async fn scan(&mut self, qr_text: &str, account_id: &str) -> Result<wire::ScanResponse, Status> {
-        let request = wire::ScanRequest {
-            qr_text: qr_text.to_owned(),
-            device_id: self.device_id.clone(),
-            account_id: account_id.to_owned(),
-        };
-        Ok(self.client.scan(request).await?.into_inner())
-    }
-
-    /// Sends an approval.
-    ///
-    /// # Errors
-    /// The gateway's status.
-    pub async fn approve(
-        &mut self,
-        qr_text: &str,
-        account_id: &str,
-        amount: shared::Money,
-        signature: Vec<u8>,
-        pin_block: Option<wire::PinBlock>,
-    ) -> Result<wire::ApproveResponse, Status> {
-        let request = wire::ApproveRequest {
-            qr_text: qr_text.to_owned(),
-            device_id: self.device_id.clone(),
-            account_id: account_id.to_owned(),
-            amount: Some(amount),
-            signature,
-            pin_block,
-            location: None,
-        };
-        Ok(self.client.approve(request).await?.into_inner())
-    }
-
-    /// Follows a withdrawal.
-    ///
-    /// # Errors
-    /// The gateway's status.
-    pub async fn watch(&mut self, withdrawal_id: &str) -> Result<Streaming<wire::WatchResponse>, Status> {
-        let request = wire::WatchRequest { withdrawal_id: withdrawal_id.to_owned() };
-        Ok(self.client.watch(request).await?.into_inner())
-    }
-
-    /// Cancels a QR session or a withdrawal.
-    ///
-    /// # Errors
-    /// The gateway's status.
-    pub async fn cancel(&mut self, subject: wire::cancel_request::Subject) -> Result<(), Status> {
-        let request = wire::CancelRequest { device_id: self.device_id.clone(), subject: Some(subject) };
-        self.client.cancel(request).await?;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +189,9 @@ mod tests {
         let other = Phone::open_or_make(folder.path(), "sakura", "phone-2").unwrap().public_key().unwrap();
         assert_eq!((made.len(), &made), (91, &again));
         assert_ne!(made, other);
+        let anew = Phone::with_new_key(folder.path(), "sakura", "phone-1").unwrap().public_key().unwrap();
+        assert_ne!(made, anew);
+        assert_eq!(Phone::open(folder.path(), "sakura", "phone-1").unwrap().public_key().unwrap(), anew);
         let mode = std::fs::metadata(folder.path().join("phone-1.p8")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
