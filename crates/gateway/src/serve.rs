@@ -13,6 +13,7 @@ use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsServiceServer;
 use rustls::ServerConfig;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -93,24 +94,15 @@ async fn serve_with(
     let parts = Parts::assemble(config, books, keys, hsm)?;
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
     let ports = Ports::bind(config).await?;
-    let open = lanes.recover(clock::now()).map_err(ServeError::new)?;
-    tracing::info!(open_withdrawals = open, "recovered");
-    // What was stopped when the last process ended is stopped at what was found open too.
-    for (scope, _) in parts.switch.stops().active() {
-        lanes.stop(&scope);
-    }
+    parts.recover(&lanes)?;
 
     let (ready, readiness) = watch::channel(Readiness::Starting);
     let (shut, shutting) = watch::channel(false);
     let tls = listener::server_config(&config.tls_certificate, &config.tls_key, &config.tls_ca);
     let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts, readiness, &shutting)?;
-    let desk = Arc::clone(&parts.surroundings.desk);
-    let forgetting = tokio::spawn(forget_what_is_over(Arc::clone(&desk)));
-    let metrics = parts.surroundings.metrics.clone();
-    let reloading = tokio::spawn(reloading::watch(config.clone(), Arc::clone(desk.rulebook()), metrics));
+    let mut chores = parts.chores(config);
     parts.surroundings.desk.ledger_has_room(parts.surroundings.ledger.room() == Room::Ample);
     let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
-    let attending = tokio::spawn(parts.keys.clone().attend());
     ready.send_replace(Readiness::Serving);
     tracing::info!(atm = %config.listen_atm, api = %config.listen_api, http = %config.listen_http, "ready");
 
@@ -121,9 +113,7 @@ async fn serve_with(
         _ = halted.wait_for(Option::is_some) => Err(ServeError::new("a step could not be made durable")),
     };
     ready.send_replace(Readiness::Stopping);
-    forgetting.abort();
-    reloading.abort();
-    attending.abort();
+    chores.abort_all();
     if ended.is_ok() {
         tracing::info!("stopping: no new customers; those being served are finished first");
         if tokio::time::timeout(config.drain, lanes.drain()).await.is_err() {
@@ -202,6 +192,29 @@ impl Parts {
             halted: watch::Sender::new(None),
         };
         Ok(Self { surroundings: Arc::new(surroundings), switch, keys: office, hsm })
+    }
+}
+
+impl Parts {
+    /// Brings back what was open. What was stopped when the last process ended is stopped at what is found open too.
+    fn recover(&self, lanes: &Lanes) -> Result<(), ServeError> {
+        let open = lanes.recover(clock::now()).map_err(ServeError::new)?;
+        tracing::info!(open_withdrawals = open, "recovered");
+        for (scope, _) in self.switch.stops().active() {
+            lanes.stop(&scope);
+        }
+        Ok(())
+    }
+
+    /// What goes on beside serving, until the gateway stops.
+    fn chores(&self, config: &Config) -> JoinSet<()> {
+        let desk = &self.surroundings.desk;
+        let mut chores = JoinSet::new();
+        chores.spawn(forget_what_is_over(Arc::clone(desk)));
+        let (rulebook, metrics) = (Arc::clone(desk.rulebook()), self.surroundings.metrics.clone());
+        chores.spawn(reloading::watch(config.clone(), rulebook, metrics));
+        chores.spawn(self.keys.clone().attend());
+        chores
     }
 }
 

@@ -89,6 +89,7 @@ fault_kinds! {
     CancelsAfterApproval: "a customer cancels after the approval",
     WrongCode: "a customer types a wrong code",
     WalksAway: "a customer walks away",
+    StopThrown: "the kill switch is thrown at a machine",
 }
 
 impl fmt::Display for FaultKind {
@@ -140,6 +141,7 @@ const COMPANIONS: &[(FaultKind, FaultKind)] = &[
     (FaultKind::StatusForged, FaultKind::Jam),
     (FaultKind::StatusStripped, FaultKind::Jam),
     (FaultKind::DeniesEarly, FaultKind::PartialDispense),
+    (FaultKind::StopThrown, FaultKind::MessageDelayed),
 ];
 
 /// The faults of one world.

@@ -4,6 +4,7 @@ use cashgate_wire::journal;
 use cashgate_withdrawal::event::Settlement;
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::lane::{Input, Resolution};
+use cashgate_withdrawal::stop::StopScope;
 
 use crate::books;
 use crate::boundary::{AtmNo, Closing, What};
@@ -18,7 +19,7 @@ use crate::world::World;
 pub(crate) const PIN_MARK: [u8; 16] = *b"\xd1PIN-BLOCK-MARK\xd1";
 
 /// What may strike at any moment, and how often it gets its chance.
-const AT_ANY_MOMENT: [FaultKind; 12] = [
+const AT_ANY_MOMENT: [FaultKind; 13] = [
     FaultKind::GatewayCrashes,
     FaultKind::LineCut,
     FaultKind::DeafAtm,
@@ -31,6 +32,7 @@ const AT_ANY_MOMENT: [FaultKind; 12] = [
     FaultKind::HsmLost,
     FaultKind::DiskFull,
     FaultKind::BitFlip,
+    FaultKind::StopThrown,
 ];
 const CHANCE_EVERY_MS: u64 = 60_000;
 const OPERATOR_EVERY_MS: u64 = 60_000;
@@ -134,6 +136,8 @@ impl World {
                     let for_ms = minutes(1, 10, &mut chance);
                     self.after(for_ms, Event::SpaceAgain);
                 }
+                // What it ends at once; that nothing begins while it holds is admission's, and no world needs it.
+                FaultKind::StopThrown => self.put(place, Input::Stopped(StopScope::Atm(names::atm(place))), None),
                 FaultKind::BitFlip => {
                     if let Some(what) = self.journal.flip_a_bit(&mut chance) {
                         self.note(|| what);
@@ -265,5 +269,6 @@ const fn is_of_an_atm(kind: FaultKind) -> bool {
             | FaultKind::DeafGateway
             | FaultKind::AtmPartition
             | FaultKind::AtmPowerCut
+            | FaultKind::StopThrown
     )
 }

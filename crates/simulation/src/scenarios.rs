@@ -152,7 +152,7 @@ const SCANNED: &str = "phone of visit 0: scanned";
 const KILLED: &str = "the gateway is gone: killed";
 
 /// Every case of the demo, in its order.
-pub const OF_THE_DEMO: [Scenario; 20] = [
+pub const OF_THE_DEMO: [Scenario; 24] = [
     Scenario::of("plain success", &[30_000], &[])
         .tells(&[APPROVED, HELD, COMMANDED, CONFIRMING, CONFIRMED])
         .ends(&[Confirmed(30_000)]),
@@ -177,7 +177,6 @@ pub const OF_THE_DEMO: [Scenario; 20] = [
     Scenario::of("declined by bank", &[10_000], &[BankDeclines])
         .tells(&[APPROVED, "hold_declined -> declined insufficient_funds"])
         .ends(&[Declined]),
-    Scenario::of("above limit", &[120_000], &[]).tells(&[SCANNED, "phone of visit 0: refused: LIMIT_EXCEEDED"]),
     Scenario::of("not dispensable", &[5_500], &[])
         .tells(&[SCANNED, "phone of visit 0: refused: AMOUNT_NOT_DISPENSABLE"]),
     Scenario::of("replayed code", &[10_000, 10_000], &[OldCode, OldCode])
@@ -195,6 +194,21 @@ pub const OF_THE_DEMO: [Scenario; 20] = [
     Scenario::of("wrong signature", &[10_000], &[WalksAway])
         .tells(&["[WalksAway", SCANNED])
         .apart_from("the approval is refused by verification, before any lane; the code is scanned and left"),
+    Scenario::of("new phone", &[120_000], &[])
+        .tells(&[SCANNED, "phone of visit 0: refused: LIMIT_EXCEEDED"])
+        .apart_from("the phones of a world are old; it is another limit that refuses"),
+    Scenario::of("above habit", &[10_000], &[WalksAway])
+        .tells(&["[WalksAway", SCANNED])
+        .apart_from("the rules of a world refuse nobody; the code is scanned and left"),
+    Scenario::of("kill switch", &[10_000], &[StopThrown])
+        .tells(&["[StopThrown"])
+        .apart_from("what it ends depends on the moment; that nothing begins while it holds is the desk's"),
+    Scenario::of("five failures", &[10_000], &[WalksAway])
+        .tells(&["[WalksAway", SCANNED])
+        .apart_from("approvals are refused by verification, before any lane; the code is scanned and left"),
+    Scenario::of("key changed", &[10_000], &[StopThrown])
+        .tells(&["[StopThrown"])
+        .apart_from("for a lane another key is a stop of the phone"),
     Scenario::of("partial dispense", &[30_000], &[PartialDispense])
         .tells(&["[PartialDispense", CONFIRMING, CONFIRMED])
         .ends(&[Confirmed(20_000)]),
@@ -224,7 +238,8 @@ pub const OF_THE_DEMO: [Scenario; 20] = [
 ];
 
 /// What the demo does not show.
-pub const FURTHER: [Scenario; 34] = [
+pub const FURTHER: [Scenario; 35] = [
+    Scenario::of("above limit", &[120_000], &[]).tells(&[SCANNED, "phone of visit 0: refused: LIMIT_EXCEEDED"]),
     Scenario::of("wrong code three times", &[10_000], &[WrongCode, WrongCode, WrongCode])
         .with_code()
         .tells(&["code_mismatched -> awaiting_code", "code_mismatched -> reversing", REVERSED])

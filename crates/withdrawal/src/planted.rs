@@ -88,6 +88,7 @@ bugs! {
     CommandBeforeToken: "a machine with end-to-end security is commanded before its dispense token is made",
     TokenRemadeOnResend: "a command is resent with another dispense token",
     TokenForMore: "a dispense token is made for more than was approved",
+    StopReversesCommanded: "the kill switch reverses what was commanded",
 }
 
 thread_local! {
@@ -135,6 +136,9 @@ pub(crate) fn step(before: &Withdrawal, event: &Event) -> Option<(State, Vec<Eff
         (Bug::ConfirmsOnTimer, Event::OutcomeDeadlinePassed, state) => unprompted(confirmed(state, terms.amount)),
         (Bug::CancelledAfterCommand, Event::CustomerCancelled, state)
         | (Bug::GivesUpWhenLineBreaks, Event::Abandoned { .. }, state) => unprompted(reversed(state)),
+        (Bug::StopReversesCommanded, Event::Abandoned { cause: ReversalCause::Stopped }, state) => {
+            unprompted(reversed(state))
+        }
         (_, Event::OutcomeReported { .. }, state) => reported(terms, event, state),
         (Bug::RefusedConfirmIsConfirmed, Event::SettlementRefused { .. }, State::Confirming { hold, amount, .. }) => {
             Some((State::Confirmed { hold, amount }, vec![Effect::SettleReservation { dispensed: amount }]))

@@ -31,10 +31,12 @@ impl Lane {
     /// Ends the covered QR session, and reverses the covered withdrawals that have not been commanded. What is past the point of no
     /// return goes on.
     pub(super) fn stopped(&mut self, scope: &StopScope, now: Timestamp, turn: &mut Turn) {
-        let covered = self
-            .open
-            .iter()
-            .filter(|(_, open)| open.state().occupies_atm_before_command() && scope.covers(&open.withdrawal().terms));
+        let covered = self.open.iter().filter(|(_, open)| {
+            let may_end = open.state().occupies_atm_before_command();
+            #[cfg(feature = "planted")]
+            let may_end = may_end || crate::planted::is(crate::planted::Bug::StopReversesCommanded);
+            may_end && scope.covers(&open.withdrawal().terms)
+        });
         let covered: Vec<WithdrawalId> = covered.map(|(id, _)| *id).collect();
         for id in covered {
             self.take(id, Event::Abandoned { cause: ReversalCause::Stopped }, now, turn);
