@@ -86,10 +86,8 @@ impl LedgerBoard {
 impl NoticeBoard for LedgerBoard {
     fn post(&self, notice: Notice) {
         match &notice.what {
-            Happening::ApprovalRefused(refused) => {
-                if !self.is_told(&refused.institution, &refused.device, notice.at) {
-                    return self.metrics.noticed("approval_refused_not_told");
-                }
+            Happening::ApprovalRefused(refused) if !self.is_told(&refused.institution, &refused.device, notice.at) => {
+                return self.metrics.noticed("approval_refused_not_told");
             }
             Happening::Alarm { institution, atm, pattern, detail } => {
                 self.metrics.alarmed(pattern);

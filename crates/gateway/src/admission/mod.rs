@@ -260,7 +260,7 @@ impl Desk {
             tracing::info!(withdrawal = %asked.approval.fresh, reason, "a limit refuses an approval: {limit}");
             self.tell_refused(asked, vec![reason.to_owned()], Some(judged));
             match limit {
-                LimitRefusal::DeviceLocked { .. } => Refusal::NotAllowed { factor: reason },
+                LimitRefusal::DeviceLocked => Refusal::NotAllowed { factor: reason },
                 _ => Refusal::LimitExceeded { limit: reason },
             }
         })
