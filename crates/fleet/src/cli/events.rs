@@ -83,3 +83,27 @@ fn step_as_json(event: &WithdrawalEvent) -> Value {
         "reason": event.reason,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cashgate_wire::proto::events::v1::{DeviceRevoked, Notice, notice::Notice as Kind};
+
+    #[test]
+    fn every_line_has_its_place_in_the_feed_and_says_what_it_is() {
+        let event = WithdrawalEvent { event: "approved".into(), device_id: "phone-1".into(), ..Default::default() };
+        let step = as_json(&SubscribeResponse { sequence: 4, event: Some(event), notice: None });
+        assert_eq!(
+            (&step["sequence"], &step["event"], &step["device_id"]),
+            (&json!(4), &json!("approved"), &json!("phone-1"))
+        );
+        assert_eq!(step.get("notice"), None);
+        let revoked = DeviceRevoked { institution_id: "sakura".into(), device_id: "phone-1".into() };
+        let notice = Notice { at_unix_ms: 7, notice: Some(Kind::DeviceRevoked(revoked)) };
+        let line = as_json(&SubscribeResponse { sequence: 5, event: None, notice: Some(notice) });
+        let expected = json!({
+            "sequence": 5, "notice": "device_revoked", "at_unix_ms": 7, "institution_id": "sakura", "device_id": "phone-1",
+        });
+        assert_eq!(line, expected);
+    }
+}

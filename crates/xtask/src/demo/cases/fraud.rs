@@ -8,6 +8,7 @@ use super::super::report::Told;
 use super::super::world::World;
 use super::refusals::refused_at_approval;
 use crate::figures::yen;
+use crate::parties::atm::ShownCode;
 use crate::parties::institution::{CUSTOMER, FRAUD_DESK};
 use crate::parties::phone::Phone;
 use crate::parties::{SOON, ends, is, text};
@@ -33,17 +34,24 @@ pub(super) fn kill_switch(world: &mut World, phone: &Phone) -> Result<Told, Stri
     let code = world.show_code("A2", None)?;
     phone.scan(&code.text)?.field("scan")?;
     throw(world, "stop", "a skimmer was found")?;
+    let stopped = is_stopped(world, phone, &code);
+    // Whatever was seen: the cases that follow need the machine.
+    throw(world, "release", "it was none")?;
+    stopped?;
+    let id = world.approve_at("A2", phone, 10_000)?;
+    phone.watch_to_end(&id)?.is("confirmed", 10_000)?;
+    Ok(Told::about(&id, "stopped, A2 shows \"try later\" within a second; released, it pays".to_owned()))
+}
+
+/// The customer who has scanned is sent away, the next one is shown no code, and nothing can be approved.
+fn is_stopped(world: &mut World, phone: &Phone, code: &ShownCode) -> Result<(), String> {
     world.atm("A2")?.wait_for("end of the QR session", AT_ONCE, |event| ends(event, &code.qr_session))?;
     world.atm("A2")?.tell("start")?;
     let later = world.atm("A2")?.wait_for("try_later", AT_ONCE, |event| is(event, "try_later"))?;
     if text(&later, "reason") != "STOPPED" {
         return Err(format!("A2 is stopped and shows {later}"));
     }
-    phone.approve(&code.text, 10_000, &[])?.refused_as(&["STOPPED"])?;
-    throw(world, "release", "it was none")?;
-    let id = world.approve_at("A2", phone, 10_000)?;
-    phone.watch_to_end(&id)?.is("confirmed", 10_000)?;
-    Ok(Told::about(&id, "stopped, A2 shows \"try later\" within a second; released, it pays".to_owned()))
+    phone.approve(&code.text, 10_000, &[])?.refused_as(&["STOPPED"]).map(drop)
 }
 
 fn throw(world: &mut World, what: &str, reason: &str) -> Result<(), String> {
