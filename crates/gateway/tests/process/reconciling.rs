@@ -35,6 +35,8 @@ impl FleetAtm {
             plan: Plan {
                 name: format!("ATM {id}"),
                 place: "Shibuya, Tokyo".to_owned(),
+                point: None,
+                bare_word: false,
                 filled: [10_000, 1_000].map(|denomination| Notes { denomination, count: 100 }).to_vec(),
                 currency: "JPY".to_owned(),
                 notes_per_dispense_max: 40,

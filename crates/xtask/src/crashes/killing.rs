@@ -21,7 +21,7 @@ const INTO_START: (Duration, Duration) = (Duration::ZERO, Duration::from_millis(
 const READY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Each may withdraw a thousand times a day, so that the longest run does not meet the limit.
-pub(super) const ACCOUNTS: usize = 12;
+pub(super) const ACCOUNTS: usize = 24;
 
 /// The accounts of every institution, shared by the phones of all ATMs.
 pub(super) fn accounts() -> impl Iterator<Item = String> + Clone {

@@ -113,7 +113,7 @@ impl Opened {
         site.edit_configuration(|text| {
             text.replace("outcome_deadline_s = 900", &format!("outcome_deadline_s = {}", OUTCOME_DEADLINE.as_secs()))
                 .replace("per_day = 500000", "per_day = 100000000")
-                .replace("withdrawals_per_day = 10", "withdrawals_per_day = 1000")
+                .replace("withdrawals_per_day = 10", "withdrawals_per_day = 255")
                 .replace("burst = 5 ", "burst = 1000 ")
                 .replace("burst_every_s = 10", "burst_every_s = 0")
         })?;
