@@ -20,7 +20,7 @@ const AWAY: (Duration, Duration) = (Duration::ZERO, Duration::from_millis(400));
 const INTO_START: (Duration, Duration) = (Duration::ZERO, Duration::from_millis(500));
 const READY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Each may withdraw a thousand times a day, so that the longest run does not meet the limit.
+/// Each may withdraw 255 times a week, the most that limits count, so that the longest run does not meet the limit.
 pub(super) const ACCOUNTS: usize = 24;
 
 /// The accounts of every institution, shared by the phones of all ATMs.
