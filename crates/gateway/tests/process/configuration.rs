@@ -80,6 +80,55 @@ async fn every_problem_is_told_at_once_with_the_path_of_its_key() {
 }
 
 #[tokio::test]
+async fn limits_that_contradict_one_another_are_told() {
+    let tier = |until_h: u32, rest: &str| format!("[[institution.limits.new_device]]\nuntil_h = {until_h}\n{rest}\n");
+    let tables = |tables: &[String]| tables.concat();
+    for (limits, problem) in [
+        (tables(&[tier(12, "per_day = 0"), tier(72, "per_day = 50000")]), None),
+        (
+            tables(&[tier(72, "per_day = 0"), tier(12, "per_day = 50000")]),
+            Some("institution[1].limits: the tier until 43200 s does not reach further than the one before"),
+        ),
+        (
+            tables(&[tier(12, "per_day = 60000"), tier(72, "per_day = 50000")]),
+            Some("institution[1].limits: per_withdrawal of the tier until 43200 s is larger than for older devices"),
+        ),
+        (tier(12, ""), Some("institution[1].limits.new_device[0].per_day: is missing")),
+        (
+            tier(0, "per_day = 0"),
+            Some("institution[1].limits.new_device[0].until_h: must be a whole number from 1 to 8760"),
+        ),
+        (
+            "[institution.limits.institution]\nnew_devices_per_24h = 1\n".to_owned(),
+            Some("institution[1].limits.institution.new_devices_per_24h: is not a key of this configuration"),
+        ),
+        (
+            "[atm_limits]\nper_24h = -1\n".to_owned(),
+            Some("atm_limits.per_24h: must be a whole number from 0 to 4294967295"),
+        ),
+        (
+            "[institution.limits.device]\nwithdrawals_per_7d = 256\n".to_owned(),
+            Some("institution[1].limits.device.withdrawals_per_7d: must be a whole number from 0 to 255"),
+        ),
+    ] {
+        let site = Site::folder_only().await;
+        site.edit_configuration(|text| {
+            // Of the last institution: its table comes last in the file.
+            let (before, last) = text.rsplit_once("new_device = []").unwrap();
+            format!("{before}{last}\n{limits}")
+        });
+        let told = check(&site);
+        match problem {
+            None => assert_eq!(told, Ok(()), "{limits}"),
+            Some(problem) => {
+                let told = told.unwrap_err();
+                assert!(told.len() == 1 && told[0].starts_with(problem), "{limits}: {told:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_invalid_configuration_is_not_served_and_leaves_nothing_behind() {
     let site = Site::folder_only().await;
     replaced(&site, &[("workers = 4 ", "workers = 0 ")]);
