@@ -38,6 +38,7 @@ fn kind_as_json(kind: &Kind) -> Value {
             "institution_id": device.institution_id,
             "device_id": device.device_id,
             "actor": device.actor,
+            "reason": device.reason,
         }),
         Kind::ApprovalRefused(refused) => refused_as_json(refused),
         Kind::Stopped(stop) => json!({
@@ -50,6 +51,7 @@ fn kind_as_json(kind: &Kind) -> Value {
             "notice": "alarm",
             "institution_id": alarm.institution_id,
             "atm_id": alarm.atm_id,
+            "device_id": alarm.device_id,
             "pattern": alarm.pattern,
             "detail": alarm.detail,
         }),

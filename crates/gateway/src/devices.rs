@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use cashgate_ledger::{AppendError, DeviceRow, Ledger};
+use cashgate_ledger::{AppendError, DeviceRow, Ledger, Room};
 use cashgate_limits::Limits;
 use cashgate_qr::approval::DeviceKey;
 use cashgate_wire::customer::RegisterDevice;
@@ -50,6 +50,12 @@ impl Device {
     #[must_use]
     pub fn age(&self, at: Timestamp) -> Duration {
         at.since(self.age_since())
+    }
+
+    /// How old it was at a moment of the past. Under which key it approved before its last change is not known any more, only that it had one.
+    #[must_use]
+    pub fn age_then(&self, at: Timestamp) -> Duration {
+        if self.age_since() <= at { self.age(at) } else { at.since(self.registered_at) }
     }
 
     fn row(&self, institution: InstitutionId, device: DeviceId) -> DeviceRow {
@@ -200,11 +206,16 @@ impl Devices {
             let detail = "lies more than five minutes in the future of the gateway's clock".to_owned();
             return Ok(Err(Refusal::FieldInvalid { field: "bound_at_unix_ms", detail }));
         }
+        if self.ledger.room() != Room::Ample {
+            return Ok(Err(Refusal::LedgerFull));
+        }
         let _one_at_a_time = self.changing.lock().await;
         let known = self.known.find(&institution, &request.device);
         let (registered_at, registered) = match &known {
             Some(known) if known.revoked_at.is_some() => return Ok(Err(Refusal::DeviceRevoked)),
-            Some(known) if known.key.to_spki_der() == key.to_spki_der() => return Ok(Ok(Registered::Again)),
+            Some(known) if known.key.to_spki_der() == key.to_spki_der() => {
+                return self.stricter(institution, request, known).await;
+            }
             Some(known) => (known.registered_at, Registered::WithOtherKey),
             None => (now, Registered::New),
         };
@@ -230,6 +241,26 @@ impl Devices {
         Ok(put.map(|()| registered))
     }
 
+    /// A phone that is known with just this key is registered again: of what is told of it, the stricter holds from now on.
+    async fn stricter(
+        &self,
+        institution: InstitutionId,
+        request: RegisterDevice,
+        known: &Device,
+    ) -> Result<Result<Registered, Refusal>, DevicesFailure> {
+        let attestation = match (known.attestation, request.attestation) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (known, told) => told.or(known),
+        };
+        let bound_at = known.bound_at.max(request.bound_at);
+        let channel = if request.channel.is_empty() { known.channel.clone() } else { request.channel };
+        if (attestation, bound_at, &channel) == (known.attestation, known.bound_at, &known.channel) {
+            return Ok(Ok(Registered::Again));
+        }
+        let changed = Device { attestation, bound_at, channel, ..known.clone() };
+        Ok(self.put(institution, request.device, changed, None).await?.map(|()| Registered::Again))
+    }
+
     /// Ends a phone's right to approve: at once in memory, and durably before it answers.
     ///
     /// # Errors
@@ -252,34 +283,39 @@ impl Devices {
     }
 
     /// A phone failed to prove that it is the customer's: an approval that it did not sign, or a code that was typed wrongly. Counted at
-    /// once, and durable before it answers. Says whether it is locked now.
+    /// once, in memory; [`Devices::record_attempts`] makes it durable. Says whether it is locked now.
+    pub fn count_failure(&self, institution: &InstitutionId, device: &DeviceId, lock_after: NonZeroU8) -> bool {
+        self.limits.attempt_failed(institution, device, lock_after).locked
+    }
+
+    /// Makes what is counted of a phone's attempts durable, and tells of a lock.
     ///
     /// # Errors
     /// [`DevicesFailure`] if the ledger failed.
-    pub async fn attempt_failed(
+    pub async fn record_attempts(
         &self,
         institution: InstitutionId,
         device: DeviceId,
-        lock_after: NonZeroU8,
         now: Timestamp,
-    ) -> Result<bool, DevicesFailure> {
+    ) -> Result<(), DevicesFailure> {
         let _one_at_a_time = self.changing.lock().await;
-        let Some(known) = self.known.find(&institution, &device) else { return Ok(false) };
-        if known.locked_at.is_some() {
-            return Ok(true);
-        }
-        let attempts = self.limits.attempt_failed(&institution, &device, lock_after);
+        let Some(known) = self.known.find(&institution, &device) else { return Ok(()) };
+        let attempts = self.limits.attempts(&institution, &device);
         let failed_attempts = attempts.failed;
-        let changed = Device { failed_attempts, locked_at: attempts.locked.then_some(now), ..known.as_ref().clone() };
-        let notice = attempts.locked.then(|| Notice {
-            at: now,
+        let locked_at = known.locked_at.or(attempts.locked.then_some(now));
+        if (failed_attempts, locked_at) == (known.failed_attempts, known.locked_at) {
+            return Ok(());
+        }
+        let notice = locked_at.filter(|_| known.locked_at.is_none()).map(|at| Notice {
+            at,
             what: Happening::DeviceLocked { institution: institution.clone(), device: device.clone(), failed_attempts },
         });
+        let changed = Device { failed_attempts, locked_at, ..known.as_ref().clone() };
         if self.put(institution, device, changed, notice).await?.is_err() {
             // It counts until the next start, and a lock finds room.
             tracing::warn!("the disk is full: a failed attempt is counted in memory only");
         }
-        Ok(attempts.locked)
+        Ok(())
     }
 
     /// A withdrawal of the phone's came to a good end: its failures do not count any more. A lock stays.
@@ -309,12 +345,17 @@ impl Devices {
         institution: InstitutionId,
         device: DeviceId,
         actor: String,
+        reason: String,
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, DevicesFailure> {
+        if self.ledger.room() != Room::Ample {
+            return Ok(Err(Refusal::LedgerFull));
+        }
         let _one_at_a_time = self.changing.lock().await;
         let Some(known) = self.known.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
         let released = Device { failed_attempts: 0, locked_at: None, ..known.as_ref().clone() };
-        let happening = Happening::DeviceReleased { institution: institution.clone(), device: device.clone(), actor };
+        let happening =
+            Happening::DeviceReleased { institution: institution.clone(), device: device.clone(), actor, reason };
         let notice = Notice { at: now, what: happening };
         let put = self.put(institution.clone(), device.clone(), released, Some(notice)).await?;
         if put.is_ok() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cashgate_hsm::{Batcher, Hsm, HsmState, HsmStats};
+use cashgate_ledger::Ledger;
 use cashgate_policy::Decision;
 use cashgate_withdrawal::lane::Record;
 use cashgate_withdrawal::refusal::Refusal;
@@ -198,6 +199,21 @@ impl Metrics {
     /// Policies and limits were read again.
     pub fn reloaded(&self, result: &'static str) {
         self.rule_reloads.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    /// Has what the ledger could not keep exported whenever the metrics are read: nobody waited for it.
+    pub fn observe_ledger(&self, ledger: Ledger) {
+        let meter = self.provider.meter("cashgate");
+        let _counter = meter
+            .u64_observable_counter("cashgate_ledger_dropped")
+            .with_description("Remarks and notices that were not kept because the queue or the disk was full")
+            .with_callback(move |observer| {
+                let stats = ledger.stats();
+                for (kind, many) in [("remark", stats.remarks_dropped), ("notice", stats.notices_dropped)] {
+                    observer.observe(many, &[KeyValue::new("kind", kind)]);
+                }
+            })
+            .build();
     }
 
     /// Has the number of stops in force exported whenever the metrics are read.

@@ -48,13 +48,20 @@ pub fn in_ledger(notice: &Notice) -> LedgerNotice {
     }
 }
 
+/// The phones that were refused lately: since when, and how often since.
+#[derive(Debug, Default)]
+struct Refused {
+    phones: HashMap<(InstitutionId, DeviceId), (Timestamp, u32)>,
+    /// How many there were after those whose hour is over had been let go.
+    kept: usize,
+}
+
 /// The gateway's board.
 #[derive(Debug)]
 pub struct LedgerBoard {
     ledger: Ledger,
     metrics: Metrics,
-    /// The phones that were refused lately: since when, and how often since.
-    refused: Mutex<HashMap<(InstitutionId, DeviceId), (Timestamp, u32)>>,
+    refused: Mutex<Refused>,
 }
 
 impl LedgerBoard {
@@ -68,16 +75,16 @@ impl LedgerBoard {
     fn is_told(&self, institution: &InstitutionId, device: &DeviceId, now: Timestamp) -> bool {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |since: Timestamp| since.unix_ms().saturating_add(REFUSALS_EACH_MS) <= now.unix_ms();
-        let known = refused.len();
-        let (since, count) = refused.entry((institution.clone(), device.clone())).or_insert((now, 0));
+        let (since, count) = refused.phones.entry((institution.clone(), device.clone())).or_insert((now, 0));
         if is_over(*since) {
             (*since, *count) = (now, 0);
         }
         *count = count.saturating_add(1);
         let is_told = *count <= REFUSALS_MAX;
         // Phones whose hour is over are let go whenever there are twice as many as after the last time.
-        if known.is_power_of_two() && known > 1_024 {
-            refused.retain(|_, (since, _)| !is_over(*since));
+        if refused.phones.len() > refused.kept.saturating_mul(2).max(1_024) {
+            refused.phones.retain(|_, (since, _)| !is_over(*since));
+            refused.kept = refused.phones.len();
         }
         is_told
     }
@@ -89,7 +96,7 @@ impl NoticeBoard for LedgerBoard {
             Happening::ApprovalRefused(refused) if !self.is_told(&refused.institution, &refused.device, notice.at) => {
                 return self.metrics.noticed("approval_refused_not_told");
             }
-            Happening::Alarm { institution, atm, pattern, detail } => {
+            Happening::Alarm { institution, atm, pattern, detail, .. } => {
                 self.metrics.alarmed(pattern);
                 tracing::error!(?institution, ?atm, pattern, "alarm: {detail}");
             }

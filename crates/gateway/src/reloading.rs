@@ -1,6 +1,5 @@
 //! Policies and limits are read again when they change on disk: whole and valid, or not at all.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,86 +21,119 @@ pub enum RulesError {
     /// The set that is to decide.
     #[error("{0}")]
     Policy(#[from] PolicyError),
-    /// The set that is only to be tried.
-    #[error("the shadow set: {0}")]
-    Shadow(PolicyError),
 }
 
-/// The rules of a configuration: policies read and checked, their cases run.
+/// The rules of a configuration: policies read and checked, their cases run. A set that is only to be tried is not worth stopping for.
 ///
 /// # Errors
-/// The first set that is not fit to decide, with everything that is wrong with it.
+/// The set that is to decide is not fit to, with everything that is wrong with it.
 pub fn rules(config: &Config) -> Result<Rules, RulesError> {
     let policy = match &config.policy.folder {
         None => PolicySet::builtin(),
         Some(folder) => PolicySet::from_dir(folder),
     }?;
-    let shadow =
-        config.policy.shadow_folder.as_ref().map(PolicySet::from_dir).transpose().map_err(RulesError::Shadow)?;
     let mut rules = Rules::new(Arc::new(policy), &config.institutions);
-    if let Some(shadow) = shadow {
-        tracing::info!(version = shadow.version(), "a shadow policy set is tried on live traffic");
-        rules.shadow = Some(Arc::new(shadow));
-    }
     rules.atm_caps = config.atm_limits;
+    match config.policy.shadow_folder.as_ref().map(PolicySet::from_dir).transpose() {
+        Ok(None) => {}
+        Ok(Some(shadow)) => {
+            tracing::info!(version = shadow.version(), "a shadow policy set is tried on live traffic");
+            rules.shadow = Some(Arc::new(shadow));
+        }
+        Err(error) => tracing::error!("the shadow policy set is not fit to be tried, and none is: {error}"),
+    }
     Ok(rules)
 }
 
+/// What rules were read from, and how it looked when they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen([u8; 32]);
+
+impl Seen {
+    /// As it looks now. To be taken before the rules are read: what changes in between is then read again.
+    #[must_use]
+    pub fn now(config: &Config) -> Self {
+        Self(fingerprint(config))
+    }
+}
+
 /// Looks at the files behind the rules every so often, and has changed ones hold if they are valid. What is wrong with them is said once, loudly, and
-/// the rules that hold go on holding.
-pub async fn watch(config: Config, rulebook: Arc<Rulebook>, metrics: Metrics) {
-    let mut seen = fingerprint(&config);
+/// the rules that hold go on holding. Files must look the same twice before they are read: somebody may be copying them.
+pub async fn watch(config: Config, mut seen: Seen, rulebook: Arc<Rulebook>, metrics: Metrics) {
+    let mut last = seen;
     loop {
         tokio::time::sleep(config.policy.check_every).await;
-        let running = config.clone();
-        let found = match tokio::task::spawn_blocking(move || fingerprint(&running)).await {
-            Ok(found) if found != seen => found,
-            _ => continue,
+        let (running, book) = (config.clone(), Arc::clone(&rulebook));
+        let looked = tokio::task::spawn_blocking(move || {
+            let now = Seen::now(&running);
+            if now == seen || now != last {
+                return (now, None);
+            }
+            (now, Some(replace(&running, now, &book)))
+        });
+        let replaced = match looked.await {
+            Ok((now, replaced)) => {
+                last = now;
+                replaced
+            }
+            Err(error) => {
+                tracing::error!(%error, "policies and limits could not be read again");
+                continue;
+            }
         };
-        seen = found;
-        let (running, rulebook) = (config.clone(), Arc::clone(&rulebook));
-        let replaced = tokio::task::spawn_blocking(move || replace(&running, &rulebook)).await;
         match replaced {
-            Ok(Ok(version)) => {
+            // Nothing new, or not yet at rest.
+            None | Some(Ok(None)) => continue,
+            Some(Ok(Some(version))) => {
                 metrics.reloaded("taken");
                 tracing::warn!(version, "policies and limits were read again and hold from now on");
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 metrics.reloaded("refused");
                 tracing::error!(
                     "policies and limits changed on disk and are not fit to hold; those from before go on: {error}"
                 );
             }
-            Err(error) => tracing::error!(%error, "policies and limits could not be read again"),
         }
+        seen = last;
     }
 }
 
-/// Reads everything again and has it hold. Institutions come and go with a restart only, as does all else of the configuration.
-fn replace(running: &Config, rulebook: &Rulebook) -> Result<String, RulesError> {
+/// Reads everything again and has it hold, unless it changed meanwhile. Institutions come and go with a restart only, as does all else of the
+/// configuration.
+fn replace(running: &Config, seen: Seen, rulebook: &Rulebook) -> Result<Option<String>, RulesError> {
     let now = Config::load(&running.file)?;
-    let mut found: BTreeMap<_, Institution> =
-        now.institutions.iter().map(|one| (one.id.clone(), one.clone())).collect();
-    let institutions = running.institutions.iter().map(|before| match found.remove(&before.id) {
-        Some(now) if now.currency == before.currency => Institution {
-            limits: now.limits,
+    let institutions = with_figures_of(&running.institutions, &now.institutions);
+    if now.policy != running.policy {
+        tracing::warn!("other folders under [policy] take a restart");
+    }
+    let rules = rules(&Config { institutions, policy: running.policy.clone(), ..now })?;
+    if Seen::now(running) != seen {
+        return Ok(None);
+    }
+    let version = rules.policy.version().to_owned();
+    rulebook.replace(rules);
+    Ok(Some(version))
+}
+
+/// The institutions that are served, with the figures that the file has now.
+fn with_figures_of(running: &[Institution], now: &[Institution]) -> Vec<Institution> {
+    for added in now.iter().filter(|one| running.iter().all(|before| before.id != one.id)) {
+        tracing::warn!(institution = %added.id, "is new: that takes a restart");
+    }
+    let figures = |before: &Institution| match now.iter().find(|one| one.id == before.id) {
+        Some(now) if now.currency == before.currency && now.time_zone == before.time_zone => Institution {
+            limits: now.limits.clone(),
             failed_attempts_max: now.failed_attempts_max,
             evidence_demanded: now.evidence_demanded,
             ..before.clone()
         },
         _ => {
-            tracing::warn!(institution = %before.id, "is gone or has another currency: that takes a restart");
+            tracing::warn!(institution = %before.id, "is gone, or has another currency or time zone: that takes a restart");
             before.clone()
         }
-    });
-    let institutions: Vec<Institution> = institutions.collect();
-    for added in found.keys() {
-        tracing::warn!(institution = %added, "is new: that takes a restart");
-    }
-    let rules = rules(&Config { institutions, policy: running.policy.clone(), ..now })?;
-    let version = rules.policy.version().to_owned();
-    rulebook.replace(rules);
-    Ok(version)
+    };
+    running.iter().map(figures).collect()
 }
 
 /// A digest over every file that rules come from. What cannot be read is different from what could.

@@ -30,6 +30,7 @@ use crate::lanes::{Lanes, Showing, Surroundings};
 use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
+use crate::reloading::Seen;
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
 use crate::stops::StopSwitch;
 use crate::watchers::Watchers;
@@ -151,6 +152,7 @@ impl Books {
 struct Parts {
     surroundings: Arc<Surroundings>,
     switch: StopSwitch,
+    rules_seen: Seen,
     keys: KeyOffice,
     hsm: QrHsm,
 }
@@ -169,6 +171,8 @@ impl Parts {
         let devices = Devices::load(ledger.clone(), Arc::clone(&limits)).map_err(ServeError::new)?;
         let switch = StopSwitch::load(ledger.clone()).map_err(ServeError::new)?;
         metrics.observe_stops(Arc::clone(switch.stops()));
+        metrics.observe_ledger(ledger.clone());
+        let rules_seen = Seen::now(config);
         let rules = reloading::rules(config).map_err(ServeError::new)?;
         tracing::info!(version = rules.policy.version(), "the policy set");
         let known = Arc::clone(devices.known());
@@ -191,18 +195,16 @@ impl Parts {
             settings: Arc::new(config.lanes.clone()),
             halted: watch::Sender::new(None),
         };
-        Ok(Self { surroundings: Arc::new(surroundings), switch, keys: office, hsm })
+        Ok(Self { surroundings: Arc::new(surroundings), switch, rules_seen, keys: office, hsm })
     }
 }
 
 impl Parts {
-    /// Brings back what was open. What was stopped when the last process ended is stopped at what is found open too.
+    /// Brings back what was open. Each lane looks whether it may go on before it does anything, and once by itself.
     fn recover(&self, lanes: &Lanes) -> Result<(), ServeError> {
         let open = lanes.recover(clock::now()).map_err(ServeError::new)?;
         tracing::info!(open_withdrawals = open, "recovered");
-        for (scope, _) in self.switch.stops().active() {
-            lanes.stop(&scope);
-        }
+        lanes.look_again();
         Ok(())
     }
 
@@ -212,7 +214,7 @@ impl Parts {
         let mut chores = JoinSet::new();
         chores.spawn(forget_what_is_over(Arc::clone(desk)));
         let (rulebook, metrics) = (Arc::clone(desk.rulebook()), self.surroundings.metrics.clone());
-        chores.spawn(reloading::watch(config.clone(), rulebook, metrics));
+        chores.spawn(reloading::watch(config.clone(), self.rules_seen, rulebook, metrics));
         chores.spawn(self.keys.clone().attend());
         chores
     }
@@ -344,7 +346,9 @@ async fn watch_room(ledger: Ledger, desk: Arc<Desk>) {
 async fn forget_what_is_over(desk: Arc<Desk>) {
     loop {
         tokio::time::sleep(FORGET_EVERY).await;
-        let forgotten = desk.forget(clock::now());
-        tracing::debug!(forgotten, kept = desk.limits().accounts(), "idle accounts were let go");
+        let sweeping = Arc::clone(&desk);
+        // With millions of accounts it takes a while.
+        let forgotten = tokio::task::spawn_blocking(move || sweeping.forget(clock::now())).await;
+        tracing::debug!(?forgotten, kept = desk.limits().accounts(), "idle accounts were let go");
     }
 }

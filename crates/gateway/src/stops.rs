@@ -1,11 +1,11 @@
 //! The kill switch: what is stopped now, in memory for every decision and in the ledger for ever.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use cashgate_ledger::{Ledger, LedgerReader};
+use cashgate_ledger::{AppendError, Ledger, LedgerReader};
 use cashgate_wire::notices;
-use cashgate_withdrawal::ids::{AtmId, InstitutionId};
+use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
 use cashgate_withdrawal::notice::{Happening, Notice};
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::stop::StopScope;
@@ -13,6 +13,9 @@ use cashgate_withdrawal::time::Timestamp;
 
 use crate::admission::Intended;
 use crate::notice_board::in_ledger;
+
+/// What every operator's name as an actor begins with.
+const OPERATOR: &str = "operator/";
 
 /// Everybody who may stop something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub enum StopActor {
 impl std::fmt::Display for StopActor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Operator(name) => write!(f, "operator/{name}"),
+            Self::Operator(name) => write!(f, "{OPERATOR}{name}"),
             Self::Institution(id) => write!(f, "institution/{id}"),
         }
     }
@@ -43,6 +46,12 @@ pub struct ActiveStop {
     pub reason: String,
 }
 
+impl ActiveStop {
+    fn is_by_operator(&self) -> bool {
+        self.actor.starts_with(OPERATOR)
+    }
+}
+
 /// What is stopped now.
 #[derive(Debug, Default)]
 pub struct Stops {
@@ -57,7 +66,7 @@ impl Stops {
     pub fn refuse(&self, intended: Intended<'_>) -> Result<(), Refusal> {
         let Intended { institution, account, device, atm } = intended;
         self.refuse_atm(atm)?;
-        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        let active = self.read();
         if active.is_empty() {
             return Ok(());
         }
@@ -78,7 +87,7 @@ impl Stops {
     /// # Errors
     /// It is stopped, or everything is.
     pub fn refuse_atm(&self, atm: &AtmId) -> Result<(), Refusal> {
-        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        let active = self.read();
         if active.is_empty() {
             return Ok(());
         }
@@ -91,30 +100,56 @@ impl Stops {
         Ok(())
     }
 
+    /// Whether an institution, or one of its phones, is stopped.
+    #[must_use]
+    pub fn has_institution_or_device(&self, institution: &InstitutionId, device: &DeviceId) -> bool {
+        let active = self.read();
+        !active.is_empty()
+            && (active.contains_key(&StopScope::Institution(institution.clone()))
+                || active.contains_key(&StopScope::Device(institution.clone(), device.clone())))
+    }
+
+    /// Whether an account is stopped.
+    #[must_use]
+    pub fn has_account(&self, institution: &InstitutionId, account: &AccountId) -> bool {
+        let active = self.read();
+        !active.is_empty() && active.contains_key(&StopScope::Account(institution.clone(), account.clone()))
+    }
+
     /// The stops in force, oldest first.
     #[must_use]
     pub fn active(&self) -> Vec<(StopScope, ActiveStop)> {
-        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        let active = self.read();
         let mut found: Vec<_> = active.iter().map(|(scope, stop)| (scope.clone(), stop.clone())).collect();
         found.sort_by_key(|(_, stop)| stop.since);
         found
     }
 
-    /// Learns of what the ledger has.
-    fn learn(&self, notice: Notice) {
+    /// Learns of what happened, and says whether it changed anything. The first stop of a scope stays, with its reason; but an operator's takes the
+    /// place of an institution's, so that the institution cannot release it.
+    fn learn(&self, notice: &Notice) -> bool {
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        match notice.what {
+        match &notice.what {
             Happening::Stopped { scope, actor, reason } => {
-                // The first stop stays, with its reason.
-                active.entry(scope).or_insert(ActiveStop { since: notice.at, actor, reason });
+                let stop = ActiveStop { since: notice.at, actor: actor.clone(), reason: reason.clone() };
+                let takes_over = |before: &ActiveStop| !before.is_by_operator() && stop.is_by_operator();
+                if active.get(scope).is_some_and(|before| !takes_over(before)) {
+                    return false;
+                }
+                active.insert(scope.clone(), stop);
+                true
             }
-            Happening::Released { scope, .. } => drop(active.remove(&scope)),
-            _ => {}
+            Happening::Released { scope, .. } => active.remove(scope).is_some(),
+            _ => false,
         }
     }
 
     fn find(&self, scope: &StopScope) -> Option<ActiveStop> {
-        self.active.read().unwrap_or_else(PoisonError::into_inner).get(scope).cloned()
+        self.read().get(scope).cloned()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<StopScope, ActiveStop>> {
+        self.active.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,7 +175,7 @@ impl StopSwitch {
     pub fn load(ledger: Ledger) -> Result<Self, StopFailure> {
         let stops = Stops::default();
         for notice in found(ledger.reader())? {
-            stops.learn(notice);
+            stops.learn(&notice);
         }
         Ok(Self { ledger, stops: Arc::new(stops), changing: Arc::default() })
     }
@@ -151,26 +186,40 @@ impl StopSwitch {
         &self.stops
     }
 
-    /// Stops something: at once in memory, and durably before it answers. Must be carried to its end once begun: run it in a task of its own.
+    /// Stops something in memory, at once: from now on nothing of it begins, and every lane that is woken ends what has begun. To be made durable
+    /// by [`StopSwitch::make_durable`]. `None` if it was stopped already.
     ///
     /// # Errors
-    /// [`Refusal`] if it is not the actor's to stop; [`StopFailure`] if the ledger failed: it is stopped until the next start.
-    pub async fn stop(
+    /// It is not the actor's to stop.
+    pub fn stop(
         &self,
         scope: StopScope,
         actor: &StopActor,
         reason: String,
         now: Timestamp,
-    ) -> Result<Result<(), Refusal>, StopFailure> {
-        if let Err(refusal) = may_stop(actor, &scope) {
-            return Ok(Err(refusal));
-        }
-        let _one_at_a_time = self.changing.lock().await;
-        tracing::warn!(scope = scope.name(), %actor, reason, "the kill switch is thrown");
+    ) -> Result<Option<Notice>, Refusal> {
+        may_stop(actor, &scope)?;
         let notice = Notice { at: now, what: Happening::Stopped { scope, actor: actor.to_string(), reason } };
-        // In memory first: whatever the disk does, what is to be stopped is stopped.
-        self.stops.learn(notice.clone());
-        self.record(&notice).await.map(Ok)
+        if !self.stops.learn(&notice) {
+            return Ok(None);
+        }
+        tracing::warn!(%actor, "the kill switch is thrown");
+        Ok(Some(notice))
+    }
+
+    /// Makes a stop durable, unless it was released meanwhile. An operator's finds room on a full disk. Must be carried to its end once begun: run it in
+    /// a task of its own.
+    ///
+    /// # Errors
+    /// [`Refusal::LedgerFull`]; [`StopFailure`] if the ledger failed. Either way it is stopped until the next start.
+    pub async fn make_durable(&self, notice: Notice) -> Result<Result<(), Refusal>, StopFailure> {
+        let _one_at_a_time = self.changing.lock().await;
+        let Happening::Stopped { scope, actor, .. } = &notice.what else { return Ok(Ok(())) };
+        if self.stops.find(scope).is_none() {
+            return Ok(Ok(()));
+        }
+        let is_by_operator = actor.starts_with(OPERATOR);
+        self.record(&notice, is_by_operator).await
     }
 
     /// Takes a stop back: durably first, then in memory.
@@ -189,19 +238,31 @@ impl StopSwitch {
         }
         let _one_at_a_time = self.changing.lock().await;
         let Some(active) = self.stops.find(&scope) else { return Ok(Err(Refusal::StopUnknown)) };
-        if matches!(actor, StopActor::Institution(_)) && active.actor != actor.to_string() {
+        if matches!(actor, StopActor::Institution(_)) && active.is_by_operator() {
             return Ok(Err(Refusal::IdentityNotAllowed { needed: "operator/<name>, who stopped it," }));
         }
         tracing::warn!(scope = scope.name(), %actor, reason, "a stop is taken back");
         let notice = Notice { at: now, what: Happening::Released { scope, actor: actor.to_string(), reason } };
-        self.record(&notice).await?;
-        self.stops.learn(notice);
-        Ok(Ok(()))
+        let recorded = self.record(&notice, matches!(actor, StopActor::Operator(_))).await?;
+        if recorded.is_ok() {
+            self.stops.learn(&notice);
+        }
+        Ok(recorded)
     }
 
-    async fn record(&self, notice: &Notice) -> Result<(), StopFailure> {
-        let recorded = self.ledger.record_urgent_notice(in_ledger(notice)).await;
-        recorded.map(drop).map_err(|error| StopFailure(error.to_string()))
+    /// The ledger's reserve is the operators': an institution could use it up.
+    async fn record(&self, notice: &Notice, is_urgent: bool) -> Result<Result<(), Refusal>, StopFailure> {
+        let notice = in_ledger(notice);
+        let recorded = if is_urgent {
+            self.ledger.record_urgent_notice(notice).await
+        } else {
+            self.ledger.record_notice(notice).await
+        };
+        match recorded {
+            Ok(_) => Ok(Ok(())),
+            Err(AppendError::NoRoom) => Ok(Err(Refusal::LedgerFull)),
+            Err(error) => Err(StopFailure(error.to_string())),
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::proto::customer::v1 as pb;
 pub const QR_TEXT_LENGTH_MAX: usize = 760;
 /// The longest DER signature of P-256, in bytes.
 pub const SIGNATURE_LENGTH_MAX: usize = 72;
+/// The longest word for how an app was activated, in characters.
+pub const ACTIVATION_CHANNEL_LENGTH_MAX: usize = 24;
 /// The longest public key, in bytes.
 pub const PUBLIC_KEY_LENGTH_MAX: usize = 256;
 
@@ -67,6 +69,12 @@ pub fn register_device(request: pb::RegisterDeviceRequest) -> Result<RegisterDev
         return Err(invalid("public_key", format!("must have 1 to {PUBLIC_KEY_LENGTH_MAX} bytes")));
     }
     let channel: Option<ReasonCode> = optional_id("activation_channel", &request.activation_channel)?;
+    if request.activation_channel.len() > ACTIVATION_CHANNEL_LENGTH_MAX {
+        return Err(invalid(
+            "activation_channel",
+            format!("must have at most {ACTIVATION_CHANNEL_LENGTH_MAX} characters"),
+        ));
+    }
     let attestation = match pb::Attestation::try_from(request.attestation) {
         Ok(pb::Attestation::Unspecified) => None,
         Ok(pb::Attestation::Passed) => Some(true),

@@ -6,6 +6,7 @@ use prost::Message;
 
 use crate::fields::{id, invalid, moment, money_from, money_to, optional_id, unix_ms};
 use crate::proto::events::v1::{self as pb, notice::Notice as Body};
+use crate::proto::withdrawal::v1::{self as withdrawal, stop_scope::Scope};
 use crate::stops::{scope_from, scope_to};
 
 /// The longest text inside a notice, in bytes; the rest is cut off.
@@ -23,6 +24,21 @@ pub fn encode(notice: &Notice) -> Vec<u8> {
 /// The bytes are no notice: damage.
 pub fn message(body: &[u8]) -> Result<pb::Notice, Refusal> {
     pb::Notice::decode(body).map_err(|error| invalid("notice", error))
+}
+
+/// A notice for an institution: who stopped a machine or everything, and why, is not for every bank to read.
+#[must_use]
+pub fn for_institution(mut notice: pb::Notice) -> pb::Notice {
+    let is_general = |scope: &Option<withdrawal::StopScope>| {
+        let scope = scope.as_ref().and_then(|scope| scope.scope.as_ref());
+        matches!(scope, Some(Scope::Everything(_) | Scope::AtmId(_)))
+    };
+    match &mut notice.notice {
+        Some(Body::Stopped(stop)) if is_general(&stop.scope) => (stop.actor, stop.reason) = Default::default(),
+        Some(Body::Released(stop)) if is_general(&stop.scope) => (stop.actor, stop.reason) = Default::default(),
+        _ => {}
+    }
+    notice
 }
 
 /// A notice out of the ledger.
@@ -52,10 +68,11 @@ fn notice_to(notice: &Notice) -> pb::Notice {
             device_id: device.to_string(),
             failed_attempts: failed_attempts.into(),
         }),
-        Happening::DeviceReleased { institution, device, actor } => Body::DeviceReleased(pb::DeviceReleased {
+        Happening::DeviceReleased { institution, device, actor, reason } => Body::DeviceReleased(pb::DeviceReleased {
             institution_id: institution.to_string(),
             device_id: device.to_string(),
             actor,
+            reason,
         }),
         Happening::ApprovalRefused(refused) => Body::ApprovalRefused(refused_to(*refused)),
         Happening::Stopped { scope, actor, reason } => {
@@ -64,9 +81,10 @@ fn notice_to(notice: &Notice) -> pb::Notice {
         Happening::Released { scope, actor, reason } => {
             Body::Released(pb::Released { scope: Some(scope_to(&scope)), actor, reason })
         }
-        Happening::Alarm { institution, atm, pattern, detail } => Body::Alarm(pb::Alarm {
+        Happening::Alarm { institution, atm, device, pattern, detail } => Body::Alarm(pb::Alarm {
             institution_id: institution.map(|id| id.to_string()).unwrap_or_default(),
             atm_id: atm.map(|id| id.to_string()).unwrap_or_default(),
+            device_id: device.map(|id| id.to_string()).unwrap_or_default(),
             pattern,
             detail: cut(detail),
         }),
@@ -109,6 +127,7 @@ fn notice_from(notice: pb::Notice) -> Result<Notice, Refusal> {
             institution: id("institution_id", &n.institution_id)?,
             device: id("device_id", &n.device_id)?,
             actor: n.actor,
+            reason: n.reason,
         },
         Body::ApprovalRefused(n) => Happening::ApprovalRefused(Box::new(RefusedApproval {
             institution: id("institution_id", &n.institution_id)?,
@@ -126,6 +145,7 @@ fn notice_from(notice: pb::Notice) -> Result<Notice, Refusal> {
         Body::Alarm(n) => Happening::Alarm {
             institution: optional_id("institution_id", &n.institution_id)?,
             atm: optional_id("atm_id", &n.atm_id)?,
+            device: optional_id("device_id", &n.device_id)?,
             pattern: n.pattern,
             detail: n.detail,
         },
@@ -177,11 +197,18 @@ mod tests {
                 institution: "sakura".parse().unwrap(),
                 device: "phone-1".parse().unwrap(),
                 actor: "operator/mori".into(),
+                reason: "she came to the branch".into(),
             },
             refused("{}"),
             Happening::Stopped { scope: scope.clone(), actor: "operator/mori".into(), reason: "runners".into() },
             Happening::Released { scope, actor: "operator/mori".into(), reason: "over".into() },
-            Happening::Alarm { institution: None, atm: None, pattern: "burst".into(), detail: "7 in 1 h".into() },
+            Happening::Alarm {
+                institution: None,
+                atm: None,
+                device: None,
+                pattern: "burst".into(),
+                detail: "7 in 1 h".into(),
+            },
         ]
     }
 

@@ -52,6 +52,8 @@ pub enum Happening {
         device: DeviceId,
         /// Who released it.
         actor: String,
+        /// Why.
+        reason: String,
     },
     /// An approval was refused by a fraud rule, a limit, a stop or for a failed factor.
     ApprovalRefused(Box<RefusedApproval>),
@@ -79,6 +81,8 @@ pub enum Happening {
         institution: Option<InstitutionId>,
         /// At which machine; none for an institution.
         atm: Option<AtmId>,
+        /// With which phone, if it is about one.
+        device: Option<DeviceId>,
         /// Which pattern, in a stable word.
         pattern: String,
         /// Its figures, for a person.
@@ -97,7 +101,7 @@ pub struct RefusedApproval {
     pub device: DeviceId,
     /// At which machine.
     pub atm: AtmId,
-    /// How much.
+    /// How much; zero if it was refused when the code was scanned.
     pub amount: Money,
     /// Why, in stable words: of the rules, of the limit, or of the factor. Never for the customer's side.
     pub reasons: Vec<String>,

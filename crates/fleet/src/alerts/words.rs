@@ -203,7 +203,7 @@ fn to_fraud_desk(notice: &Notice) -> Option<Alert> {
             ("device_locked", format!("{} locked after {} failures in a row", device.device_id, device.failed_attempts))
         }
         Some(Kind::DeviceReleased(device)) => {
-            ("device_released", format!("{} released by {}", device.device_id, device.actor))
+            ("device_released", format!("{} released by {}: {}", device.device_id, device.actor, device.reason))
         }
         Some(Kind::DeviceRegistered(_) | Kind::DeviceRevoked(_)) => return None,
         None => ("unknown", "a notice of a kind that this program does not know: update it".to_owned()),

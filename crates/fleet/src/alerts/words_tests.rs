@@ -64,7 +64,8 @@ fn every_notice_reaches_those_whom_it_concerns() {
     let revoked = DeviceRevoked { institution_id: institution_id.clone(), device_id: device_id.clone() };
     let locked =
         DeviceLocked { institution_id: institution_id.clone(), device_id: device_id.clone(), failed_attempts: 5 };
-    let released = DeviceReleased { institution_id, device_id, actor: "operator/dev: it was me".into() };
+    let released =
+        DeviceReleased { institution_id, device_id, actor: "operator/dev".into(), reason: "it was me".into() };
     let everything = Some(StopScope { scope: Some(Scope::Everything(Everything {})) });
     let stopped = Stopped { scope: everything, actor: "operator/dev".into(), reason: "a wave".into() };
     let rows: [(Option<Kind>, &[Outline]); 9] = [

@@ -61,7 +61,8 @@ fn recorded() -> Vec<SubscribeResponse> {
     let released = Kind::DeviceReleased(DeviceReleased {
         institution_id: institution_id.clone(),
         device_id: device_id.clone(),
-        actor: "institution/sakura: the customer came to the branch".to_owned(),
+        actor: "institution/sakura".to_owned(),
+        reason: "the customer came to the branch".to_owned(),
     });
     vec![
         notice(3, registered(false)),

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 
 use cashgate_limits::Reservation;
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
-use cashgate_withdrawal::lane::{Admission, Admitted, Approval, Machine};
+use cashgate_withdrawal::lane::{Admission, Admitted, Approval, Lane, Machine};
 use cashgate_withdrawal::money::Money;
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::stop::StopScope;
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Decision;
 
@@ -29,6 +30,12 @@ impl LaneDesk {
     #[must_use]
     pub const fn new(desk: Arc<Desk>, reservations: HashMap<WithdrawalId, Reservation>) -> Self {
         Self { desk, reservations }
+    }
+
+    /// What a lane has to end, because it may not go on.
+    #[must_use]
+    pub fn stopped(&self, lane: &Lane) -> Vec<StopScope> {
+        self.desk.stopped(lane)
     }
 
     /// Counts what left, or nothing, and ends the reservation.

@@ -16,10 +16,11 @@ use cashgate_limits::{Headroom, HeadroomRequest, LimitRefusal, Limits, Reservati
 use cashgate_policy::patterns::Patterns;
 use cashgate_policy::{Decision as PolicyDecision, Facts, Verdict};
 use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
-use cashgate_withdrawal::lane::ConfirmCode;
-use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::lane::{Begun, ConfirmCode, Lane};
+use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
 use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::stop::StopScope;
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 
@@ -152,6 +153,25 @@ impl Desk {
         Ok(())
     }
 
+    /// What a lane has to end: everything, if its machine is stopped; else what its customers have begun and may not carry on.
+    fn stopped(&self, lane: &Lane) -> Vec<StopScope> {
+        if self.stops.refuse_atm(lane.atm()).is_err() {
+            return vec![StopScope::Atm(lane.atm().clone())];
+        }
+        lane.begun().filter_map(|begun| self.stopped_of(begun)).collect()
+    }
+
+    fn stopped_of(&self, begun: Begun<'_>) -> Option<StopScope> {
+        let Begun { institution, account, device, since } = begun;
+        if let Some(account) = account.filter(|account| self.stops.has_account(institution, account)) {
+            return Some(StopScope::Account(institution.clone(), account.clone()));
+        }
+        let goes_on = !self.stops.has_institution_or_device(institution, device)
+            && !self.limits.attempts(institution, device).locked
+            && self.devices.approving(institution, device).is_ok_and(|known| known.key_since <= since);
+        (!goes_on).then(|| StopScope::Device(institution.clone(), device.clone()))
+    }
+
     /// What a customer could withdraw now.
     ///
     /// # Errors
@@ -193,9 +213,9 @@ impl Desk {
         }))
     }
 
-    /// How old a phone was at a moment. One that is not known any more was new, which is stricter.
+    /// How old a phone was at a moment of the past. One that is not known any more was new, which is stricter.
     fn age_then(&self, institution: &InstitutionId, device: &DeviceId, at: Timestamp) -> Duration {
-        self.devices.find(institution, device).map_or(Duration::ZERO, |known| known.age(at))
+        self.devices.find(institution, device).map_or(Duration::ZERO, |known| known.age_then(at))
     }
 
     fn patterns(&self) -> MutexGuard<'_, Patterns> {
@@ -280,28 +300,34 @@ impl Desk {
                 what: Happening::Alarm {
                     detail: alarm.to_string(),
                     pattern: alarm.pattern.name().to_owned(),
-                    institution: Some(alarm.institution),
+                    // Several banks' customers draw at one machine.
+                    institution: alarm.atm.is_none().then_some(alarm.institution),
                     atm: alarm.atm,
+                    device: alarm.device,
                 },
             });
         }
     }
 
-    /// Tells the institution of an approval that was not signed by the phone that it named.
-    pub fn tell_failed(&self, intended: Intended<'_>, amount: Money, now: Timestamp) {
+    /// Tells the institution of a scan or an approval that was refused before anything was asked of the policy. A scan has no amount yet.
+    pub fn tell_failed(&self, intended: Intended<'_>, amount: Option<Money>, reason: &str, now: Timestamp) {
         let Intended { institution, account, device, atm } = intended;
         let refused = RefusedApproval {
             institution: institution.clone(),
             account: account.clone(),
             device: device.clone(),
             atm: atm.clone(),
-            amount,
-            reasons: vec!["signature".to_owned()],
+            amount: amount.unwrap_or_else(|| Money::zero(self.currency(institution))),
+            reasons: vec![reason.to_owned()],
             policy_version: String::new(),
             policy_verdict: String::new(),
             facts: String::new(),
         };
         self.board.post(Notice { at: now, what: Happening::ApprovalRefused(Box::new(refused)) });
+    }
+
+    fn currency(&self, institution: &InstitutionId) -> Currency {
+        self.rules().institution(institution).map_or(Currency::JPY, |known| known.currency)
     }
 
     /// Tells the institution and its analysts of an approval that was refused: why exactly, and on which facts.

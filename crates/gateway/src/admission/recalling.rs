@@ -47,7 +47,11 @@ impl Desk {
             }
         })?;
         history.for_each_refused_since(before(now, PATTERNS_REACH), &mut |at, refused| {
+            // What policy was never asked about was not an attempt then either: anybody can name a phone.
             let Some(institution) = rules.institutions.get(&refused.institution) else { return };
+            if refused.policy_verdict.is_empty() {
+                return;
+            }
             let device_age = self.age_then(&refused.institution, &refused.device, at);
             patterns.attempted(&Attempt {
                 institution: &refused.institution,

@@ -212,7 +212,9 @@ impl Attendant {
         let minted = matches!(input, Input::CodeMinted(_) | Input::MintFailed { .. });
         let recalled = matches!(input, Input::Recalled { .. });
         let verified = matches!(input, Input::PresentTokenVerified { .. });
-        let mut turn = self.lane.apply(input, now, &mut self.desk);
+        // First what may not go on, so that nothing that was stopped is commanded by what comes now.
+        let stopped = self.stop(now);
+        let mut turn = stopped.and_then(self.lane.apply(input, now, &mut self.desk));
         if minted {
             self.minting.busy = false;
             let next = self.minting.next.take();
@@ -231,6 +233,17 @@ impl Attendant {
             }));
         }
         intent(turn, pin_block)
+    }
+
+    /// Ends what was begun here and may not go on: stopped, or by a phone that was revoked, locked or given another key.
+    fn stop(&mut self, now: Timestamp) -> Turn {
+        if !self.lane.may_be_stopped() {
+            return Turn::default();
+        }
+        let scopes = self.desk.stopped(&self.lane);
+        scopes.into_iter().fold(Turn::default(), |turn, scope| {
+            turn.and_then(self.lane.apply(Input::Stopped(scope), now, &mut self.desk))
+        })
     }
 
     /// What a planted bug lets leave before the records are durable.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cashgate_ledger::{AppendError, StepRecord};
@@ -39,6 +40,8 @@ pub(super) struct Driver {
     serving: watch::Sender<usize>,
     was_serving: bool,
     draining: bool,
+    /// Set by whoever has sent the order to look again.
+    looks_again: Arc<AtomicBool>,
 }
 
 impl Driver {
@@ -50,7 +53,8 @@ impl Driver {
         serving: watch::Sender<usize>,
     ) -> LaneHandle {
         let (own_inbox, inbox) = mpsc::channel(INBOX_LENGTH_MAX);
-        let handle = LaneHandle { inbox: own_inbox.clone() };
+        let looks_again = Arc::new(AtomicBool::new(false));
+        let handle = LaneHandle { inbox: own_inbox.clone(), looks_again: Arc::clone(&looks_again) };
         let driver = Self {
             attendant,
             surroundings,
@@ -64,6 +68,7 @@ impl Driver {
             serving,
             was_serving: false,
             draining: false,
+            looks_again,
         };
         let halted = driver.surroundings.halted.clone();
         let running = tokio::spawn(driver.run(first));
@@ -137,6 +142,11 @@ impl Driver {
                 let intent = self.attendant.take(input(request), pin_block, clock::now());
                 self.complete(intent).await;
             }
+            Order::LookAgain => {
+                // Cleared first: what changes from here on sends another order.
+                self.looks_again.store(false, Ordering::Release);
+                self.apply(Input::TimePassed).await;
+            }
             Order::View(reply) => drop(reply.send(self.attendant.view())),
             Order::Drain(counted) => {
                 self.draining = true;
@@ -196,14 +206,17 @@ impl Driver {
         let surroundings = Arc::clone(&self.surroundings);
         let at = record.at;
         match &record.event {
-            Some(Event::CodeMismatched) => drop(tokio::spawn(async move {
+            Some(Event::CodeMismatched) => {
                 let rules = surroundings.desk.rules();
                 let Ok(of) = rules.institution(&institution) else { return };
-                let failed = surroundings.devices.attempt_failed(institution, device, of.failed_attempts_max, at);
-                if let Err(error) = failed.await {
-                    tracing::error!(%error, "a wrong code was not recorded against its phone");
-                }
-            })),
+                // Counted before the machine hears of it, and durable right after.
+                surroundings.devices.count_failure(&institution, &device, of.failed_attempts_max);
+                drop(tokio::spawn(async move {
+                    if let Err(error) = surroundings.devices.record_attempts(institution, device, at).await {
+                        tracing::error!(%error, "a wrong code was not recorded against its phone");
+                    }
+                }));
+            }
             Some(Event::HoldConfirmed) => drop(tokio::spawn(async move {
                 if let Err(error) = surroundings.devices.attempt_succeeded(institution, device).await {
                     tracing::error!(%error, "a phone's failures are still counted");

@@ -17,11 +17,8 @@ use cashgate_wire::customer::PinBlock;
 use cashgate_wire::proto::atm::v1::GatewayMessage;
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
-use cashgate_withdrawal::lane::{
-    Answer, AtmFacts, FailedApproval, FromAtm, Input, LaneSettings, LaneView, LinkId, RequestId,
-};
+use cashgate_withdrawal::lane::{Answer, AtmFacts, FromAtm, Input, LaneSettings, LaneView, LinkId, RequestId};
 use cashgate_withdrawal::refusal::Refusal;
-use cashgate_withdrawal::stop::StopScope;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
 
@@ -88,6 +85,8 @@ pub(crate) enum Order {
     },
     /// An operator looks.
     View(oneshot::Sender<LaneView>),
+    /// Look whether what has begun may go on.
+    LookAgain,
     /// Send the ATM elsewhere as soon as nobody is being served. Answered once the lane counts among those that serve somebody, or not.
     Drain(oneshot::Sender<()>),
 }
@@ -96,6 +95,8 @@ pub(crate) enum Order {
 #[derive(Clone, Debug)]
 pub struct LaneHandle {
     inbox: mpsc::Sender<Order>,
+    /// Set while an order to look again is on its way, so that there is never more than one.
+    looks_again: Arc<AtomicBool>,
 }
 
 /// All lanes.
@@ -162,15 +163,12 @@ impl Lanes {
         self.lanes().iter().map(|(atm, lane)| (atm.clone(), lane.clone())).collect()
     }
 
-    /// Ends at every machine what a stop covers and no machine was commanded to pay yet. A lane whose inbox is full hears of it as soon as there is
-    /// room; nothing new begins there meanwhile, because admission knows already.
-    pub fn stop(&self, scope: &StopScope) {
+    /// Has every lane look again whether what it has begun may go on: after a stop, and after a change of a phone. A lane whose inbox is full looks
+    /// with whatever it takes next, since it always looks first.
+    pub fn look_again(&self) {
         for lane in self.lanes().values() {
-            let order = Order::Input(Input::Stopped(scope.clone()));
-            if let Err(mpsc::error::TrySendError::Full(order)) = lane.inbox.try_send(order) {
-                let inbox = lane.inbox.clone();
-                // A lane ends only with the process.
-                tokio::spawn(async move { drop(inbox.send(order).await) });
+            if !lane.looks_again.swap(true, Ordering::AcqRel) {
+                let _ = lane.inbox.try_send(Order::LookAgain);
             }
         }
     }
@@ -230,11 +228,6 @@ impl LaneHandle {
         let order = Order::Request { input: Box::new(input), pin_block, reply };
         self.inbox.try_send(order).map_err(|_| Refusal::Overloaded)?;
         answer.await.unwrap_or(Err(Refusal::Overloaded))
-    }
-
-    /// An approval came that the phone did not sign.
-    pub async fn approval_failed(&self, failed: FailedApproval) {
-        self.order(Order::Input(Input::ApprovalFailed(failed))).await;
     }
 
     /// What an operator sees.

@@ -19,7 +19,6 @@ use cashgate_withdrawal::lane::{
 use cashgate_withdrawal::location::Location;
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
-use cashgate_withdrawal::stop::StopScope;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
@@ -82,7 +81,7 @@ impl CustomerPort {
             device: &request.device,
             atm: &token.claims().atm,
         };
-        desk.may_scan(intended)?;
+        self.may_go_on(intended, None)?;
         let lane = self.lane_of(&token)?;
         let (code, of, device) = (code_of(&token), institution.clone(), request.device.clone());
         let answer =
@@ -115,8 +114,9 @@ impl CustomerPort {
             device: &request.device,
             atm: &token.claims().atm,
         };
-        self.lanes.surroundings().desk.may_scan(intended)?;
-        let device = self.devices().known().approving(&institution, &request.device)?;
+        let device = self.devices().known().find(&institution, &request.device);
+        let device = device.ok_or(Refusal::NotAllowed { factor: "device_unknown" })?;
+        let may_go_on = self.may_go_on(intended, Some(request.amount));
         let statement = ApprovalStatement {
             qr_token: token.digest(),
             institution,
@@ -126,8 +126,16 @@ impl CustomerPort {
         };
         let verified = match approval::verify(statement.clone(), &request.signature, &device.key) {
             Ok(verified) => verified,
-            Err(_) => return Err(self.approval_failed(&token, statement).await),
+            Err(_) => {
+                may_go_on?;
+                return Err(self.approval_failed(&token, statement).await);
+            }
         };
+        if let Err(refusal) = may_go_on {
+            // What was accepted before it was stopped goes on, and its answer may have been lost.
+            let earlier = self.approved_earlier(&token, verified.statement()).await;
+            return earlier.map(|withdrawal| (withdrawal, None)).ok_or(refusal);
+        }
         match self.ask_to_approve(&token, verified.statement().clone(), request.pin_block, request.location).await {
             Ok(Answer::Approved { withdrawal, confirm_code }) => Ok((withdrawal, confirm_code)),
             Ok(_) => Err(Refusal::Overloaded),
@@ -163,30 +171,41 @@ impl CustomerPort {
         lane.ask(pin_block, approval).await
     }
 
-    /// Somebody approves in the name of a phone that did not sign: counted against the QR session, if it is that phone's, and against the
-    /// phone, and told to its institution.
+    /// Whether a customer may go on, told to the institution if not: the attempts that it wants to hear of most are those with a stopped account or a
+    /// locked phone.
+    fn may_go_on(&self, intended: Intended<'_>, amount: Option<Money>) -> Result<(), Refusal> {
+        let desk = &self.lanes.surroundings().desk;
+        desk.may_scan(intended)
+            .inspect_err(|refusal| desk.tell_failed(intended, amount, refusal.factor(), clock::now()))
+    }
+
+    /// An approval came that the phone did not sign. If that phone has claimed this code, it counts against the QR session and the phone, and its
+    /// institution hears of it; anybody else can name a phone.
     async fn approval_failed(&self, token: &VerifiedQrToken, statement: ApprovalStatement) -> Refusal {
-        let (surroundings, lane, code) = (Arc::clone(self.lanes.surroundings()), self.lane_of(token), code_of(token));
-        let atm = token.claims().atm.clone();
+        let refusal = Refusal::NotAllowed { factor: "signature" };
+        let Ok(lane) = self.lane_of(token) else { return refusal };
+        let (surroundings, code, atm) =
+            (Arc::clone(self.lanes.surroundings()), code_of(token), token.claims().atm.clone());
         let counted = tokio::spawn(async move {
             let ApprovalStatement { institution, account, amount, device, .. } = statement;
-            let intended = Intended { institution: &institution, account: &account, device: &device, atm: &atm };
-            surroundings.desk.tell_failed(intended, amount, clock::now());
-            if let Ok(lane) = lane {
-                let (institution, device) = (institution.clone(), device.clone());
-                lane.approval_failed(FailedApproval { code, institution, device }).await;
+            let (of, named) = (institution.clone(), device.clone());
+            let failed =
+                move |request| Input::ApprovalFailed(FailedApproval { request, code, institution: of, device: named });
+            if lane.ask(None, failed).await.is_err() {
+                return;
             }
+            let intended = Intended { institution: &institution, account: &account, device: &device, atm: &atm };
+            surroundings.desk.tell_failed(intended, Some(amount), "signature", clock::now());
             let rules = surroundings.desk.rules();
             let Ok(of) = rules.institution(&institution) else { return };
-            let lock_after = of.failed_attempts_max;
-            if let Err(error) = surroundings.devices.attempt_failed(institution, device, lock_after, clock::now()).await
-            {
+            surroundings.devices.count_failure(&institution, &device, of.failed_attempts_max);
+            if let Err(error) = surroundings.devices.record_attempts(institution, device, clock::now()).await {
                 tracing::error!(%error, "a failed approval was not recorded against its phone");
             }
         });
         // The caller waits, so that it cannot try faster than failures are counted; if it goes away they are counted all the same.
         let _ = counted.await;
-        Refusal::NotAllowed { factor: "signature" }
+        refusal
     }
 
     /// The withdrawal that the very same approval began earlier, if it did.
@@ -290,10 +309,9 @@ impl CustomerService for CustomerPort {
         let request = wire::register_device(request.into_inner()).map_err(refuse)?;
         let lanes = Arc::clone(&self.lanes);
         let registered = async move {
-            let scope = StopScope::Device(institution.clone(), request.device.clone());
             let registered = lanes.surroundings().devices.register(institution, request, clock::now()).await?;
             if registered == Ok(Registered::WithOtherKey) {
-                lanes.stop(&scope);
+                lanes.look_again();
             }
             Ok(registered)
         };
@@ -310,10 +328,14 @@ impl CustomerService for CustomerPort {
         let device: DeviceId = cashgate_wire::id("device_id", &request.into_inner().device_id).map_err(refuse)?;
         let lanes = Arc::clone(&self.lanes);
         let revoked = async move {
-            let scope = StopScope::Device(institution.clone(), device.clone());
-            let revoked = lanes.surroundings().devices.revoke(institution, device, clock::now()).await?;
-            lanes.stop(&scope);
-            Ok(revoked)
+            let known = Arc::clone(lanes.surroundings().devices.known());
+            let was_in_force = known.approving(&institution, &device).is_ok();
+            let revoked = lanes.surroundings().devices.revoke(institution, device, clock::now()).await;
+            // Even if the disk failed: in memory it is revoked.
+            if was_in_force {
+                lanes.look_again();
+            }
+            revoked
         };
         to_its_end(revoked).await?.map_err(refuse)?;
         Ok(Response::new(RevokeDeviceResponse {}))

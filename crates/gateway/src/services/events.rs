@@ -75,7 +75,7 @@ async fn feed(
             let institution = of.clone();
             let read = read(lanes, move |reader| {
                 let page = reader.feed_after(after, institution.as_ref(), PAGE_SIZE).map_err(|e| e.to_string())?;
-                let events = events_of(reader, &page.entries)?;
+                let events = events_of(reader, &page.entries, institution.is_some())?;
                 Ok::<_, String>((events, page.through))
             });
             let (events, through) = match read.await {
@@ -92,7 +92,11 @@ async fn feed(
 }
 
 /// The events of some entries: a step with the state that its withdrawal had come to, a notice as it is.
-fn events_of(reader: &LedgerReader, entries: &[FeedEntry]) -> Result<Vec<SubscribeResponse>, String> {
+fn events_of(
+    reader: &LedgerReader,
+    entries: &[FeedEntry],
+    for_institution: bool,
+) -> Result<Vec<SubscribeResponse>, String> {
     let mut histories: HashMap<WithdrawalId, Vec<WithdrawalEvent>> = HashMap::new();
     let mut events = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -109,6 +113,7 @@ fn events_of(reader: &LedgerReader, entries: &[FeedEntry]) -> Result<Vec<Subscri
             }
             FeedEntry::Notice(stored) => {
                 let notice = notices::message(&stored.body).map_err(|error| error.to_string())?;
+                let notice = if for_institution { notices::for_institution(notice) } else { notice };
                 SubscribeResponse { sequence: stored.sequence.0, event: None, notice: Some(notice) }
             }
         });

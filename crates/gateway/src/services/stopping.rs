@@ -23,17 +23,15 @@ impl OperationsPort {
         let refuse = |refusal| self.refuse("Stop", &refusal);
         let scope = scope_from(scope).map_err(refuse)?;
         let reason = reason_from(reason).map_err(refuse)?;
-        let (switch, lanes) = (self.switch.clone(), self.lanes.clone());
+        let Some(notice) = self.switch.stop(scope, &actor, reason, clock::now()).map_err(refuse)? else {
+            return Ok(());
+        };
+        // What is known in memory counts from here on; the disk comes after.
+        self.lanes.look_again();
+        let switch = self.switch.clone();
         // To its end, even if the caller goes away.
-        let stopping = tokio::spawn(async move {
-            let stopped = switch.stop(scope.clone(), &actor, reason, clock::now()).await;
-            // What is known in memory counts, whatever the disk says.
-            if !matches!(stopped, Ok(Err(_))) {
-                lanes.stop(&scope);
-            }
-            stopped
-        });
-        ended("Stop", stopping.await)?.map_err(refuse)
+        let recording = tokio::spawn(async move { switch.make_durable(notice).await });
+        ended("Stop", recording.await)?.map_err(refuse)
     }
 
     pub(super) async fn released(&self, request: Request<ReleaseRequest>) -> Result<(), Status> {
@@ -54,11 +52,16 @@ impl OperationsPort {
             (Some(of), Some(institution)) => of == institution,
         };
         let active = self.switch.stops().active().into_iter().filter(|(scope, _)| concerns(scope));
-        let stops = active.map(|(scope, stop)| ActiveStop {
-            scope: Some(scope_to(&scope)),
-            since_unix_ms: unix_ms(stop.since),
-            actor: stop.actor,
-            reason: stop.reason,
+        let stops = active.map(|(scope, stop)| {
+            // Why an operator stopped a machine, or all, is not for every bank to read.
+            let is_told = of.is_none() || scope.institution().is_some();
+            let told = |text: String| if is_told { text } else { String::new() };
+            ActiveStop {
+                scope: Some(scope_to(&scope)),
+                since_unix_ms: unix_ms(stop.since),
+                actor: told(stop.actor),
+                reason: told(stop.reason),
+            }
         });
         Ok(ListStopsResponse { stops: stops.collect() })
     }
@@ -96,8 +99,9 @@ impl OperationsPort {
         let (institution, device) = own_device(&actor, &institution_id, &device_id).map_err(refuse)?;
         let reason = reason_from(reason).map_err(refuse)?;
         let devices = self.lanes.surroundings().devices.clone();
-        let actor = format!("{actor}: {reason}");
-        let releasing = tokio::spawn(async move { devices.release(institution, device, actor, clock::now()).await });
+        let actor = actor.to_string();
+        let releasing =
+            tokio::spawn(async move { devices.release(institution, device, actor, reason, clock::now()).await });
         ended("ReleaseDevice", releasing.await)?.map_err(refuse)
     }
 

@@ -1,7 +1,7 @@
 //! The kill switch, as operators and institutions throw it.
 
-use cashgate_wire::proto::atm::v1::StartQrSession;
 use cashgate_wire::proto::atm::v1::atm_message::Message;
+use cashgate_wire::proto::atm::v1::{Dispense, StartQrSession};
 use cashgate_wire::proto::events::v1::notice::Notice as What;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use cashgate_wire::proto::operations::v1::{ListStopsRequest, ReleaseRequest, StopRequest};
@@ -12,6 +12,17 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::harness::{Atm, Heard, HoldScript, Phone, Port, Site, in_words, notices, report_dispensed, yen};
+
+/// The command, if it comes before the end of the QR session.
+async fn is_commanded_before_the_end(atm: &mut Atm) -> Option<Dispense> {
+    loop {
+        match atm.hears().await {
+            Heard::Dispense(command) => return Some(command),
+            Heard::QrSessionEnded(_) => return None,
+            _ => {}
+        }
+    }
+}
 
 type Operations = OperationsServiceClient<Channel>;
 
@@ -184,25 +195,72 @@ async fn an_operator_throws_it_on_the_command_line() {
     assert!(!done && said.contains("an ATM id"), "{said}");
 }
 
+#[tokio::test]
+async fn an_operators_stop_takes_the_place_of_an_institutions_and_not_the_other_way_round() {
+    let mut site = Site::ready().await;
+    let scope = StopScope::Institution(sakura("sakura"));
+    let mut bank = as_peer(&site, "institution/sakura").await;
+    stop(&mut bank, &scope).await.unwrap();
+    stop(&mut as_peer(&site, "operator/dev").await, &scope).await.unwrap();
+    stop(&mut bank, &scope).await.unwrap();
+    let refused = in_words(&release(&mut bank, &scope).await.unwrap_err());
+    assert_eq!(refused, "PermissionDenied IDENTITY_NOT_ALLOWED");
+    site.kill();
+    site.serve().await;
+    let mut bank = as_peer(&site, "institution/sakura").await;
+    let refused = in_words(&release(&mut bank, &scope).await.unwrap_err());
+    assert_eq!(refused, "PermissionDenied IDENTITY_NOT_ALLOWED", "after a restart too");
+    release(&mut as_peer(&site, "operator/dev").await, &scope).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_for_its_machine_over_a_restart_is_not_paid_once_it_is_stopped() {
+    for scope in [StopScope::Device(sakura("sakura"), sakura("phone-1")), StopScope::Atm(sakura("A1"))] {
+        let mut site = Site::ready().await;
+        let mut atm = Atm::connect(&site, "A1").await;
+        let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
+        let shown = atm.shows_code().await;
+        phone.scan(&shown.qr_text).await.unwrap();
+        site.core_bank.is_to(HoldScript::Silence);
+        let approval = phone.approval(&shown.qr_text, &yen(10_000));
+        let id = phone.bank.approve(approval).await.unwrap().into_inner().withdrawal_id;
+        stop(&mut as_peer(&site, "operator/dev").await, &scope).await.unwrap();
+        site.kill();
+        site.serve().await;
+        let mut atm = Atm::connect(&site, "A1").await;
+        phone.reconnect(&site).await;
+        assert_eq!(phone.watch_to_end(&id).await.last(), Some(&WithdrawalState::Reversed), "{scope}");
+        let heard = tokio::time::timeout(std::time::Duration::from_millis(200), atm.hears()).await;
+        assert!(heard.is_err(), "{scope}: no command comes: {heard:?}");
+    }
+}
+
 /// Whoever is being served while the switch is thrown everywhere gets an answer.
 #[tokio::test]
 async fn an_approval_that_races_with_a_stop_is_reversed_or_refused() {
     let site = Site::ready().await;
     let mut operator = as_peer(&site, "operator/dev").await;
-    for round in 0..5 {
+    for round in 0..8 {
         let mut atm = Atm::connect(&site, &format!("R{round}")).await;
         let mut phone = Phone::registered(&site, &format!("phone-{round}"), &format!("acct-{round}")).await;
         let shown = atm.shows_code().await;
         phone.scan(&shown.qr_text).await.unwrap();
         let approval = phone.approval(&shown.qr_text, &yen(10_000));
-        site.core_bank.is_to(HoldScript::Silence);
+        // Core banking grants at once in every second round, so that the grant races too.
+        site.core_bank.is_to(if round % 2 == 0 { HoldScript::Grant } else { HoldScript::Silence });
         let (stopped, approved) =
             tokio::join!(stop(&mut operator, &StopScope::Everything), phone.bank.approve(approval));
         stopped.unwrap();
         match approved {
             Ok(approved) => {
                 let id = approved.into_inner().withdrawal_id;
-                assert_eq!(phone.watch_to_end(&id).await.last(), Some(&WithdrawalState::Reversed), "{round}");
+                // What was commanded before the stop is paid.
+                if let Some(command) = is_commanded_before_the_end(&mut atm).await {
+                    atm.says(Message::Outcome(report_dispensed(&command))).await;
+                    assert_eq!(phone.watch_to_end(&id).await.last(), Some(&WithdrawalState::Confirmed), "{round}");
+                } else {
+                    assert_eq!(phone.watch_to_end(&id).await.last(), Some(&WithdrawalState::Reversed), "{round}");
+                }
             }
             Err(refused) => {
                 let words = in_words(&refused);

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 
+use cashgate_wire::proto::atm::v1::EnterConfirmCode;
+use cashgate_wire::proto::atm::v1::atm_message::Message;
 use cashgate_wire::proto::customer::v1::{RegisterDeviceRequest, RevokeDeviceRequest};
 use cashgate_wire::proto::events::v1::notice::Notice as What;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
@@ -74,7 +76,8 @@ async fn five_failures_in_a_row_lock_a_phone_until_its_institution_releases_it()
     atm.pays_out().await;
     assert_eq!(phone.watch_to_end(&id).await.last(), Some(&WithdrawalState::Confirmed));
     let kinds: Vec<&str> = notices(&site, "operator/dev").await.iter().map(kind).collect();
-    assert_eq!(kinds.iter().filter(|kind| **kind == "refused").count(), 5, "{kinds:?}");
+    let refused = kinds.iter().filter(|kind| **kind == "refused").count();
+    assert_eq!(refused, 7, "five that failed, and two scans of a locked phone: {kinds:?}");
     assert!(kinds.contains(&"locked") && kinds.contains(&"released"), "{kinds:?}");
 }
 
@@ -89,6 +92,68 @@ fn kind(notice: &cashgate_wire::proto::events::v1::Notice) -> &'static str {
         What::Released(_) => "stop released",
         What::Alarm(_) => "alarm",
     }
+}
+
+/// An old photograph and somebody's id are no failures of that somebody.
+#[tokio::test]
+async fn nobody_locks_a_phone_that_has_not_scanned() {
+    let site = Site::ready().await;
+    let victim = Phone::registered(&site, "phone-1", "acct-1").await;
+    let mut thief = Phone::registered(&site, "phone-2", "acct-2").await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    let shown = atm.shows_code().await;
+    thief.scan(&shown.qr_text).await.unwrap();
+    for _ in 0..6 {
+        let mut approval = victim.approval(&shown.qr_text, &yen(10_000));
+        approval.signature = thief.signature(&shown.qr_text, "acct-2", &yen(10_000));
+        let refused = thief.bank.approve(approval).await.unwrap_err();
+        assert_eq!(in_words(&refused), "PermissionDenied NOT_ALLOWED");
+    }
+    let known = device(&site, "phone-1").await;
+    assert_eq!((known.failed_attempts, known.locked_at_unix_ms), (0, 0));
+    let approval = thief.approval(&shown.qr_text, &yen(10_000));
+    thief.bank.approve(approval).await.expect("the QR session is the other's, and goes on");
+}
+
+/// Codes that are typed wrongly at several machines count together, and the fifth locks.
+#[tokio::test]
+async fn a_phone_that_is_locked_cannot_go_on_with_what_it_has_begun() {
+    let site = Site::ready().await;
+    let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
+    fails(&site, &mut phone, FOUR).await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    let shown = atm.shows_code().await;
+    phone.scan(&shown.qr_text).await.unwrap();
+    let approval = phone.approval(&shown.qr_text, &yen(40_000));
+    let approved = phone.bank.approve(approval).await.unwrap().into_inner();
+    let wrong = if approved.confirm_code == "0000" { "1111" } else { "0000" };
+    let id = approved.withdrawal_id;
+    let mut typed = [wrong, &approved.confirm_code].into_iter();
+    loop {
+        match atm.hears().await {
+            Heard::AskConfirmCode(_) => {
+                let code = typed.next().expect("at most two codes are asked for").to_owned();
+                atm.says(Message::EnterConfirmCode(EnterConfirmCode { withdrawal_id: id.clone(), code })).await;
+            }
+            Heard::QrSessionEnded(_) => break,
+            Heard::Dispense(command) => panic!("a locked phone is paid: {command:?}"),
+            _ => {}
+        }
+    }
+    assert_eq!(phone.watch_to_end(&id).await.last(), Some(&WithdrawalState::Reversed));
+}
+
+#[tokio::test]
+async fn of_what_is_told_twice_the_stricter_holds() {
+    let site = Site::ready().await;
+    let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
+    let before = device(&site, "phone-1").await;
+    let later = before.registered_at_unix_ms + 200_000;
+    let again = RegisterDeviceRequest { bound_at_unix_ms: later, attestation: 2, ..phone.registration() };
+    phone.bank.register_device(again).await.unwrap();
+    phone.bank.register_device(RegisterDeviceRequest { attestation: 1, ..phone.registration() }).await.unwrap();
+    let after = device(&site, "phone-1").await;
+    assert_eq!((after.age_since_unix_ms, after.attestation.as_str()), (later, "failed"));
 }
 
 #[tokio::test]

@@ -267,6 +267,8 @@ pub struct Approval {
 /// An approval that was not the phone's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedApproval {
+    /// Who waits to hear whether it was counted.
+    pub request: RequestId,
     /// The verified token.
     pub code: VerifiedCode,
     /// Whose customer.

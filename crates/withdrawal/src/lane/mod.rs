@@ -23,7 +23,7 @@ pub use input::*;
 use qr_session::QrSession;
 pub use remark::{OUTCOME_CONTRADICTS_END, Remark};
 use serving::Open;
-pub use stopping::FAILED_APPROVALS_MAX;
+pub use stopping::{Begun, FAILED_APPROVALS_MAX};
 pub use turn::*;
 
 use crate::event::{Event, ReversalCause};
@@ -191,17 +191,18 @@ impl Lane {
                 self.outcome_verified(withdrawal, report, now, &mut turn);
             }
             Input::Scanned(scan) => {
-                let request = scan.request;
-                let answer = self.scanned(scan, now, &mut turn);
-                turn.actions.push(Action::Answer { request, answer });
+                let (request, answer) = (scan.request, self.scanned(scan, now, &mut turn));
+                turn.answer(request, answer);
             }
             Input::Approved(approval) => self.approved(approval, now, admission, &mut turn),
-            Input::ApprovalFailed(failed) => self.approval_failed(&failed, &mut turn),
+            Input::ApprovalFailed(failed) => {
+                let (request, answer) = (failed.request, self.approval_failed(&failed, &mut turn));
+                turn.answer(request, answer);
+            }
             Input::Stopped(scope) => self.stopped(&scope, now, &mut turn),
             Input::Cancelled(cancellation) => {
-                let request = cancellation.request;
-                let answer = self.cancelled(&cancellation, now, &mut turn);
-                turn.actions.push(Action::Answer { request, answer });
+                let (request, answer) = (cancellation.request, self.cancelled(&cancellation, now, &mut turn));
+                turn.answer(request, answer);
             }
             Input::HoldAnswered { withdrawal, answer } => {
                 self.take(withdrawal, answer.into(), now, &mut turn);
@@ -211,9 +212,8 @@ impl Lane {
             }
             Input::Recalled { withdrawal, id, report } => Self::recalled(withdrawal, id, report, now, &mut turn),
             Input::Resolved(resolution) => {
-                let request = resolution.request;
-                let answer = self.resolved(resolution, now, &mut turn);
-                turn.actions.push(Action::Answer { request, answer });
+                let (request, answer) = (resolution.request, self.resolved(resolution, now, &mut turn));
+                turn.answer(request, answer);
             }
             Input::TimePassed => {}
         }

@@ -18,7 +18,7 @@ impl Lane {
                     && let Some(claim) = qr.claim_of_approval()
                 {
                     let approve_before = now.after(self.settings.approve_within);
-                    qr.stage = Stage::Claimed { claim, approve_before, failed: 0 };
+                    qr.stage = Stage::Claimed { claim, since: now, approve_before, failed: 0 };
                 }
             }
             Input::AtmDisconnected { link } if self.link == Some(*link) => {

@@ -33,7 +33,7 @@ pub(super) enum Stage {
     /// Codes are shown; a fresh one is to be made at `refresh_at`, or is being made.
     Showing { refresh_at: Option<Timestamp> },
     /// A phone has scanned one of them; so many approvals since were not its own.
-    Claimed { claim: Claim, approve_before: Timestamp, failed: u8 },
+    Claimed { claim: Claim, since: Timestamp, approve_before: Timestamp, failed: u8 },
     /// An approval was accepted; repeated, it gets the same answer.
     Approved { approval: Box<Approval>, withdrawal: WithdrawalId, confirm_code: Option<ConfirmCode> },
 }
@@ -151,7 +151,7 @@ impl Lane {
             Stage::Showing { .. } => {
                 qr.has_shown(&scan.code, now)?;
                 let approve_before = now.after(approve_within);
-                qr.stage = Stage::Claimed { claim, approve_before, failed: 0 };
+                qr.stage = Stage::Claimed { claim, since: now, approve_before, failed: 0 };
                 tell(turn, ToAtm::QrClaimed(qr.id));
                 approve_before
             }
@@ -171,7 +171,7 @@ impl Lane {
         let mut opening = Turn::default();
         let answer = self.accept(approval, now, admission, &mut opening);
         turn.records.append(&mut opening.records);
-        turn.actions.push(Action::Answer { request, answer });
+        turn.answer(request, answer);
         turn.actions.append(&mut opening.actions);
     }
 
@@ -324,7 +324,7 @@ impl Lane {
         }
     }
 
-    fn qr_session_of(&mut self, code: &VerifiedCode) -> Result<&mut QrSession, Refusal> {
+    pub(super) fn qr_session_of(&mut self, code: &VerifiedCode) -> Result<&mut QrSession, Refusal> {
         self.qr_session.as_mut().filter(|qr| qr.id == code.qr_session).ok_or(Refusal::QrSessionEnded)
     }
 

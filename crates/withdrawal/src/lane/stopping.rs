@@ -1,31 +1,70 @@
 //! The part of a lane that ends what may not go on: after too many failed approvals, and when the kill switch is thrown.
 
-use super::qr_session::Stage;
-use super::{FailedApproval, Lane, QrSessionEnd, Turn};
+use super::qr_session::{Claim, Stage};
+use super::{Answer, FailedApproval, Lane, QrSessionEnd, Turn};
 use crate::event::{Event, ReversalCause};
-use crate::ids::WithdrawalId;
+use crate::ids::{AccountId, DeviceId, InstitutionId, WithdrawalId};
+use crate::refusal::Refusal;
 use crate::stop::StopScope;
 use crate::time::Timestamp;
+use crate::withdrawal::Terms;
 
 /// How many approvals with a wrong signature end a QR session. (PSD2 RTS article 4(3)(b) allows at most five failures in a row over all;
 /// those are the device's.)
 pub const FAILED_APPROVALS_MAX: u8 = 3;
 
+/// Something that a customer has begun at this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun<'a> {
+    /// Whose customer.
+    pub institution: &'a InstitutionId,
+    /// From which account; not known before the approval.
+    pub account: Option<&'a AccountId>,
+    /// With which phone.
+    pub device: &'a DeviceId,
+    /// When the phone scanned, or the approval was accepted.
+    pub since: Timestamp,
+}
+
 impl Lane {
-    /// Counts against the QR session only what is said to come from the phone that claimed it: nobody ends another's.
-    pub(super) fn approval_failed(&mut self, failed: &FailedApproval, turn: &mut Turn) {
-        let Some(qr) = self.qr_session.as_mut().filter(|qr| qr.id == failed.code.qr_session) else { return };
-        let Stage::Claimed { claim, failed: count, .. } = &mut qr.stage else { return };
+    /// Counts only what is said to come from the phone that claimed the QR session, while it may still approve: nobody ends another's,
+    /// and nobody makes another phone fail. Answers whether it was counted.
+    pub(super) fn approval_failed(&mut self, failed: &FailedApproval, turn: &mut Turn) -> Result<Answer, Refusal> {
+        let qr = self.qr_session_of(&failed.code)?;
+        let Stage::Claimed { claim, failed: count, .. } = &mut qr.stage else { return Err(Refusal::ScanRequired) };
         let theirs = claim.institution == failed.institution
             && claim.device == failed.device
             && claim.digest == failed.code.digest;
         if !theirs {
-            return;
+            return Err(Refusal::QrTokenClaimed);
         }
         *count = count.saturating_add(1);
         if *count >= FAILED_APPROVALS_MAX {
             self.end_qr_session(QrSessionEnd::Failed, turn);
         }
+        Ok(Answer::Done)
+    }
+
+    /// Whether there is anything that a stop could end here.
+    #[must_use]
+    pub fn may_be_stopped(&self) -> bool {
+        self.qr_session.is_some() || self.open.values().any(|open| open.state().occupies_atm_before_command())
+    }
+
+    /// For whom something has begun here that no machine was commanded to pay yet.
+    pub fn begun(&self) -> impl Iterator<Item = Begun<'_>> {
+        let claim = self.qr_session.as_ref().and_then(|qr| match &qr.stage {
+            Stage::Claimed { claim, since, .. } => {
+                let Claim { institution, device, .. } = claim;
+                Some(Begun { institution, account: None, device, since: *since })
+            }
+            Stage::Showing { .. } | Stage::Approved { .. } => None,
+        });
+        let withdrawals = self.open.values().filter(|open| open.state().occupies_atm_before_command());
+        claim.into_iter().chain(withdrawals.map(|open| {
+            let Terms { institution, account, device, approved_at, .. } = &open.withdrawal().terms;
+            Begun { institution, account: Some(account), device, since: *approved_at }
+        }))
     }
 
     /// Ends the covered QR session, and reverses the covered withdrawals that have not been commanded. What is past the point of no

@@ -22,6 +22,21 @@ pub struct Turn {
     pub remarks: Vec<Remark>,
 }
 
+impl Turn {
+    /// What this turn asks for, and then what the next does.
+    #[must_use]
+    pub fn and_then(mut self, mut next: Self) -> Self {
+        self.records.append(&mut next.records);
+        self.actions.append(&mut next.actions);
+        self.remarks.append(&mut next.remarks);
+        self
+    }
+
+    pub(super) fn answer(&mut self, request: RequestId, answer: Result<Answer, Refusal>) {
+        self.actions.push(Action::Answer { request, answer });
+    }
+}
+
 /// One step of a withdrawal, to be made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {

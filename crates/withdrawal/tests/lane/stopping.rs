@@ -111,9 +111,10 @@ fn three_approvals_that_the_phone_did_not_sign_end_the_qr_session() {
     let mut world = World::claimed();
     let code = world.code();
     for _ in 1..FAILED_APPROVALS_MAX {
-        world.approval_fails(PHONE, code.clone()).expect([], []);
+        world.approval_fails(PHONE, code.clone()).expect([], ["answer: done"]);
     }
-    world.approval_fails(PHONE, code).expect([], ["screen ends: Failed"]);
+    world.approval_fails(PHONE, code.clone()).expect([], ["screen ends: Failed", "answer: done"]);
+    world.approval_fails(PHONE, code).expect([], ["answer: QR_SESSION_ENDED"]);
     world.approves(PHONE, 30_000).expect([], ["answer: QR_SESSION_ENDED"]);
 }
 
@@ -123,12 +124,27 @@ fn nobody_ends_anothers_qr_session_with_failed_approvals() {
     let code = world.code();
     let other_code = VerifiedCode { digest: cashgate_withdrawal::ids::QrTokenDigest([9; 32]), ..code.clone() };
     for _ in 0..=FAILED_APPROVALS_MAX {
-        world.approval_fails(OTHER_PHONE, code.clone()).expect([], []);
-        world.approval_fails(PHONE, other_code.clone()).expect([], []);
+        world.approval_fails(OTHER_PHONE, code.clone()).expect([], ["answer: QR_TOKEN_CLAIMED"]);
+        world.approval_fails(PHONE, other_code.clone()).expect([], ["answer: QR_TOKEN_CLAIMED"]);
     }
     world.approves(PHONE, 30_000).expect(["approved"], ["answer: approved", "hold 30000 JPY"]);
     // After the approval there is nothing left to end.
     for _ in 0..=FAILED_APPROVALS_MAX {
-        world.approval_fails(PHONE, code.clone()).expect([], []);
+        world.approval_fails(PHONE, code.clone()).expect([], ["answer: SCAN_REQUIRED"]);
     }
+}
+
+#[test]
+fn what_a_stop_could_end_is_what_has_begun_and_is_not_commanded() {
+    let begun = |world: &World| -> Vec<bool> { world.lane.begun().map(|begun| begun.account.is_some()).collect() };
+    for (world, may_be_stopped, expected) in [
+        (World::idle(), false, vec![]),
+        (World::showing(), true, vec![]),
+        (World::claimed(), true, vec![false]),
+        (World::hold_requested(), true, vec![true]),
+        (World::held_without_atm(), true, vec![true]),
+    ] {
+        assert_eq!((world.lane.may_be_stopped(), begun(&world)), (may_be_stopped, expected), "{}", world.state());
+    }
+    assert_eq!(begun(&World::commanded()), Vec::<bool>::new());
 }

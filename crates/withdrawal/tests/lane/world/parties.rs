@@ -179,8 +179,9 @@ impl World {
 
     /// An approval came in this phone's name that it did not sign.
     pub(crate) fn approval_fails(&mut self, phone: &str, code: VerifiedCode) -> &mut Self {
+        let request = self.request();
         let (institution, device) = ("sakura".parse().unwrap(), phone.parse().unwrap());
-        self.put(Input::ApprovalFailed(FailedApproval { code, institution, device }))
+        self.put(Input::ApprovalFailed(FailedApproval { request, code, institution, device }))
     }
 
     pub(crate) fn is_stopped(&mut self, scope: &StopScope) -> &mut Self {
