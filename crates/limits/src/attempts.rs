@@ -5,13 +5,13 @@ use std::num::NonZeroU8;
 use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
 
 use crate::device::Device;
-use crate::key::Family;
+use crate::key::DeviceKey;
 use crate::{Attempts, Limits};
 
 impl Limits {
     /// Counts a failed attempt, and locks the device with the `lock_after`th in a row. A locked one counts on, and stays locked.
     pub fn attempt_failed(&self, institution: &InstitutionId, device: &DeviceId, lock_after: NonZeroU8) -> Attempts {
-        self.devices.entry(Family::of_institution(institution).device(device)).or_default().attempt_failed(lock_after)
+        self.devices.change(DeviceKey::new(institution, device), |device| device.attempt_failed(lock_after))
     }
 
     /// An attempt went well: failures begin to count anew. A lock stays.
@@ -22,8 +22,7 @@ impl Limits {
     /// What is known of a device's attempts.
     #[must_use]
     pub fn attempts(&self, institution: &InstitutionId, device: &DeviceId) -> Attempts {
-        let entry = self.devices.get(&Family::of_institution(institution).device(device));
-        entry.map_or_else(Attempts::default, |device| device.attempts())
+        self.devices.look(DeviceKey::new(institution, device), Device::attempts)
     }
 
     /// Unlocks a device and forgets its failures. What it drew stays counted.
@@ -35,17 +34,15 @@ impl Limits {
     pub fn restore_attempts(&self, institution: &InstitutionId, device: &DeviceId, failed: u8, locked: bool) {
         if failed > 0 || locked {
             self.devices
-                .entry(Family::of_institution(institution).device(device))
-                .or_default()
-                .restore_attempts(failed, locked);
+                .change(DeviceKey::new(institution, device), |device| device.restore_attempts(failed, locked));
         }
     }
 
     /// Changes an entry if there is one, and removes it once it says nothing any more.
     fn change_device(&self, institution: &InstitutionId, device: &DeviceId, change: fn(&mut Device)) {
-        self.devices.remove_if_mut(&Family::of_institution(institution).device(device), |_, device| {
+        self.devices.change_or_remove(DeviceKey::new(institution, device), |device| {
             change(device);
-            device.is_empty()
+            !device.is_empty()
         });
     }
 }
