@@ -19,7 +19,6 @@
 )]
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,6 +35,7 @@ use governor::clock::DefaultClock;
 use governor::state::InMemoryState;
 use governor::{Quota, RateLimiter};
 use rustix::time::{ClockId, clock_gettime};
+use siphasher::sip128::SipHasher13;
 
 const ATMS: usize = 10_000;
 const BEGAN_MS: u64 = 1_800_000_000_000;
@@ -43,7 +43,11 @@ const DAY_MS: u64 = 86_400_000;
 /// Operations between two looks at the clock.
 const BUNCH: usize = 256;
 
-type Governor = RateLimiter<u64, DashMap<u64, InMemoryState, FixedState>, DefaultClock>;
+type Governor<K> = RateLimiter<K, DashMap<K, InMemoryState, FixedState>, DefaultClock>;
+
+/// What `cashgate` allocates with.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     // Cargo adds `--bench` when it runs a bench.
@@ -138,6 +142,15 @@ fn sum_caps() -> SumCaps {
     }
 }
 
+/// The key of one name, as `limits` makes it.
+fn key(kind: u64, owner: &str, id: &str) -> u128 {
+    let mut text = [0; 129];
+    text[..owner.len()].copy_from_slice(owner.as_bytes());
+    let (begins, ends) = (owner.len() + 1, owner.len() + 1 + id.len());
+    text[begins..ends].copy_from_slice(id.as_bytes());
+    SipHasher13::new_with_keys(0, kind).hash(&text[..ends]).as_u128()
+}
+
 #[derive(Clone, Copy)]
 struct Measure {
     threads: u64,
@@ -149,8 +162,7 @@ fn measure_throughput(bank: &Bank, threads: u64, duration: Duration, rounds: usi
     let limits = Arc::new(Limits::new());
     let map = DashMap::with_hasher_and_shard_amount(FixedState::default(), 256);
     let quota = Quota::per_second(NonZeroU32::new(1_000_000).expect("not zero"));
-    let governor: Governor = RateLimiter::new(quota, map, DefaultClock::default());
-    let hasher = FixedState::default();
+    let governor: Governor<u128> = RateLimiter::new(quota, map, DefaultClock::default());
     // 1.4 withdrawals an account within 7 days.
     let step_ms = 7 * DAY_MS * 10 / (14 * bank.customers.len() as u64);
     let passed = |ops: u64| BEGAN_MS + ops * step_ms;
@@ -161,11 +173,12 @@ fn measure_throughput(bank: &Bank, threads: u64, duration: Duration, rounds: usi
     };
     let check = |customer: usize| {
         let (account, device) = &bank.customers[customer];
-        let mut conforms = governor.check_key(&hasher.hash_one((&bank.institution, account))).is_ok();
+        let institution = bank.institution.as_str();
+        let mut conforms = governor.check_key(&key(1, institution, account.as_str())).is_ok();
         if bank.limits_all {
-            conforms &= governor.check_key(&hasher.hash_one((&bank.institution, device))).is_ok();
-            conforms &= governor.check_key(&hasher.hash_one(&bank.atms[customer % ATMS])).is_ok();
-            conforms &= governor.check_key(&hasher.hash_one(&bank.institution)).is_ok();
+            conforms &= governor.check_key(&key(2, institution, device.as_str())).is_ok();
+            conforms &= governor.check_key(&key(3, "JPY", bank.atms[customer % ATMS].as_str())).is_ok();
+            conforms &= governor.check_key(&key(4, "JPY", institution)).is_ok();
         }
         std::hint::black_box(conforms);
     };

@@ -31,6 +31,7 @@ mod figures;
 mod headroom;
 mod key;
 mod limits;
+mod locked;
 mod refusal;
 mod request;
 mod reservation;

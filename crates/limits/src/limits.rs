@@ -15,7 +15,8 @@ use crate::account::Account;
 use crate::decision::{Asked, Before, Bounds, check_device};
 use crate::device::Device;
 use crate::key::{AccountKey, AtmKey, DeviceKey, InstitutionKey};
-use crate::reservation::CountedFor;
+use crate::locked::LockedDevices;
+use crate::reservation::{CountedFor, Grounds};
 use crate::shards::Shards;
 use crate::sums::HourlySums;
 use crate::window::{Since, unix_s};
@@ -37,6 +38,7 @@ const SUM_SHARDS_MAX: usize = 64;
 pub struct Limits {
     pub(crate) accounts: Shards<AccountKey, Account>,
     pub(crate) devices: Shards<DeviceKey, Device>,
+    pub(crate) locked: LockedDevices,
     pub(crate) atms: Shards<AtmKey, Box<HourlySums>>,
     pub(crate) institutions: Shards<InstitutionKey, Box<HourlySums>>,
 }
@@ -59,6 +61,7 @@ impl Limits {
         Self {
             accounts: Shards::new(shards),
             devices: Shards::new(shards),
+            locked: LockedDevices::new(shards),
             atms: Shards::new(sum_shards),
             institutions: Shards::new(sum_shards),
         }
@@ -85,16 +88,18 @@ impl Limits {
         let account = self.accounts.place(account_key);
         let asked = Asked { amount, since: Since::new(request.day_began, now), now };
         let bounds = Bounds::new(figures, atm_caps, request.device_age);
-        let device_key = DeviceKey::new(request.institution, request.device);
-        let counted = CountedFor::bounded(request, account_key, device_key, &bounds);
-        let device = bounds.device.map(|caps| (self.devices.place(device_key), caps));
+        let counted = CountedFor::bounded(request, account_key, &bounds);
+        let device = bounds.device.zip(counted.device).map(|(caps, key)| (self.devices.place(key), caps));
         let atm = bounds.atm.zip(counted.atm).map(|(caps, key)| (self.atms.place(key), caps));
         let institution =
             bounds.institution.zip(counted.institution).map(|(caps, key)| (self.institutions.place(key), caps));
 
         let is_locked = match &device {
             Some((place, _)) => place.look(Device::is_locked),
-            None => self.devices.look(device_key, Device::is_locked),
+            None => {
+                self.locked.may_hold(request.device)
+                    && self.devices.look(DeviceKey::new(request.institution, request.device), Device::is_locked)
+            }
         };
         if is_locked {
             return Err(LimitRefusal::DeviceLocked);
@@ -123,7 +128,7 @@ impl Limits {
         atm.into_iter().for_each(|(place, _)| place.change(|sums| sums.open(minor_units, is_new_device)));
         institution.into_iter().for_each(|(place, _)| place.change(|sums| sums.open(minor_units, is_new_device)));
         let (limits, approved_s) = (Arc::clone(self), unix_s(now));
-        Ok(Reservation { limits, counted, amount, approved_s, grounds: Some((bounds, before)) })
+        Ok(Reservation { limits, counted, amount, approved_s, grounds: Grounds::new(bounds, before) })
     }
 
     /// Counts an open withdrawal again after a restart, unchecked, since it was admitted before: against everyone, whatever is limited
@@ -143,7 +148,7 @@ impl Limits {
         institution
             .into_iter()
             .for_each(|key| self.institutions.change(key, |sums| sums.open(minor_units, is_new_device)));
-        Reservation { limits: Arc::clone(self), counted, amount, approved_s: unix_s(approved_at), grounds: None }
+        Reservation { limits: Arc::clone(self), counted, amount, approved_s: unix_s(approved_at), grounds: Grounds::Restored }
     }
 
     /// Counts an ended withdrawal again after a restart, against everyone; one of which nothing left (zero) for the burst limit only.
@@ -235,11 +240,11 @@ fn check_amount(amount: Money, figures: &LimitFigures) -> Result<(), LimitRefusa
 
 impl CountedFor {
     /// Whom the figures limit.
-    fn bounded(request: &LimitRequest<'_>, account: AccountKey, device: DeviceKey, bounds: &Bounds) -> Self {
-        let LimitRequest { institution, atm, amount, .. } = *request;
+    fn bounded(request: &LimitRequest<'_>, account: AccountKey, bounds: &Bounds) -> Self {
+        let LimitRequest { institution, device, atm, amount, .. } = *request;
         Self {
             account,
-            device: bounds.device.map(|_| device),
+            device: bounds.device.map(|_| DeviceKey::new(institution, device)),
             atm: bounds.atm.map(|_| AtmKey::new(atm, amount.currency())),
             institution: bounds.institution.map(|_| InstitutionKey::new(institution, amount.currency())),
             is_new_device: bounds.is_new_device(),
