@@ -85,12 +85,10 @@ fn apply(connection: &Connection, work: &Work, last: Sequence, left_out: &mut Le
     let applied = match work {
         Work::Append(steps) => append::apply(connection, steps, last),
         Work::Notice { notice, .. } => notices::add(connection, notice, last),
-        Work::PutDevice(device, notice) => {
-            devices::put(connection, device).and_then(|()| match notice {
-                Some(notice) => notices::add(connection, notice, last),
-                None => Ok(Written { last, rows: 1 }),
-            })
-        }
+        Work::PutDevice(device, notice) => devices::put(connection, device).and_then(|()| match notice {
+            Some(notice) => notices::add(connection, notice, last),
+            None => Ok(Written { last, rows: 1 }),
+        }),
         Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written { last, rows }),
         Work::Remark(remarks) => remarks::add(connection, remarks, left_out).map(|rows| Written { last, rows }),
     };

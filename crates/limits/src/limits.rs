@@ -44,7 +44,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Nothing is counted. For a gateway: 1,024 shards for accounts and devices each, 272 KiB while empty.
+    /// Nothing is counted. For a gateway: 1,024 shards for accounts and devices each, 200 KiB while empty.
     #[must_use]
     pub fn new() -> Self {
         Self::with_shards(SHARDS)
@@ -148,7 +148,13 @@ impl Limits {
         institution
             .into_iter()
             .for_each(|key| self.institutions.change(key, |sums| sums.open(minor_units, is_new_device)));
-        Reservation { limits: Arc::clone(self), counted, amount, approved_s: unix_s(approved_at), grounds: Grounds::Restored }
+        Reservation {
+            limits: Arc::clone(self),
+            counted,
+            amount,
+            approved_s: unix_s(approved_at),
+            grounds: Grounds::Restored,
+        }
     }
 
     /// Counts an ended withdrawal again after a restart, against everyone; one of which nothing left (zero) for the burst limit only.

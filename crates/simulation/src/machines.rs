@@ -276,12 +276,5 @@ fn facts(end_to_end: bool) -> AtmFacts {
     let notes = [10_000, 1_000].map(|value| NoteCount { denomination: yen(value), count: 100 });
     let cassettes = Cassettes::new(&notes, Currency::JPY, 60).expect("notes");
     let evidence_grade = if end_to_end { EvidenceGrade::A } else { EvidenceGrade::B };
-    AtmFacts {
-        name: "Shibuya".into(),
-        place: "Tokyo".into(),
-        cassettes,
-        location: None,
-        end_to_end,
-        evidence_grade,
-    }
+    AtmFacts { name: "Shibuya".into(), place: "Tokyo".into(), cassettes, location: None, end_to_end, evidence_grade }
 }
