@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use cashgate_withdrawal::ids::DeviceId;
 use foldhash::fast::FixedState;
 
-/// For 1,024 shards 16,384 counts, 64 KiB: a few thousand devices that are locked at a time cost the others nothing.
+/// For 4,096 shards 65,536 counts, 256 KiB: a few thousand devices that are locked at a time cost the others nothing.
 const COUNTS_PER_SHARD: usize = 16;
 
 /// How many locked devices there are among those that share a count. Changed under the guard of the device's entry, with the lock itself.
