@@ -30,8 +30,8 @@ pub(crate) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Where the device's tier ends, in seconds of age, if it is young.
-    tier_until_s: Option<u64>,
-    burst: Burst,
+    pub(crate) tier_until_s: Option<u64>,
+    pub(crate) burst: Burst,
     pub(crate) account: Caps,
     pub(crate) device: Option<Caps>,
     pub(crate) atm: Option<SumCaps>,
@@ -58,6 +58,11 @@ impl Bounds {
             atm: atm_caps.in_force(),
             institution: figures.institution().in_force(),
         }
+    }
+
+    /// Nothing but the account is limited.
+    pub(crate) fn of_account(tier_until_s: Option<u64>, burst: Burst, account: Caps) -> Self {
+        Self { tier_until_s, burst, account, device: None, atm: None, institution: None }
     }
 
     pub(crate) fn is_new_device(&self) -> bool {

@@ -22,10 +22,11 @@ struct Drawn {
     minor_units: u32,
 }
 
-/// Withdrawals in one currency. Two fit without memory of their own: most accounts have no more in a week.
+/// Withdrawals in one currency. Three fit without memory of their own: most accounts have no more in a week, and with
+/// them an entry and its key are 64 bytes.
 #[derive(Debug, Default)]
 pub(crate) struct DrawnList {
-    drawn: SmallVec<[Drawn; 2]>,
+    drawn: SmallVec<[Drawn; 3]>,
     currency: Option<Currency>,
 }
 

@@ -4,7 +4,7 @@ use cashgate_withdrawal::money::Money;
 
 use crate::decision::{Bounds, sum_windows, windows};
 use crate::drawn::DrawnList;
-use crate::key::{AtmKey, Family, InstitutionKey};
+use crate::key::{AccountKey, AtmKey, DeviceKey, InstitutionKey};
 use crate::sums::Sums;
 use crate::window::{Since, Tally};
 use crate::{Caps, Headroom, HeadroomRequest, LimitFigures, Limits, SumCaps};
@@ -33,7 +33,6 @@ impl Limits {
     /// `None` if something other than a cap is in the way.
     fn room(&self, request: &HeadroomRequest<'_>, figures: &LimitFigures, atm_caps: &SumCaps) -> Option<Room> {
         let HeadroomRequest { institution, account, device, atm, device_age, day_began, now } = *request;
-        let family = Family::of_institution(institution);
         let (currency, since) = (figures.currency(), Since::new(day_began, now));
         let bounds = Bounds::new(figures, atm_caps, device_age);
         let mut room = Room { withdrawals: u32::MAX, minor_units: bounds.per_withdrawal() };
@@ -42,30 +41,23 @@ impl Limits {
             room.narrow(drawn, caps, &since);
             drawn.counts_in_other_than(currency, &since).is_none().then_some(())
         };
-        let (nobody, nothing_drawn) = (crate::account::Account::default(), DrawnList::default());
-        let entry = self.accounts.get(&family.account(account));
-        let account = entry.as_deref().unwrap_or(&nobody);
-        narrow(&mut room, &account.drawn, &bounds.account)?;
-        room.withdrawals = room.withdrawals.min(account.pace.at_once(bounds.burst(), now));
-        drop(entry);
-
-        let entry = self.devices.get(&family.device(device));
-        if entry.as_deref().is_some_and(crate::device::Device::is_locked) {
-            return None;
-        }
-        if let Some(caps) = &bounds.device {
-            narrow(&mut room, entry.as_deref().map_or(&nothing_drawn, |device| &device.drawn), caps)?;
-        }
-        drop(entry);
-
+        self.accounts.look(AccountKey::new(institution, account), |account| {
+            room.withdrawals = account.pace.at_once(bounds.burst(), now);
+            narrow(&mut room, &account.drawn, &bounds.account)
+        })?;
+        self.devices.look(DeviceKey::new(institution, device), |device| {
+            if device.is_locked() {
+                return None;
+            }
+            bounds.device.as_ref().map_or(Some(()), |caps| narrow(&mut room, &device.drawn, caps))
+        })?;
         if let Some(caps) = &bounds.atm {
-            let entry = self.atms.get(&AtmKey::new(atm, currency));
-            let counted = entry.map_or_else(Sums::default, |sums| sums.counted(&since));
+            let counted = self.atms.look(AtmKey::new(atm, currency), |sums| sums.counted(&since));
             room.narrow_sums(&counted, caps, bounds.is_new_device());
         }
         if let Some(caps) = &bounds.institution {
-            let entry = self.institutions.get(&InstitutionKey::new(institution, currency));
-            let counted = entry.map_or_else(Sums::default, |sums| sums.counted(&since));
+            let counted =
+                self.institutions.look(InstitutionKey::new(institution, currency), |sums| sums.counted(&since));
             room.narrow_sums(&counted, caps, bounds.is_new_device());
         }
         Some(room)

@@ -1,16 +1,19 @@
 //! Names as 128-bit hashes, so that an entry keeps no text of its own.
 //!
-//! SipHash-1-3 with 128 bits over the id. Its hash key is the same hash of the institution (for ATMs and institutions: of the currency), and the
-//! kind of the name, so that one id in two places has two hashes. Among n names of one kind two share an entry with a probability of about n^2 / 2^129: for 100 million accounts 1 in 10^22. Two that did
-//! would count as one, so that they would be refused too much, never admitted too much. The key is no secret: ids come from institutions and not
-//! from customers, so nobody outside chooses what collides.
+//! SipHash-1-3 with 128 bits, once over the institution (for ATMs and institutions: the currency) and the id, with a character between them that no
+//! id has. The kind of the name is the hash key, so that one id in two places has two hashes. Among n names of one kind two share an entry with
+//! a probability of about n^2 / 2^129: for 100 million accounts 1 in 10^22. Two that did would count as one, so that they would be refused
+//! too much, never admitted too much. The key is no secret: ids come from institutions and not from customers, so nobody outside chooses
+//! what collides.
 
 use std::fmt;
-use std::hash::Hasher;
+use std::num::NonZeroU64;
 
-use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
+use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId, TEXT_ID_LENGTH_MAX};
 use cashgate_withdrawal::money::Currency;
-use siphasher::sip128::{Hasher128, SipHasher13};
+use siphasher::sip128::SipHasher13;
+
+use crate::table::Key;
 
 const ACCOUNT: u64 = 1;
 const DEVICE: u64 = 2;
@@ -20,8 +23,18 @@ const INSTITUTION: u64 = 4;
 macro_rules! key {
     ($(#[$meaning:meta])* $name:ident) => {
         $(#[$meaning])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-        pub(crate) struct $name(u64, u64);
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        pub(crate) struct $name(NonZeroU64, u64);
+
+        impl Key for $name {
+            fn shard(self) -> u64 {
+                self.1
+            }
+
+            fn place(self) -> u64 {
+                self.0.get()
+            }
+        }
 
         // Nothing of it: who knows the ids could look for the one that fits.
         impl fmt::Debug for $name {
@@ -49,48 +62,50 @@ key!(
     InstitutionKey
 );
 
-/// An institution's, or a currency's, own hash: the hash key for the names that belong to it.
-#[derive(Clone, Copy)]
-pub(crate) struct Family(u64, u64);
-
-impl Family {
-    pub(crate) fn of_institution(institution: &InstitutionId) -> Self {
-        let hash = hash((0, 0), institution.as_str());
-        Self(hash.0, hash.1)
+impl AccountKey {
+    pub(crate) fn new(institution: &InstitutionId, account: &AccountId) -> Self {
+        let (place, shard) = hash(ACCOUNT, institution.as_str(), account.as_str());
+        Self(place, shard)
     }
+}
 
-    pub(crate) fn account(self, account: &AccountId) -> AccountKey {
-        let hash = hash((self.0, self.1 ^ ACCOUNT), account.as_str());
-        AccountKey(hash.0, hash.1)
-    }
-
-    pub(crate) fn device(self, device: &DeviceId) -> DeviceKey {
-        let hash = hash((self.0, self.1 ^ DEVICE), device.as_str());
-        DeviceKey(hash.0, hash.1)
+impl DeviceKey {
+    pub(crate) fn new(institution: &InstitutionId, device: &DeviceId) -> Self {
+        let (place, shard) = hash(DEVICE, institution.as_str(), device.as_str());
+        Self(place, shard)
     }
 }
 
 impl AtmKey {
     pub(crate) fn new(atm: &AtmId, currency: Currency) -> Self {
-        let currency = hash((0, 0), currency.as_str());
-        let hash = hash((currency.0, currency.1 ^ ATM), atm.as_str());
-        Self(hash.0, hash.1)
+        let (place, shard) = hash(ATM, currency.as_str(), atm.as_str());
+        Self(place, shard)
     }
 }
 
 impl InstitutionKey {
     pub(crate) fn new(institution: &InstitutionId, currency: Currency) -> Self {
-        let currency = hash((0, 0), currency.as_str());
-        let hash = hash((currency.0, currency.1 ^ INSTITUTION), institution.as_str());
-        Self(hash.0, hash.1)
+        let (place, shard) = hash(INSTITUTION, currency.as_str(), institution.as_str());
+        Self(place, shard)
     }
 }
 
-fn hash((key0, key1): (u64, u64), text: &str) -> (u64, u64) {
-    let mut hasher = SipHasher13::new_with_keys(key0, key1);
-    hasher.write(text.as_bytes());
-    let hash = hasher.finish128();
-    (hash.h1, hash.h2)
+/// The two halves. That the first is never zero leaves a table a mark for what is free; it costs one hash in 2^64.
+fn hash(kind: u64, owner: &str, id: &str) -> (NonZeroU64, u64) {
+    let mut text = [0_u8; 2 * TEXT_ID_LENGTH_MAX + 1];
+    let begins = owner.len() + 1;
+    copy(&mut text, 0, owner);
+    copy(&mut text, begins, id);
+    let text = text.get(..begins + id.len()).unwrap_or(&text);
+    let hash = SipHasher13::new_with_keys(0, kind).hash(text);
+    (NonZeroU64::new(hash.h1).unwrap_or(NonZeroU64::MIN), hash.h2)
+}
+
+/// Ids are never too long for it.
+fn copy(into: &mut [u8], begins: usize, id: &str) {
+    if let Some(place) = into.get_mut(begins..begins + id.len()) {
+        place.copy_from_slice(id.as_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -108,11 +123,11 @@ mod tests {
         let mut keys = HashSet::new();
         for (first, second) in names {
             let institution: InstitutionId = first.parse().unwrap();
-            let account = Family::of_institution(&institution).account(&second.parse().unwrap());
-            let device = Family::of_institution(&institution).device(&second.parse().unwrap());
+            let account = AccountKey::new(&institution, &second.parse().unwrap());
+            let device = DeviceKey::new(&institution, &second.parse().unwrap());
             assert!(keys.insert((account.0, account.1)), "{first} {second}");
             assert!(keys.insert((device.0, device.1)), "{first} {second}");
-            assert_eq!(account, Family::of_institution(&institution).account(&second.parse().unwrap()));
+            assert_eq!(account, AccountKey::new(&institution, &second.parse().unwrap()));
         }
         let euro = "EUR".parse().unwrap();
         for currency in [Currency::JPY, euro] {
@@ -125,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_key_prints_nothing_of_whom_it_stands_for() {
-        let account = Family::of_institution(&"bank-a".parse().unwrap()).account(&"hanako".parse().unwrap());
+        let account = AccountKey::new(&"bank-a".parse().unwrap(), &"hanako".parse().unwrap());
         assert_eq!(format!("{account:?}"), "AccountKey(..)");
     }
 }

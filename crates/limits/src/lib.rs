@@ -4,7 +4,7 @@
 //! This crate knows limit figures, what is counted, and how to check and add in one step, so that two withdrawals that race for the last
 //! yen cannot both have it. It must never know async, clocks, time zones, storage, wire formats or randomness: the moment and the
 //! beginning of the calendar day come in as arguments, and what has to outlive a crash is rebuilt from outside through
-//! [`Limits::restore_reservation`], [`Limits::restore_spent`] and [`Limits::restore_attempts`]. The maps it keeps (dashmap) show nowhere.
+//! [`Limits::restore_reservation`], [`Limits::restore_spent`] and [`Limits::restore_attempts`]. The maps it keeps show nowhere.
 //!
 //! Four promises:
 //! - **One step decides.** A decision holds the guards of all it looks at until everything is checked and added; guards are taken in the
@@ -31,11 +31,13 @@ mod figures;
 mod headroom;
 mod key;
 mod limits;
-mod place;
+mod locked;
 mod refusal;
 mod request;
 mod reservation;
+mod shards;
 mod sums;
+mod table;
 #[cfg(test)]
 mod tests;
 mod window;

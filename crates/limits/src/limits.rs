@@ -10,22 +10,21 @@ use std::sync::Arc;
 use cashgate_withdrawal::ids::{AccountId, InstitutionId};
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::time::Timestamp;
-use dashmap::DashMap;
-use foldhash::fast::FixedState;
 
 use crate::account::Account;
 use crate::decision::{Asked, Before, Bounds, check_device};
 use crate::device::Device;
-use crate::key::{AccountKey, AtmKey, DeviceKey, Family, InstitutionKey};
-use crate::place::Place;
-use crate::reservation::CountedFor;
+use crate::key::{AccountKey, AtmKey, DeviceKey, InstitutionKey};
+use crate::locked::LockedDevices;
+use crate::reservation::{CountedFor, Grounds};
+use crate::shards::Shards;
 use crate::sums::HourlySums;
 use crate::window::{Since, unix_s};
 use crate::{LimitFigures, LimitRefusal, LimitRequest, Reservation, Restored, SumCaps};
 
 /// Many more than cores: a guard is a lock on a whole shard, and the pause while a shard's table grows is as long as the shard is
 /// large.
-const SHARDS: usize = 1024;
+const SHARDS: usize = 4096;
 
 /// Enough for any machine; more would cost memory and gain nothing.
 const SHARDS_MAX: usize = 1 << 16;
@@ -37,15 +36,15 @@ const SUM_SHARDS_MAX: usize = 64;
 ///
 /// Memory is bounded by who withdrew or failed lately, if [`forget_idle`](Self::forget_idle) is called now and then.
 pub struct Limits {
-    // A fixed seed, so that a simulated world runs the same way twice; nobody outside chooses what collides.
-    pub(crate) accounts: DashMap<AccountKey, Account, FixedState>,
-    pub(crate) devices: DashMap<DeviceKey, Device, FixedState>,
-    pub(crate) atms: DashMap<AtmKey, HourlySums, FixedState>,
-    pub(crate) institutions: DashMap<InstitutionKey, HourlySums, FixedState>,
+    pub(crate) accounts: Shards<AccountKey, Account>,
+    pub(crate) devices: Shards<DeviceKey, Device>,
+    pub(crate) locked: LockedDevices,
+    pub(crate) atms: Shards<AtmKey, Box<HourlySums>>,
+    pub(crate) institutions: Shards<InstitutionKey, Box<HourlySums>>,
 }
 
 impl Limits {
-    /// Nothing is counted. For a gateway: 1,024 shards for accounts and devices each, 272 KiB while empty.
+    /// Nothing is counted. For a gateway: 4,096 shards for accounts and devices each, 776 KiB while empty.
     #[must_use]
     pub fn new() -> Self {
         Self::with_shards(SHARDS)
@@ -60,10 +59,11 @@ impl Limits {
         let shards = shards.clamp(2, SHARDS_MAX).next_power_of_two();
         let sum_shards = shards.min(SUM_SHARDS_MAX);
         Self {
-            accounts: DashMap::with_hasher_and_shard_amount(FixedState::default(), shards),
-            devices: DashMap::with_hasher_and_shard_amount(FixedState::default(), shards),
-            atms: DashMap::with_hasher_and_shard_amount(FixedState::default(), sum_shards),
-            institutions: DashMap::with_hasher_and_shard_amount(FixedState::default(), sum_shards),
+            accounts: Shards::new(shards),
+            devices: Shards::new(shards),
+            locked: LockedDevices::new(shards),
+            atms: Shards::new(sum_shards),
+            institutions: Shards::new(sum_shards),
         }
     }
 
@@ -84,21 +84,22 @@ impl Limits {
         let LimitRequest { amount, now, .. } = *request;
         check_amount(amount, figures)?;
         // The first thing, because it is what takes time: the rest is worked out while the entry is on its way from memory.
-        let family = Family::of_institution(request.institution);
-        let account_key = family.account(request.account);
-        let account = Place::of(&self.accounts, account_key);
+        let account_key = AccountKey::new(request.institution, request.account);
+        let account = self.accounts.place(account_key);
         let asked = Asked { amount, since: Since::new(request.day_began, now), now };
         let bounds = Bounds::new(figures, atm_caps, request.device_age);
-        let device_key = family.device(request.device);
-        let counted = CountedFor::bounded(request, account_key, device_key, &bounds);
-        let device = bounds.device.map(|caps| (Place::of(&self.devices, device_key), caps));
-        let atm = bounds.atm.zip(counted.atm).map(|(caps, key)| (Place::of(&self.atms, key), caps));
+        let counted = CountedFor::bounded(request, account_key, &bounds);
+        let device = bounds.device.zip(counted.device).map(|(caps, key)| (self.devices.place(key), caps));
+        let atm = bounds.atm.zip(counted.atm).map(|(caps, key)| (self.atms.place(key), caps));
         let institution =
-            bounds.institution.zip(counted.institution).map(|(caps, key)| (Place::of(&self.institutions, key), caps));
+            bounds.institution.zip(counted.institution).map(|(caps, key)| (self.institutions.place(key), caps));
 
         let is_locked = match &device {
             Some((place, _)) => place.look(Device::is_locked),
-            None => self.devices.get(&device_key).is_some_and(|device| device.is_locked()),
+            None => {
+                self.locked.may_hold(request.device)
+                    && self.devices.look(DeviceKey::new(request.institution, request.device), Device::is_locked)
+            }
         };
         if is_locked {
             return Err(LimitRefusal::DeviceLocked);
@@ -127,7 +128,7 @@ impl Limits {
         atm.into_iter().for_each(|(place, _)| place.change(|sums| sums.open(minor_units, is_new_device)));
         institution.into_iter().for_each(|(place, _)| place.change(|sums| sums.open(minor_units, is_new_device)));
         let (limits, approved_s) = (Arc::clone(self), unix_s(now));
-        Ok(Reservation { limits, counted, amount, approved_s, grounds: Some((bounds, before)) })
+        Ok(Reservation { limits, counted, amount, approved_s, grounds: Grounds::new(bounds, before) })
     }
 
     /// Counts an open withdrawal again after a restart, unchecked, since it was admitted before: against everyone, whatever is limited
@@ -137,17 +138,23 @@ impl Limits {
     pub fn restore_reservation(self: &Arc<Self>, restored: &Restored<'_>) -> Reservation {
         let Restored { amount, approved_at, burst, is_new_device, .. } = *restored;
         let (counted, minor_units) = (CountedFor::everyone(restored), amount.minor_units());
-        let mut account = self.accounts.entry(counted.account).or_default();
-        account.drawn.open(amount);
-        account.pace = account.pace.after(approved_at, burst);
-        drop(account);
+        self.accounts.change(counted.account, |account| {
+            account.drawn.open(amount);
+            account.pace = account.pace.after(approved_at, burst);
+        });
         let CountedFor { device, atm, institution, .. } = counted;
-        device.into_iter().for_each(|key| self.devices.entry(key).or_default().drawn.open(amount));
-        atm.into_iter().for_each(|key| self.atms.entry(key).or_default().open(minor_units, is_new_device));
+        device.into_iter().for_each(|key| self.devices.change(key, |device| device.drawn.open(amount)));
+        atm.into_iter().for_each(|key| self.atms.change(key, |sums| sums.open(minor_units, is_new_device)));
         institution
             .into_iter()
-            .for_each(|key| self.institutions.entry(key).or_default().open(minor_units, is_new_device));
-        Reservation { limits: Arc::clone(self), counted, amount, approved_s: unix_s(approved_at), grounds: None }
+            .for_each(|key| self.institutions.change(key, |sums| sums.open(minor_units, is_new_device)));
+        Reservation {
+            limits: Arc::clone(self),
+            counted,
+            amount,
+            approved_s: unix_s(approved_at),
+            grounds: Grounds::Restored,
+        }
     }
 
     /// Counts an ended withdrawal again after a restart, against everyone; one of which nothing left (zero) for the burst limit only.
@@ -159,18 +166,18 @@ impl Limits {
         let Restored { amount, approved_at, burst, is_new_device, .. } = *restored;
         let (counted, minor_units, approved_s) =
             (CountedFor::everyone(restored), amount.minor_units(), unix_s(approved_at));
-        let mut account = self.accounts.entry(counted.account).or_default();
-        account.drawn.spend(amount, approved_s);
-        account.pace = account.pace.after(approved_at, burst);
-        drop(account);
+        self.accounts.change(counted.account, |account| {
+            account.drawn.spend(amount, approved_s);
+            account.pace = account.pace.after(approved_at, burst);
+        });
         if amount.is_zero() {
             return;
         }
         let CountedFor { device, atm, institution, .. } = counted;
-        let spend = |sums: &mut HourlySums| sums.spend(minor_units, approved_s, is_new_device);
-        device.into_iter().for_each(|key| self.devices.entry(key).or_default().drawn.spend(amount, approved_s));
-        atm.into_iter().for_each(|key| spend(&mut self.atms.entry(key).or_default()));
-        institution.into_iter().for_each(|key| spend(&mut self.institutions.entry(key).or_default()));
+        let spend = |sums: &mut Box<HourlySums>| sums.spend(minor_units, approved_s, is_new_device);
+        device.into_iter().for_each(|key| self.devices.change(key, |device| device.drawn.spend(amount, approved_s)));
+        atm.into_iter().for_each(|key| self.atms.change(key, spend));
+        institution.into_iter().for_each(|key| self.institutions.change(key, spend));
     }
 
     /// Lets go of entries that no decision would miss: nothing open, nothing drawn within 7 times 24 hours (24 for ATMs and institutions)
@@ -181,10 +188,10 @@ impl Limits {
     pub fn forget_idle(&self, now: Timestamp) -> usize {
         let since = Since::new(now, now);
         let forgotten = [
-            forget(&self.accounts, |account| account.is_idle(&since, now)),
-            forget(&self.devices, |device| device.is_idle(&since)),
-            forget(&self.atms, |sums| sums.is_idle(&since)),
-            forget(&self.institutions, |sums| sums.is_idle(&since)),
+            self.accounts.retain(|account| !account.is_idle(&since, now)),
+            self.devices.retain(|device| !device.is_idle(&since)),
+            self.atms.retain(|sums| !sums.is_idle(&since)),
+            self.institutions.retain(|sums| !sums.is_idle(&since)),
         ];
         forgotten.into_iter().sum()
     }
@@ -198,18 +205,15 @@ impl Limits {
     /// What an account has open: how many withdrawals, and their sum in minor units.
     #[must_use]
     pub fn open(&self, institution: &InstitutionId, account: &AccountId) -> (u32, u64) {
-        let entry = self.accounts.get(&Family::of_institution(institution).account(account));
-        entry.map_or((0, 0), |account| {
-            let open = account.drawn.outstanding();
-            (open.withdrawals, open.minor_units)
-        })
+        let open = self.accounts.look(AccountKey::new(institution, account), |account| account.drawn.outstanding());
+        (open.withdrawals, open.minor_units)
     }
 
     /// What all accounts have open: how many withdrawals, and their sum in minor units of whatever currency. For operators and tests, to see
     /// what never ended: it looks at every account, one guard after the other; what others reserve or end meanwhile may be in it or not.
     #[must_use]
     pub fn open_total(&self) -> (u64, u64) {
-        self.accounts.iter().fold((0_u64, 0_u64), |(withdrawals, minor_units), account| {
+        self.accounts.fold((0_u64, 0_u64), |(withdrawals, minor_units), account| {
             let open = account.drawn.outstanding();
             (withdrawals.saturating_add(open.withdrawals.into()), minor_units.saturating_add(open.minor_units))
         })
@@ -219,13 +223,13 @@ impl Limits {
     pub(crate) fn end(&self, counted: &CountedFor, reserved: Money, dispensed: Money, approved_s: u32) {
         let CountedFor { account, device, atm, institution, is_new_device } = *counted;
         let (reserved_units, dispensed_units) = (reserved.minor_units(), dispensed.minor_units());
-        let end = |sums: &mut HourlySums| sums.end(reserved_units, dispensed_units, approved_s, is_new_device);
-        self.accounts.entry(account).or_default().drawn.end(reserved, dispensed, approved_s);
+        let end = |sums: &mut Box<HourlySums>| sums.end(reserved_units, dispensed_units, approved_s, is_new_device);
+        self.accounts.change(account, |account| account.drawn.end(reserved, dispensed, approved_s));
         device
             .into_iter()
-            .for_each(|key| self.devices.entry(key).or_default().drawn.end(reserved, dispensed, approved_s));
-        atm.into_iter().for_each(|key| end(&mut self.atms.entry(key).or_default()));
-        institution.into_iter().for_each(|key| end(&mut self.institutions.entry(key).or_default()));
+            .for_each(|key| self.devices.change(key, |device| device.drawn.end(reserved, dispensed, approved_s)));
+        atm.into_iter().for_each(|key| self.atms.change(key, end));
+        institution.into_iter().for_each(|key| self.institutions.change(key, end));
     }
 }
 
@@ -240,27 +244,13 @@ fn check_amount(amount: Money, figures: &LimitFigures) -> Result<(), LimitRefusa
     Ok(())
 }
 
-fn forget<K: Eq + std::hash::Hash, V>(map: &DashMap<K, V, FixedState>, is_idle: impl Fn(&mut V) -> bool) -> usize {
-    let (mut forgotten, mut kept) = (0, 0);
-    map.retain(|_, entry| {
-        let idle = is_idle(entry);
-        *(if idle { &mut forgotten } else { &mut kept }) += 1;
-        !idle
-    });
-    // The tables stay as large as they ever were; after a busy week that is worth a rehash, after a few entries it is not.
-    if forgotten > kept {
-        map.shrink_to_fit();
-    }
-    forgotten
-}
-
 impl CountedFor {
     /// Whom the figures limit.
-    fn bounded(request: &LimitRequest<'_>, account: AccountKey, device: DeviceKey, bounds: &Bounds) -> Self {
-        let LimitRequest { institution, atm, amount, .. } = *request;
+    fn bounded(request: &LimitRequest<'_>, account: AccountKey, bounds: &Bounds) -> Self {
+        let LimitRequest { institution, device, atm, amount, .. } = *request;
         Self {
             account,
-            device: bounds.device.map(|_| device),
+            device: bounds.device.map(|_| DeviceKey::new(institution, device)),
             atm: bounds.atm.map(|_| AtmKey::new(atm, amount.currency())),
             institution: bounds.institution.map(|_| InstitutionKey::new(institution, amount.currency())),
             is_new_device: bounds.is_new_device(),
@@ -269,10 +259,9 @@ impl CountedFor {
 
     fn everyone(restored: &Restored<'_>) -> Self {
         let Restored { institution, account, device, atm, amount, is_new_device, .. } = *restored;
-        let family = Family::of_institution(institution);
         Self {
-            account: family.account(account),
-            device: Some(family.device(device)),
+            account: AccountKey::new(institution, account),
+            device: Some(DeviceKey::new(institution, device)),
             atm: Some(AtmKey::new(atm, amount.currency())),
             institution: Some(InstitutionKey::new(institution, amount.currency())),
             is_new_device,

@@ -7,7 +7,8 @@ use cashgate_withdrawal::money::Money;
 
 use crate::decision::{Before, Bounds, basis};
 use crate::key::{AccountKey, AtmKey, DeviceKey, InstitutionKey};
-use crate::{Limits, SettleError};
+use crate::window::Counted;
+use crate::{Burst, Caps, Limits, SettleError};
 
 /// An amount that is counted while its withdrawal is open: against the account, and against device, ATM and institution as far as
 /// these had limits. Whoever holds it ends it, once: [`settle`] when it is known what left the machine, [`release`] when it is certain
@@ -24,8 +25,14 @@ pub struct Reservation {
     pub(crate) counted: CountedFor,
     pub(crate) amount: Money,
     pub(crate) approved_s: u32,
-    /// `None` for one that was restored.
-    pub(crate) grounds: Option<(Bounds, Before)>,
+    pub(crate) grounds: Grounds,
+}
+
+/// On what grounds it was admitted. Most often only the account is limited, and a reservation stays small.
+pub(crate) enum Grounds {
+    Restored,
+    Account { tier_until_s: Option<u64>, burst: Burst, caps: Caps, before: Counted },
+    All(Box<(Bounds, Before)>),
 }
 
 /// Whom a withdrawal counts for.
@@ -36,6 +43,15 @@ pub(crate) struct CountedFor {
     pub(crate) atm: Option<AtmKey>,
     pub(crate) institution: Option<InstitutionKey>,
     pub(crate) is_new_device: bool,
+}
+
+impl Grounds {
+    pub(crate) fn new(bounds: Bounds, before: Before) -> Self {
+        let Bounds { tier_until_s, burst, account: caps, device: None, atm: None, institution: None } = bounds else {
+            return Self::All(Box::new((bounds, before)));
+        };
+        Self::Account { tier_until_s, burst, caps, before: before.account }
+    }
 }
 
 impl Reservation {
@@ -74,10 +90,16 @@ impl Reservation {
     /// admitted before a restart.
     #[must_use]
     pub fn basis(&self) -> String {
+        let line = match &self.grounds {
+            Grounds::Restored => return "basis=restored".to_owned(),
+            Grounds::Account { tier_until_s, burst, caps, before } => {
+                let bounds = Bounds::of_account(*tier_until_s, *burst, *caps);
+                basis(&bounds, &Before { account: *before, ..Before::default() })
+            }
+            Grounds::All(grounds) => basis(&grounds.0, &grounds.1),
+        };
         // Writing into a string does not fail.
-        self.grounds
-            .as_ref()
-            .map_or_else(|| "basis=restored".to_owned(), |(bounds, before)| basis(bounds, before).unwrap_or_default())
+        line.unwrap_or_default()
     }
 
     fn end(&self, dispensed: Money) {

@@ -99,3 +99,19 @@ fn a_restart_restores_failures_and_lock() {
     taro.limits.restore_attempts(&taro.institution, &taro.device, 0, true);
     assert_eq!(taro.refused(yen(1)), Some("device_locked"));
 }
+
+#[test]
+fn locks_are_seen_however_many_there_are_and_released_one_by_one() {
+    let phones: Vec<Customer> =
+        (0..300).map(|number| Customer::new(usual_figures()).with_device(&format!("phone-{number}"))).collect();
+    let limits = Arc::new(Limits::with_shards(2));
+    let phones: Vec<Customer> = phones.into_iter().map(|c| Customer { limits: Arc::clone(&limits), ..c }).collect();
+    phones.iter().for_each(|phone| limits.restore_attempts(&phone.institution, &phone.device, 5, true));
+    for (number, phone) in phones.iter().enumerate() {
+        assert_eq!(phone.refused(yen(1)), Some("device_locked"), "{number}");
+        phone.is_released();
+        phone.is_released();
+        assert_eq!(phone.refused(yen(1)), None, "{number}");
+    }
+    assert!(phones.iter().all(|phone| !limits.locked.may_hold(&phone.device)), "a count was left behind");
+}

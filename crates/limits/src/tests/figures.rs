@@ -70,3 +70,20 @@ fn figures_print_as_one_line() {
         assert!(line.contains(part), "{line}");
     }
 }
+
+#[test]
+fn a_young_device_is_bound_by_its_tier_and_by_what_binds_every_device() {
+    let tier = Caps { per_withdrawal: 50, per_day: 50, ..OPEN_HANDED };
+    let device = Caps { per_day: 300, withdrawals_per_day: 1, ..OPEN_HANDED };
+    let tiers = vec![Tier { until_age: 72 * HOUR, caps: tier }];
+    let figures = LimitFigures::new(Currency::JPY, OPEN_HANDED, tiers, Some(device), NO_SUMS, ANY_PACE).unwrap();
+    let (young, old) = (figures.device_caps_for(HOUR).unwrap(), figures.device_caps_for(72 * HOUR).unwrap());
+    assert_eq!((young.per_day, young.withdrawals_per_day), (50, 1));
+    assert_eq!((old.per_day, old.withdrawals_per_day), (300, 1));
+
+    let many =
+        LimitFigures::new(Currency::JPY, OPEN_HANDED, figures.tiers().to_vec(), Some(OPEN_HANDED), NO_SUMS, ANY_PACE);
+    let hanako = Customer::new(many.unwrap()).aged(HOUR);
+    hanako.withdraw(yen(50));
+    assert_eq!(hanako.with_account("taro").refused(yen(1)), Some("device_day"));
+}

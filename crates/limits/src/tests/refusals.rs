@@ -62,11 +62,14 @@ fn any_sums() -> SumCaps {
 
 /// All that is stored.
 fn state(limits: &Limits) -> Vec<String> {
-    let accounts = limits.accounts.iter().map(|entry| format!("{:?}", entry.value()));
-    let devices = limits.devices.iter().map(|entry| format!("{:?}", entry.value()));
-    let atms = limits.atms.iter().map(|entry| format!("{:?}", entry.value()));
-    let institutions = limits.institutions.iter().map(|entry| format!("{:?}", entry.value()));
-    accounts.chain(devices).chain(atms).chain(institutions).collect()
+    fn note<V: std::fmt::Debug>(mut state: Vec<String>, entry: &V) -> Vec<String> {
+        state.push(format!("{entry:?}"));
+        state
+    }
+    let state = limits.accounts.fold(Vec::new(), note);
+    let state = limits.devices.fold(state, note);
+    let state = limits.atms.fold(state, note);
+    limits.institutions.fold(state, note)
 }
 
 fn sum(scope: Scope, counted_minor_units: u64, limit_minor_units: u64) -> Option<LimitRefusal> {

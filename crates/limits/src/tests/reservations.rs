@@ -72,20 +72,16 @@ fn a_reservation_ends_where_it_was_counted_whatever_the_figures_are_by_then() {
     let limited = Customer { atm_caps: loose(), ..Customer::new(all_figures()) };
     let unlimited = Customer { figures: usual_figures(), atm_caps: NO_SUMS, ..limited.clone() };
     let (counted, uncounted) = (limited.reserve(yen(500)).unwrap(), unlimited.reserve(yen(700)).unwrap());
-    let of_device =
-        |customer: &Customer| customer.limits.devices.iter().next().unwrap().drawn.outstanding().minor_units;
+    let of_device = |customer: &Customer| {
+        customer.limits.devices.fold(0, |sum, device| sum + device.drawn.outstanding().minor_units)
+    };
     assert_eq!(of_device(&limited), 500);
     uncounted.settle(yen(700)).unwrap();
     assert_eq!(of_device(&limited), 500, "what was not counted for the device does not end there");
     counted.release();
     assert_eq!((of_device(&limited), limited.limits.open_total()), (0, (0, 0)));
-    assert!(
-        limited
-            .limits
-            .atms
-            .iter()
-            .all(|sums| sums.counted(&crate::window::Since::new(NOON, NOON)).all.minor_units == 0)
-    );
+    let since = crate::window::Since::new(NOON, NOON);
+    assert_eq!(limited.limits.atms.fold(0, |sum, sums| sum + sums.counted(&since).all.minor_units), 0);
 }
 
 #[test]

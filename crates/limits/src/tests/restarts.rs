@@ -96,8 +96,8 @@ fn more_withdrawals_than_are_told_apart_lose_no_yen() {
     }
     let later = hanako.later(300 * MINUTE);
     assert_eq!(later.refused(yen(1)), Some("account_count_day"));
-    let entry =
-        later.limits.accounts.iter().next().unwrap().drawn.counted(&crate::window::Since::new(MONDAY, later.now));
+    let since = crate::window::Since::new(MONDAY, later.now);
+    let entry = later.limits.accounts.fold(None, |_, account| Some(account.drawn.counted(&since))).unwrap();
     assert_eq!((entry.last_7d.withdrawals, entry.last_7d.minor_units), (255, 3_000));
 }
 

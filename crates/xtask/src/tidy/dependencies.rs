@@ -55,7 +55,7 @@ const ONLY_THROUGH: [(&str, &[&str]); 8] = [
 /// Crates that may depend on exactly this: no async, wire format, clock, randomness or storage can creep in.
 const PINNED: [(&str, &[&str]); 2] = [
     ("cashgate-withdrawal", &["thiserror"]),
-    ("cashgate-limits", &["cashgate-withdrawal", "dashmap", "foldhash", "siphasher", "smallvec", "thiserror"]),
+    ("cashgate-limits", &["cashgate-withdrawal", "foldhash", "siphasher", "smallvec", "thiserror"]),
 ];
 
 /// A crate of the workspace.
