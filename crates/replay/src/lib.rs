@@ -49,6 +49,7 @@ pub mod bank;
 pub mod calendar;
 mod chance;
 pub mod controls;
+pub mod gateway_bank;
 pub mod geography;
 pub mod life;
 pub mod plain;

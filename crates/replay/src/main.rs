@@ -2,6 +2,7 @@
 //!
 //! The report goes to standard output and is the same for the same seeds; how far it is goes to standard error.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cashgate_replay::controls::{Control, Controls};
-use cashgate_replay::plain::{self, PlainBank};
+use cashgate_replay::gateway_bank::{self, GatewayBank, Setting, SettingError};
 use cashgate_replay::plot;
 use cashgate_replay::reaction::Reaction;
 use cashgate_replay::report::Report;
@@ -114,9 +115,11 @@ fn replay(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
         let ended = ended.fetch_add(1, Ordering::Relaxed) + 1;
         let _ = writeln!(io::stderr(), "[{ended}/{runs}] {controls}, seed {seed}"); // progress that nobody reads is no loss
     };
-    let open = |_: &World, controls: Controls| PlainBank::new(controls);
+    let settings: HashMap<Controls, Setting> =
+        [Controls::ALL.without(Control::Analyst)].iter().chain(&compared).map(|controls| Ok((*controls, Setting::new(*controls)?))).collect::<Result<_, SettingError>>()?;
+    let open = |_: &World, controls: Controls| GatewayBank::new(&settings[&controls]);
     let trials = trials::run(&worlds, &compared, reaction, threads, &open, &done);
-    let report = Report { bank: plain::NAME, purpose, worlds, reaction, trials };
+    let report = Report { bank: gateway_bank::NAME, purpose, worlds, reaction, trials };
     io::stdout().write_all(report.text().as_bytes())?;
     if let Some(file) = &cli.json {
         std::fs::write(file, serde_json::to_string_pretty(&report.json())?)?;

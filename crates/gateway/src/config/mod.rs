@@ -18,6 +18,7 @@ use cashgate_withdrawal::money::Currency;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::Dict;
+pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 pub use hsm::{HsmSection, PinSource, SlotSection};
 use reader::Reader;
 
