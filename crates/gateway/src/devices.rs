@@ -271,15 +271,10 @@ impl Devices {
         }
         let attempts = self.limits.attempt_failed(&institution, &device, lock_after);
         let failed_attempts = attempts.failed;
-        let changed =
-            Device { failed_attempts, locked_at: attempts.locked.then_some(now), ..known.as_ref().clone() };
+        let changed = Device { failed_attempts, locked_at: attempts.locked.then_some(now), ..known.as_ref().clone() };
         let notice = attempts.locked.then(|| Notice {
             at: now,
-            what: Happening::DeviceLocked {
-                institution: institution.clone(),
-                device: device.clone(),
-                failed_attempts,
-            },
+            what: Happening::DeviceLocked { institution: institution.clone(), device: device.clone(), failed_attempts },
         });
         self.put(institution, device, changed, notice).await?;
         Ok(attempts.locked)
@@ -316,8 +311,7 @@ impl Devices {
         let _one_at_a_time = self.changing.lock().await;
         let Some(known) = self.known.find(&institution, &device) else { return Ok(Err(Refusal::DeviceUnknown)) };
         let released = Device { failed_attempts: 0, locked_at: None, ..known.as_ref().clone() };
-        let happening =
-            Happening::DeviceReleased { institution: institution.clone(), device: device.clone(), actor };
+        let happening = Happening::DeviceReleased { institution: institution.clone(), device: device.clone(), actor };
         let notice = Notice { at: now, what: happening };
         self.put(institution.clone(), device.clone(), released, Some(notice)).await?;
         self.limits.release_lock(&institution, &device);

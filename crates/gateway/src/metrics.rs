@@ -165,7 +165,11 @@ impl Metrics {
     /// A policy set decided.
     pub fn decided(&self, set: &'static str, decision: &Decision) {
         let label = |reason: String| {
-            [KeyValue::new("set", set), KeyValue::new("verdict", decision.verdict.name()), KeyValue::new("reason", reason)]
+            [
+                KeyValue::new("set", set),
+                KeyValue::new("verdict", decision.verdict.name()),
+                KeyValue::new("reason", reason),
+            ]
         };
         if decision.reasons.is_empty() {
             self.policy_decisions.add(1, &label(String::new()));

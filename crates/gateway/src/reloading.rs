@@ -36,7 +36,8 @@ pub fn rules(config: &Config) -> Result<Rules, RulesError> {
         None => PolicySet::builtin(),
         Some(folder) => PolicySet::from_dir(folder),
     }?;
-    let shadow = config.policy.shadow_folder.as_ref().map(PolicySet::from_dir).transpose().map_err(RulesError::Shadow)?;
+    let shadow =
+        config.policy.shadow_folder.as_ref().map(PolicySet::from_dir).transpose().map_err(RulesError::Shadow)?;
     let mut rules = Rules::new(Arc::new(policy), &config.institutions);
     if let Some(shadow) = shadow {
         tracing::info!(version = shadow.version(), "a shadow policy set is tried on live traffic");
@@ -67,7 +68,9 @@ pub async fn watch(config: Config, rulebook: Arc<Rulebook>, metrics: Metrics) {
             }
             Ok(Err(error)) => {
                 metrics.reloaded("refused");
-                tracing::error!("policies and limits changed on disk and are not fit to hold; those from before go on: {error}");
+                tracing::error!(
+                    "policies and limits changed on disk and are not fit to hold; those from before go on: {error}"
+                );
             }
             Err(error) => tracing::error!(%error, "policies and limits could not be read again"),
         }

@@ -243,8 +243,12 @@ impl Ports {
         let api = with_reflection(hardened(256))?
             .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(
-                OperationsServiceServer::new(OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone()))
-                    .max_decoding_message_size(MESSAGE_BYTES_MAX),
+                OperationsServiceServer::new(OperationsPort::new(
+                    Arc::clone(lanes),
+                    parts.keys.clone(),
+                    parts.switch.clone(),
+                ))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX),
             )
             .add_service(
                 EventServiceServer::new(EventPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),

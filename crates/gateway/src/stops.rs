@@ -216,7 +216,8 @@ fn may_stop(actor: &StopActor, scope: &StopScope) -> Result<(), Refusal> {
 
 fn found(reader: &LedgerReader) -> Result<Vec<Notice>, StopFailure> {
     let kinds = ["stopped", "released"];
-    let found = reader.notices_of(&kinds, Timestamp::from_unix_ms(0)).map_err(|error| StopFailure(error.to_string()))?;
+    let found =
+        reader.notices_of(&kinds, Timestamp::from_unix_ms(0)).map_err(|error| StopFailure(error.to_string()))?;
     let read = |stored: cashgate_ledger::StoredNotice| {
         notices::decode(&stored.body).map_err(|error| {
             StopFailure(format!("the ledger's notice {} about a stop cannot be read: {error}", stored.sequence))

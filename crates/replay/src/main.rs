@@ -115,8 +115,11 @@ fn replay(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
         let ended = ended.fetch_add(1, Ordering::Relaxed) + 1;
         let _ = writeln!(io::stderr(), "[{ended}/{runs}] {controls}, seed {seed}"); // progress that nobody reads is no loss
     };
-    let settings: HashMap<Controls, Setting> =
-        [Controls::ALL.without(Control::Analyst)].iter().chain(&compared).map(|controls| Ok((*controls, Setting::new(*controls)?))).collect::<Result<_, SettingError>>()?;
+    let settings: HashMap<Controls, Setting> = [Controls::ALL.without(Control::Analyst)]
+        .iter()
+        .chain(&compared)
+        .map(|controls| Ok((*controls, Setting::new(*controls)?)))
+        .collect::<Result<_, SettingError>>()?;
     let open = |_: &World, controls: Controls| GatewayBank::new(&settings[&controls]);
     let trials = trials::run(&worlds, &compared, reaction, threads, &open, &done);
     let report = Report { bank: gateway_bank::NAME, purpose, worlds, reaction, trials };

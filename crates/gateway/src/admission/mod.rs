@@ -184,9 +184,11 @@ impl Desk {
             atm: &terms.atm,
             amount: terms.amount,
             approved_at: terms.approved_at,
-            is_new_device: institution
-                .limits
-                .is_new(self.age_then(&terms.institution, &terms.device, terms.approved_at)),
+            is_new_device: institution.limits.is_new(self.age_then(
+                &terms.institution,
+                &terms.device,
+                terms.approved_at,
+            )),
             burst: institution.limits.burst(),
         }))
     }

@@ -72,7 +72,9 @@ impl Scope {
             Self::Account { institution, id, because } => {
                 (StopScope::Account(institution.parse()?, id.parse()?), because)
             }
-            Self::Device { institution, id, because } => (StopScope::Device(institution.parse()?, id.parse()?), because),
+            Self::Device { institution, id, because } => {
+                (StopScope::Device(institution.parse()?, id.parse()?), because)
+            }
         })
     }
 }

@@ -18,8 +18,8 @@ use cashgate_withdrawal::money::Currency;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::Dict;
-pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 pub use hsm::{HsmSection, PinSource, SlotSection};
+pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 use reader::Reader;
 
 /// Everything that a gateway is told at its start.

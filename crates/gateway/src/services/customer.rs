@@ -26,8 +26,8 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::{app_back_end, read, read_withdrawal};
-use crate::clock;
 use crate::admission::Intended;
+use crate::clock;
 use crate::devices::{Devices, DevicesFailure, Registered};
 use crate::lanes::{LaneHandle, Lanes};
 
@@ -170,8 +170,7 @@ impl CustomerPort {
         let atm = token.claims().atm.clone();
         let counted = tokio::spawn(async move {
             let ApprovalStatement { institution, account, amount, device, .. } = statement;
-            let intended =
-                Intended { institution: &institution, account: &account, device: &device, atm: &atm };
+            let intended = Intended { institution: &institution, account: &account, device: &device, atm: &atm };
             surroundings.desk.tell_failed(intended, amount, clock::now());
             if let Ok(lane) = lane {
                 let (institution, device) = (institution.clone(), device.clone());
@@ -180,7 +179,8 @@ impl CustomerPort {
             let rules = surroundings.desk.rules();
             let Ok(of) = rules.institution(&institution) else { return };
             let lock_after = of.failed_attempts_max;
-            if let Err(error) = surroundings.devices.attempt_failed(institution, device, lock_after, clock::now()).await {
+            if let Err(error) = surroundings.devices.attempt_failed(institution, device, lock_after, clock::now()).await
+            {
                 tracing::error!(%error, "a failed approval was not recorded against its phone");
             }
         });

@@ -172,7 +172,10 @@ async fn an_operator_throws_it_on_the_command_line() {
     let (done, said) = run(&["stop", "atm", "A1", "--reason", "skimmer found"]);
     assert!(done && said.contains("ATM A1: stopped"), "{said}");
     let (_, listed) = run(&["stops"]);
-    assert!(listed.contains("ATM A1") && listed.contains("operator/dev") && listed.contains("skimmer found"), "{listed}");
+    assert!(
+        listed.contains("ATM A1") && listed.contains("operator/dev") && listed.contains("skimmer found"),
+        "{listed}"
+    );
     let (done, said) = run(&["release", "atm", "A2", "--reason", "a slip"]);
     assert!(!done && said.contains("no stop of exactly this scope"), "{said}");
     let (done, said) = run(&["release", "atm", "A1", "--reason", "taken off"]);
@@ -193,7 +196,8 @@ async fn an_approval_that_races_with_a_stop_is_reversed_or_refused() {
         phone.scan(&shown.qr_text).await.unwrap();
         let approval = phone.approval(&shown.qr_text, &yen(10_000));
         site.core_bank.is_to(HoldScript::Silence);
-        let (stopped, approved) = tokio::join!(stop(&mut operator, &StopScope::Everything), phone.bank.approve(approval));
+        let (stopped, approved) =
+            tokio::join!(stop(&mut operator, &StopScope::Everything), phone.bank.approve(approval));
         stopped.unwrap();
         match approved {
             Ok(approved) => {

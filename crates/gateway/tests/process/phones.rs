@@ -176,7 +176,9 @@ async fn a_revoked_phone_loses_what_it_has_begun() {
 /// As institutions have it who say nothing of new phones.
 async fn with_usual_tiers() -> Site {
     let mut site = Site::folder_only().await;
-    site.edit_configuration(|text| text.lines().filter(|line| !line.starts_with("new_device")).map(|line| format!("{line}\n")).collect());
+    site.edit_configuration(|text| {
+        text.lines().filter(|line| !line.starts_with("new_device")).map(|line| format!("{line}\n")).collect()
+    });
     site.serve().await;
     site
 }
@@ -198,7 +200,10 @@ async fn a_new_phone_draws_nothing_and_its_institution_hears_that_it_tried() {
         _ => None,
     });
     let refused = refused.expect("a refusal is told");
-    assert_eq!((refused.device_id.as_str(), refused.reasons.as_slice()), ("phone-1", &["new_device_wait".to_owned()][..]));
+    assert_eq!(
+        (refused.device_id.as_str(), refused.reasons.as_slice()),
+        ("phone-1", &["new_device_wait".to_owned()][..])
+    );
     assert!(refused.facts.contains("phone-1") && !refused.policy_version.is_empty(), "{refused:?}");
 }
 
@@ -207,7 +212,10 @@ async fn a_registration_says_only_what_has_a_meaning() {
     let site = Site::ready().await;
     let mut phone = Phone::unknown(&site, "sakura", "phone-1", "acct-1").await;
     for (request, field) in [
-        (RegisterDeviceRequest { activation_channel: "by post".to_owned(), ..phone.registration() }, "activation_channel"),
+        (
+            RegisterDeviceRequest { activation_channel: "by post".to_owned(), ..phone.registration() },
+            "activation_channel",
+        ),
         (RegisterDeviceRequest { attestation: 9, ..phone.registration() }, "attestation"),
     ] {
         let refused = phone.bank.register_device(request).await.unwrap_err();

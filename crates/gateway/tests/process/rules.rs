@@ -84,7 +84,10 @@ async fn limits_change_while_running_and_forget_nothing() {
     let mut atm = Atm::connect(&site, "A1").await;
     phone.approve_at(&mut atm, 60_000).await;
     atm.pays_out().await;
-    site.edit_configuration(|text| text.replace("per_day = 200000", "per_day = 100000").replace("per_withdrawal = 200000", "per_withdrawal = 100000"));
+    site.edit_configuration(|text| {
+        text.replace("per_day = 200000", "per_day = 100000")
+            .replace("per_withdrawal = 200000", "per_withdrawal = 100000")
+    });
     reloaded(&site, "taken", 1).await;
     let mut idle = Atm::connect(&site, "IDLE").await;
     let left = async || (phone.headroom(&mut idle).await == 40_000).then_some(());

@@ -54,7 +54,14 @@ impl NoticeBoard for Heard {
                 let watched = Pattern::ALL.into_iter().find(|one| one.name() == pattern);
                 let window = watched.map_or(Duration::ZERO, Pattern::window);
                 let atm = atm.as_ref().and_then(names::atm_number);
-                self.what().alarms.push(Alarm { at: notice.at, institution, atm, pattern, window });
+                self.what().alarms.push(Alarm {
+                    at: notice.at,
+                    institution,
+                    atm,
+                    is_of_phone: watched.is_some_and(Pattern::is_of_device),
+                    pattern,
+                    window,
+                });
             }
             _ => {}
         }

@@ -75,7 +75,10 @@ impl Site {
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
         site.edit_configuration(|text| {
             text.replace("per_day = 500000", "per_day = 200000")
-                .replace("withdrawals_per_day = 10", "withdrawals_per_day = 255\nwithdrawals_per_24h = 255\nper_24h = 200000")
+                .replace(
+                    "withdrawals_per_day = 10",
+                    "withdrawals_per_day = 255\nwithdrawals_per_24h = 255\nper_24h = 200000",
+                )
                 .replace("burst = 5 ", "burst = 1000 ")
         });
         let certificates = ["corebank/sakura", "corebank/fuji"].map(|peer| site.certificate(peer));
