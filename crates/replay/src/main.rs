@@ -34,6 +34,9 @@ struct Cli {
     /// Takes seeds that rules may be tuned on; what it prints is not to be quoted.
     #[arg(long)]
     tuning: bool,
+    /// 20,000 customers, two worlds, and no control by itself: a minute or so.
+    #[arg(long, conflicts_with_all = ["seeds", "customers", "compare"])]
+    quick: bool,
     /// Customers of both institutions.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     customers: u32,
@@ -84,8 +87,14 @@ impl Compared {
     }
 }
 
+impl Cli {
+    fn with_quick(self) -> Self {
+        if self.quick { Self { seeds: 2, customers: 20_000, compare: Compared::Main, ..self } } else { self }
+    }
+}
+
 fn main() -> ExitCode {
-    match replay(&Cli::parse()) {
+    match replay(&Cli::parse().with_quick()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {

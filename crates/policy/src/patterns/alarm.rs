@@ -123,8 +123,8 @@ impl Threshold {
 ///
 /// False alarms to expect with the defaults, at a bank of 200,000 customers of whom 2.5 % change their phone in a month: 0.8 a month from the patterns of the
 /// institution (0.45 `StrangeDevicesWeek`, 0.28 `InstitutionHour`, 0.11 `StrangeDevicesDay`), measured over ten seeded years (`tests/alarms.rs`) in which, by assumption, new
-/// phones draw three times an hour by day and one honest phone in 300 is strange, which is 15 a month. If one new phone in 1,000 asks for 300,000 yen in a
-/// week without the habit to match, `DeviceSum` adds 5 a month: one customer each to call.
+/// phones draw three times an hour by day and one honest phone in 300 is strange, which is 15 a month. In the replay of 2020 (`docs/replay-2020.md`) `DeviceSum`
+/// and `DeviceRefused` add a few a month: one customer each to call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// A young device is strange once it asks for as much, with what it drew in 7 days.
