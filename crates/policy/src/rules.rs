@@ -69,6 +69,19 @@ impl Rules {
         if problems.is_empty() { Ok(rules) } else { Err(problems) }
     }
 
+    /// Those of them that are kept.
+    pub(crate) fn part(mut self, is_kept: impl Fn(&Rule) -> bool) -> Self {
+        let dropped: Vec<PolicyId> =
+            self.by_id.iter().filter(|(_, rule)| !is_kept(rule)).map(|(id, _)| id.clone()).collect();
+        for id in dropped {
+            // Of a set that does not hold it there is nothing to remove.
+            let _ = self.all.remove_static(id.clone());
+            let _ = self.after_step_up.remove_static(id.clone());
+            self.by_id.remove(&id);
+        }
+        self
+    }
+
     fn add(&mut self, draft: &Draft<'_>, rule: Rule) -> Result<(), String> {
         self.all.add(draft.policy.clone()).map_err(|error| error.to_string())?;
         if rule.meaning != Meaning::StepUp {

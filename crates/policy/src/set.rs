@@ -11,7 +11,7 @@ use crate::decision::{Decision, Verdict};
 use crate::facts::Facts;
 use crate::problem::{PolicyError, Problem};
 use crate::question::EntityModel;
-use crate::rules::{Meaning, NO_PERMIT, POLICY_ERROR, Rules, reason_code};
+use crate::rules::{Meaning, NO_PERMIT, POLICY_ERROR, Rule, Rules, reason_code};
 use crate::sources::{self, Folder};
 
 /// Fraud rules, validated and ready. Immutable, so threads share it freely; a new set is a new value.
@@ -33,6 +33,23 @@ impl PolicySet {
     /// [`PolicyError::Invalid`] if they or their cases were broken in the sources; a test sees to it that they are not.
     pub fn builtin() -> Result<Self, PolicyError> {
         Ok(Self::from_sources("builtin", Folder::builtin())?.0)
+    }
+
+    /// The built-in rules without those whose reason is not kept, to see what the others do alone. Permits stay. Their cases are not run: they are
+    /// the whole set's.
+    ///
+    /// # Errors
+    /// Those of [`PolicySet::builtin`].
+    pub fn builtin_part(keeps: impl Fn(&str) -> bool) -> Result<Self, PolicyError> {
+        let (whole, _) = Self::from_sources("builtin", Folder { cases: Vec::new(), ..Folder::builtin() })?;
+        let is_kept = |rule: &Rule| rule.reason.as_ref().is_none_or(|reason| keeps(reason.as_str()));
+        let version = whole.version.replacen("builtin", "part-of-builtin", 1);
+        Ok(Self { version, rules: whole.rules.part(is_kept), ..whole })
+    }
+
+    /// The codes that its rules give as reasons.
+    pub fn reasons(&self) -> impl Iterator<Item = &ReasonCode> {
+        self.rules.by_id.values().filter_map(|rule| rule.reason.as_ref())
     }
 
     /// The rules of a folder: every file named `*.cedar` directly in it, in place of the built-in ones. They are validated against

@@ -107,6 +107,44 @@ fn one_phone_that_asks_for_very_much_is_told_once() {
     assert!(bank.asks("a", "1", 500_000, DAY, 2 * HOUR).is_empty());
 }
 
+/// Who takes much and often is no thief: the sum counts only with an amount that the account does not know.
+#[test]
+fn a_large_habit_is_no_alarm() {
+    for (habit, expected) in [(0, 1), (49_999, 1), (50_000, 1), (50_001, 0), (100_000, 0)] {
+        let mut bank = Bank::default();
+        if habit > 0 {
+            (0..3).for_each(|_| _ = bank.draws("a", "old-phone", habit, 365 * DAY, 0));
+        }
+        let told = [0, DAY].map(|after_s| count(&bank.draws("a", "1", 150_000, 5 * DAY, after_s), Pattern::DeviceSum));
+        assert_eq!(told, [0, expected], "habit {habit}");
+    }
+}
+
+#[test]
+fn the_fourth_ask_after_three_in_vain_is_an_alarm_once() {
+    let told = |asks: &[(u64, u64, bool)]| -> Vec<usize> {
+        let mut bank = Bank::default();
+        (0..3).for_each(|_| _ = bank.draws("a", "old-phone", 30_000, 365 * DAY, 0));
+        let ask = |&(yen, after_s, is_paid): &(u64, u64, bool)| {
+            let alarms = bank.visit(["a", "1", "atm"], yen, 5 * DAY, after_s, is_paid);
+            count(&alarms, Pattern::DeviceRefused)
+        };
+        asks.iter().map(ask).collect()
+    };
+    let refused = |yen, after_s| (yen, after_s, false);
+    assert_eq!(told(&[200_000, 100_000, 50_000, 200_000, 100_000].map(|yen| refused(yen, HOUR))), [0, 0, 0, 1, 0]);
+    assert_eq!(told(&[refused(50_000, HOUR); 3]), [0; 3]);
+    assert_eq!(told(&[refused(39_999, HOUR); 9]), [0; 9], "too little to matter");
+    let (first, later) = (refused(50_000, HOUR), refused(50_000, 25 * HOUR));
+    assert_eq!(
+        told(&[first, first, first, later, later, later, later]),
+        [0, 0, 0, 0, 0, 0, 1],
+        "counted anew after a day"
+    );
+    let paid = (50_000, HOUR, true);
+    assert_eq!(told(&[first, first, paid, paid, paid, paid]), [0; 6], "what is paid was not in vain");
+}
+
 /// As the police counted: 5 cases in June, then 27 in July. Here all at one bank, evenly spread, each asking for 120,000 yen at first.
 #[test]
 fn a_slow_wave_is_noticed_by_its_week() {

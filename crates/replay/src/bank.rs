@@ -33,6 +33,8 @@ pub struct Alarm {
     pub institution: InstitutionNo,
     /// At which machine, if at one.
     pub atm: Option<AtmNo>,
+    /// Whether it is about one phone alone.
+    pub is_of_phone: bool,
     /// The pattern, as a stable word.
     pub pattern: String,
     /// How far back the counted withdrawals lie. An alarm without a thief's attempt within it is false.

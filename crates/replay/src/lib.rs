@@ -30,12 +30,12 @@
 //! | people | elderly 15% (rare, larger, one machine, pension days); joint accounts 6%; 3% have 2 or 3 accounts on a phone; 16% make a trip of 2 to 4 days within the run | `population::person` |
 //! | phones' place | 12% never tell; of the others 97 in 100 fixes are within 80 m, 3 in 100 within 2.5 km | `population` |
 //! | mistakes | 13 in 1,000 withdrawals follow one mistyped code, 1 in 1,000 two, 1 in 8,000 three; 3% mistype the code at the machine, 1% walk away | `population::habits`, `life` |
-//! | honest patience | an honest customer who is refused takes the card: each withdrawal counts once | `life` |
+//! | honest patience | an honest customer who is refused asks once more for half in one case of two, and again; then takes the card. Each withdrawal counts once, as refused | `life` |
 //! | victims | 4 in 10 use the app themselves, the others never had it | `wave::plan` |
 //! | thieves | who they are: [`wave::behaviour::Mix::ASSUMED`]; activation online; attestation passed 70%, failed 10%; 3 in 10 phones tell no place, the others are at the machine | `wave` |
 //! | their patience | half come back once, three in ten also the next day, two in ten for six days; whoever was paid begins to count anew; ten days at most | [`wave::behaviour::Persistence`] |
 //! | the code at the machine | stops no thief who holds the app and stands at the machine: only the relay, whose victim is elsewhere | [`wave::behaviour::Behaviour::is_at_the_machine`] |
-//! | analyst | reacts after 4 working hours, to false alarms too | [`reaction::Reaction`] |
+//! | analyst | reacts after 4 working hours, to false alarms too; if an alarm is about one phone its holder is called, which stops nothing here | [`reaction::Reaction`] |
 //! | notices | half of the victims react to the notice of a new phone, after 1 to 48 hours; honest customers ignore it | [`reaction::Alerts`] |
 //!
 //! An alarm is *true* if a thief's attempt lies in its window and the same alarm does not ring in the same world without thieves
@@ -49,6 +49,7 @@ pub mod bank;
 pub mod calendar;
 mod chance;
 pub mod controls;
+pub mod gateway_bank;
 pub mod geography;
 pub mod life;
 pub mod plain;

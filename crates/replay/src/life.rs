@@ -6,11 +6,12 @@ use std::time::Duration;
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::time::Timestamp;
 
-use crate::attempt::{Attempt, Registration};
+use crate::attempt::{Attempt, Registration, yen};
 use crate::bank::{Bank, Verdict};
 use crate::calendar::{Day, MINUTE_MS};
 use crate::chance::{Chance, Purpose};
 use crate::controls::{Control, Controls};
+use crate::population::habits::MAN_YEN;
 use crate::population::{Happening, Population, Visit};
 use crate::reaction::{ANALYST_STOP, Alerts, Analyst, REPORTED, Reaction};
 use crate::tally::Tally;
@@ -21,6 +22,8 @@ use crate::world::World;
 const CODE_TRIES: u8 = 3;
 /// Of 1,000 codes, those that an honest customer mistypes.
 const MISTYPED_CODES_PER_MILLE: u64 = 30;
+/// Of 1,000 honest refusals, those after which the customer asks once more, for half the amount.
+const ASKS_FOR_LESS_PER_MILLE: u64 = 500;
 /// Of 1,000 customers asked for a code, those who walk away.
 const WALKS_AWAY_PER_MILLE: u64 = 10;
 
@@ -130,11 +133,24 @@ impl<B: Bank> Life<'_, B> {
         let walks_away = chance.per_mille(WALKS_AWAY_PER_MILLE);
         let types_it = mistyped < usize::from(CODE_TRIES) && !walks_away;
         let ended = self.asked(attempt, mistyped, types_it);
+        if matches!(ended, Ended::Refused { .. }) {
+            self.asks_for_less(*attempt, &mut chance);
+        }
         if Day::of(attempt.now).0 >= 0 {
             match ended {
                 Ended::Paid { stepped_up } => self.tally.served(visit, stepped_up.as_deref(), false),
                 Ended::NotTyped { reason } => self.tally.served(visit, Some(&reason), true),
                 Ended::Refused { reason } => self.tally.turned_away(visit, &reason),
+            }
+        }
+    }
+
+    /// Refused, people try what else they may have. Whatever comes of it, the withdrawal that they wanted was refused.
+    fn asks_for_less(&mut self, mut attempt: Attempt, chance: &mut Chance) {
+        while attempt.amount.minor_units() >= 2 * MAN_YEN && chance.per_mille(ASKS_FOR_LESS_PER_MILLE) {
+            attempt.amount = yen(attempt.amount.minor_units() / (2 * MAN_YEN) * MAN_YEN);
+            if !matches!(self.asked(&attempt, 0, true), Ended::Refused { .. }) {
+                return;
             }
         }
     }

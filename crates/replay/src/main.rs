@@ -2,6 +2,7 @@
 //!
 //! The report goes to standard output and is the same for the same seeds; how far it is goes to standard error.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cashgate_replay::controls::{Control, Controls};
-use cashgate_replay::plain::{self, PlainBank};
+use cashgate_replay::gateway_bank::{self, GatewayBank, Setting, SettingError};
 use cashgate_replay::plot;
 use cashgate_replay::reaction::Reaction;
 use cashgate_replay::report::Report;
@@ -33,6 +34,9 @@ struct Cli {
     /// Takes seeds that rules may be tuned on; what it prints is not to be quoted.
     #[arg(long)]
     tuning: bool,
+    /// 20,000 customers, two worlds, and no control by itself: a minute or so.
+    #[arg(long, conflicts_with_all = ["seeds", "customers", "compare"])]
+    quick: bool,
     /// Customers of both institutions.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     customers: u32,
@@ -83,8 +87,14 @@ impl Compared {
     }
 }
 
+impl Cli {
+    fn with_quick(self) -> Self {
+        if self.quick { Self { seeds: 2, customers: 20_000, compare: Compared::Main, ..self } } else { self }
+    }
+}
+
 fn main() -> ExitCode {
-    match replay(&Cli::parse()) {
+    match replay(&Cli::parse().with_quick()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
@@ -114,9 +124,15 @@ fn replay(cli: &Cli) -> Result<bool, Box<dyn std::error::Error>> {
         let ended = ended.fetch_add(1, Ordering::Relaxed) + 1;
         let _ = writeln!(io::stderr(), "[{ended}/{runs}] {controls}, seed {seed}"); // progress that nobody reads is no loss
     };
-    let open = |_: &World, controls: Controls| PlainBank::new(controls);
+    let settings: HashMap<Controls, Setting> = [Controls::ALL.without(Control::Analyst)]
+        .iter()
+        .chain(&compared)
+        .map(|controls| Ok((*controls, Setting::new(*controls)?)))
+        .collect::<Result<_, SettingError>>()?;
+    #[expect(clippy::indexing_slicing, reason = "each set that is asked for has its setting, from the lines above")]
+    let open = |_: &World, controls: Controls| GatewayBank::new(&settings[&controls]);
     let trials = trials::run(&worlds, &compared, reaction, threads, &open, &done);
-    let report = Report { bank: plain::NAME, purpose, worlds, reaction, trials };
+    let report = Report { bank: gateway_bank::NAME, purpose, worlds, reaction, trials };
     io::stdout().write_all(report.text().as_bytes())?;
     if let Some(file) = &cli.json {
         std::fs::write(file, serde_json::to_string_pretty(&report.json())?)?;

@@ -127,6 +127,7 @@ impl PlainBank {
                 at: attempt.now,
                 institution: attempt.institution,
                 atm: None,
+                is_of_phone: false,
                 pattern,
                 window: ALARM_WINDOW,
             });

@@ -84,7 +84,8 @@ impl Analyst {
     }
 
     pub(crate) fn hears(&mut self, alarm: &Alarm) {
-        let Some(reaction) = self.reaction else { return };
+        // About one phone its holder is called. Nobody stops the others for that.
+        let Some(reaction) = self.reaction.filter(|_| !alarm.is_of_phone) else { return };
         let from = calendar::after_working_hours(alarm.at, reaction.working_hours);
         let until = from.after(reaction.lasts);
         match self.stops.iter_mut().find(|stop| stop.institution == alarm.institution && stop.until >= from) {
@@ -127,7 +128,14 @@ mod tests {
     use crate::plain::tests::attempt;
 
     fn alarm(at: Timestamp) -> Alarm {
-        Alarm { at, institution: InstitutionNo(0), atm: None, pattern: "p".to_owned(), window: Duration::from_hours(1) }
+        Alarm {
+            at,
+            institution: InstitutionNo(0),
+            atm: None,
+            is_of_phone: false,
+            pattern: "p".to_owned(),
+            window: Duration::from_hours(1),
+        }
     }
 
     #[test]

@@ -53,7 +53,14 @@ impl Bank for Always {
             self.wishes_of_young += 1;
             if (self.rings_at)(self.wishes_of_young) {
                 let (institution, pattern) = (attempt.institution, "young".to_owned());
-                self.alarms.push(Alarm { at: attempt.now, institution, atm: self.atm, pattern, window: self.window });
+                self.alarms.push(Alarm {
+                    at: attempt.now,
+                    institution,
+                    atm: self.atm,
+                    is_of_phone: false,
+                    pattern,
+                    window: self.window,
+                });
             }
         }
         self.verdict.clone()
@@ -248,7 +255,14 @@ fn a_bell_that_rings_in_peace_too_is_never_true() {
 }
 
 fn ringing(pattern: &str, institution: InstitutionNo, at: Timestamp) -> Alarm {
-    Alarm { at, institution, atm: None, pattern: pattern.to_owned(), window: Duration::from_hours(24) }
+    Alarm {
+        at,
+        institution,
+        atm: None,
+        is_of_phone: false,
+        pattern: pattern.to_owned(),
+        window: Duration::from_hours(24),
+    }
 }
 
 #[test]

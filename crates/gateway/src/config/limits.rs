@@ -3,7 +3,7 @@
 use std::num::{NonZeroU8, NonZeroU32};
 use std::time::Duration;
 
-use cashgate_limits::{Burst, Caps, LimitFigures, SumCaps, Tier};
+use cashgate_limits::{Burst, Caps, FiguresError, LimitFigures, SumCaps, Tier};
 use cashgate_withdrawal::money::Currency;
 
 use super::reader::Reader;
@@ -14,8 +14,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Singapore for 12 hours; UPI in India allows 5,000 rupees in the first 24 hours.)
 const NEW_DEVICE_USUAL: [(Duration, u64); 2] = [(HOUR.saturating_mul(12), 0), (HOUR.saturating_mul(72), 50_000)];
 
-/// What an established phone may draw if nothing else is said, in minor units: yen.
-const ESTABLISHED_USUAL: Caps = Caps {
+/// What accounts may draw with an established phone if nothing else is said: the 200,000 yen a withdrawal and 500,000 a day of 2020, and no more than
+/// four such days a week.
+const USUAL: Caps = Caps {
     per_withdrawal: 200_000,
     per_day: 500_000,
     per_24h: 500_000,
@@ -25,19 +26,33 @@ const ESTABLISHED_USUAL: Caps = Caps {
     withdrawals_per_7d: 40,
 };
 
+const BURST_USUAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
+const BURST_EVERY_USUAL: Duration = Duration::from_secs(60);
+
+/// PSD2 RTS article 4(3)(b): at most five failed attempts in a row.
+pub const FAILED_ATTEMPTS_USUAL: NonZeroU8 = NonZeroU8::MIN.saturating_add(4);
+
+/// The limits of an institution whose configuration says nothing about them, in yen or in as many minor units of another currency.
+///
+/// # Errors
+/// None with the figures as they are; a test sees to it.
+pub fn usual_limits(currency: Currency) -> Result<LimitFigures, FiguresError> {
+    let burst = Burst { withdrawals: BURST_USUAL, every: BURST_EVERY_USUAL };
+    LimitFigures::new(currency, USUAL, usual_tiers(USUAL), None, SumCaps::default(), burst)
+}
+
 /// An institution's limits, and after how many failed attempts in a row a phone is locked. Every key is read, whatever is wrong with another.
 pub(super) fn read(institution: &Reader, currency: Option<Currency>) -> Option<(LimitFigures, NonZeroU8)> {
     let table = institution.table("limits");
-    let established = read_caps(&table, ESTABLISHED_USUAL);
-    let base = established.unwrap_or(ESTABLISHED_USUAL);
+    let established = read_caps(&table, USUAL);
+    let base = established.unwrap_or(USUAL);
     let tiers = read_tiers(&table, base);
     let device = if table.has("device") { read_inner_caps(&table, "device", base).map(Some) } else { Some(None) };
     let whole =
         if table.has("institution") { read_sums(&table.table("institution")) } else { Some(SumCaps::default()) };
-    let at_once = table.number("burst", Some(3), 1..=1_000);
-    let every = table.seconds("burst_every_s", Duration::from_secs(60), 0..=86_400);
-    // PSD2 RTS article 4(3)(b): at most five failed attempts in a row.
-    let failed_attempts_max = table.number("failed_attempts_max", Some(5), 1..=5);
+    let at_once = table.number("burst", Some(BURST_USUAL.get().into()), 1..=1_000);
+    let every = table.seconds("burst_every_s", BURST_EVERY_USUAL, 0..=86_400);
+    let failed_attempts_max = table.number("failed_attempts_max", Some(FAILED_ATTEMPTS_USUAL.get().into()), 1..=5);
     table.close();
     let burst = Burst { withdrawals: NonZeroU32::new(u32::try_from(at_once?).ok()?)?, every: every? };
     let failed_attempts_max = NonZeroU8::new(u8::try_from(failed_attempts_max?).ok()?)?;
@@ -103,8 +118,7 @@ fn read_inner_caps(table: &Reader, key: &str, usual: Caps) -> Option<Caps> {
 /// `[[institution.limits.new_device]]`, the youngest first; without any, the usual ones. `new_device = []` says that age does not matter.
 fn read_tiers(table: &Reader, established: Caps) -> Option<Vec<Tier>> {
     if !table.has("new_device") {
-        let usual = |(until_age, most): (Duration, u64)| Tier { until_age, caps: at_most(established, most) };
-        return Some(NEW_DEVICE_USUAL.map(usual).to_vec());
+        return Some(usual_tiers(established));
     }
     let read = |inner: &Reader| {
         let until = inner.number("until_h", None, 1..=24 * 365);
@@ -115,6 +129,11 @@ fn read_tiers(table: &Reader, established: Caps) -> Option<Vec<Tier>> {
     };
     let tiers: Vec<Option<Tier>> = table.tables("new_device").iter().map(read).collect();
     tiers.into_iter().collect()
+}
+
+fn usual_tiers(established: Caps) -> Vec<Tier> {
+    let usual = |(until_age, most): (Duration, u64)| Tier { until_age, caps: at_most(established, most) };
+    NEW_DEVICE_USUAL.map(usual).to_vec()
 }
 
 /// The caps with no amount above one.

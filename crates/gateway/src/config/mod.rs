@@ -19,6 +19,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::Dict;
 pub use hsm::{HsmSection, PinSource, SlotSection};
+pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 use reader::Reader;
 
 /// Everything that a gateway is told at its start.

@@ -209,6 +209,7 @@ impl Patterns {
         let (now_s, amount) = (keys.now_s, withdrawal.amount.minor_units());
         // What a young device draws is not yet the customer's habit: a thief would teach it to us.
         let teaches = !withdrawal.is_young();
+        let usual = self.accounts.entry(keys.account).map_or(0, Account::usual);
         if let Some(account) = self.accounts.entry_or(keys.account, Account::new) {
             account.withdrew(now_s, amount, withdrawal.place, teaches);
         }
@@ -217,6 +218,9 @@ impl Patterns {
         {
             young.last_s = now_s;
             young.drew(now_s, amount);
+            if self.watch.is_vain(amount, usual) {
+                young.vain.granted();
+            }
         }
         if withdrawal.is_new_device {
             self.watch_new_devices(withdrawal, &keys);

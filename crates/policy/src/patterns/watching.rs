@@ -20,13 +20,22 @@ impl Patterns {
         let asked = young.drawn(keys.now_s).saturating_add(attempt.amount.minor_units());
         let is_far_above_habit = asked >= usual.saturating_mul(watch.strange_times_usual);
         let is_large = is_far_above_habit && asked >= watch.strange_amount;
-        let is_very_large = is_far_above_habit && asked >= watch.device_sum;
+        // Who often takes his large habit reaches the sum too, so this amount alone must be far above it.
+        let amount = attempt.amount.minor_units();
+        let is_very_large = amount >= usual.saturating_mul(watch.strange_times_usual) && asked >= watch.device_sum;
+        let in_vain = if watch.is_vain(amount, usual) { young.vain.asked(keys.now_s) } else { 0 };
+        let newly_vain = !young.vain.is_alarmed && in_vain >= watch.vain_asks;
+        young.vain.is_alarmed |= newly_vain;
         let newly_strange = !young.is_strange && (is_large || accounts >= watch.strange_accounts);
         let newly_alarmed = !young.is_alarmed && is_very_large;
         young.is_strange |= newly_strange;
         young.is_alarmed |= newly_alarmed;
         if newly_alarmed {
             let alarm = alarm(Pattern::DeviceSum, attempt, asked, usual.saturating_mul(1_000));
+            self.raise(Alarm { device: Some(attempt.device.clone()), ..alarm });
+        }
+        if newly_vain {
+            let alarm = alarm(Pattern::DeviceRefused, attempt, in_vain.into(), 0);
             self.raise(Alarm { device: Some(attempt.device.clone()), ..alarm });
         }
         if newly_strange {

@@ -16,8 +16,34 @@ pub(super) struct Young {
     pub(super) last_s: u32,
     /// Whether it counts among the institution's strange devices already.
     pub(super) is_strange: bool,
+    /// Whether an alarm was raised for its sum already.
+    pub(super) is_alarmed: bool,
+    /// What it asked for in vain.
+    pub(super) vain: Vain,
+}
+
+/// How often a phone asked in vain within 24 hours.
+#[derive(Clone, Default)]
+pub(super) struct Vain {
+    count: u8,
+    since_s: u32,
     /// Whether an alarm was raised for it already.
     pub(super) is_alarmed: bool,
+}
+
+impl Vain {
+    /// Counts an ask, and says how many went before it in vain. One that is granted is taken back.
+    pub(super) fn asked(&mut self, now_s: u32) -> u8 {
+        if now_s.saturating_sub(self.since_s) >= DAY_S {
+            (self.count, self.since_s) = (0, now_s);
+        }
+        self.count = self.count.saturating_add(1);
+        self.count.saturating_sub(1)
+    }
+
+    pub(super) fn granted(&mut self) {
+        self.count = self.count.saturating_sub(1);
+    }
 }
 
 impl Young {

@@ -36,7 +36,10 @@ const DIRECTION: [(&str, &[&str]); 12] = [
             "cashgate-gateway",
         ],
     ),
-    ("cashgate-replay", &["cashgate-withdrawal"]),
+    (
+        "cashgate-replay",
+        &["cashgate-withdrawal", "cashgate-limits", "cashgate-qr", "cashgate-policy", "cashgate-gateway"],
+    ),
     ("xtask", &[]),
 ];
 
