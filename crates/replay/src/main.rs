@@ -28,7 +28,7 @@ struct Cli {
     /// How many worlds.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     seeds: u64,
-    /// The first world's seed; the others follow [default: 1000, with --tuning 1].
+    /// The first world's seed; the others follow [default: 1005, with --tuning 1].
     #[arg(long)]
     first_seed: Option<u64>,
     /// Takes seeds that rules may be tuned on; what it prints is not to be quoted.
