@@ -8,6 +8,7 @@ use cashgate_wire::proto::operations::v1::{ListStopsRequest, ReleaseRequest, Sto
 use cashgate_wire::proto::withdrawal::v1::WithdrawalState;
 use cashgate_wire::stops::scope_to;
 use cashgate_withdrawal::stop::StopScope;
+use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -270,4 +271,30 @@ async fn an_approval_that_races_with_a_stop_is_reversed_or_refused() {
         }
         release(&mut operator, &StopScope::Everything).await.unwrap();
     }
+}
+
+/// From the operator's call until the last machine has taken its code off the screen. For `loadtest/RESULTS.md`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn how_long_a_stop_takes_to_reach_two_hundred_machines() {
+    let site = Site::ready().await;
+    let mut operator = as_peer(&site, "operator/dev").await;
+    let mut machines = Vec::new();
+    for number in 0..200 {
+        let mut atm = Atm::connect(&site, &format!("M{number}")).await;
+        atm.shows_code().await;
+        machines.push(atm);
+    }
+    let thrown_at = tokio::time::Instant::now();
+    let mut ended = JoinSet::new();
+    for mut atm in machines {
+        ended.spawn(async move {
+            while !matches!(atm.hears().await, Heard::QrSessionEnded(_)) {}
+            thrown_at.elapsed()
+        });
+    }
+    stop(&mut operator, &StopScope::Everything).await.unwrap();
+    let mut ended = ended.join_all().await;
+    ended.sort_unstable();
+    eprintln!("median {:?}, the last after {:?}", ended[100], ended[199]);
 }
