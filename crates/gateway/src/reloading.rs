@@ -105,7 +105,7 @@ fn replace(running: &Config, seen: Seen, rulebook: &Rulebook) -> Result<Option<S
     let now = Config::load(&running.file)?;
     let institutions = with_figures_of(&running.institutions, &now.institutions);
     if now.policy != running.policy {
-        tracing::warn!("other folders under [policy] take a restart");
+        tracing::error!("other folders under [policy] take a restart: rules still come from those of the start");
     }
     let rules = rules(&Config { institutions, policy: running.policy.clone(), ..now })?;
     if Seen::now(running) != seen {

@@ -119,7 +119,14 @@ impl fmt::Display for Rehearsal {
     /// A table for a terminal, with examples under each row.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let changed = self.compared - self.unchanged;
-        writeln!(f, "{}: {} withdrawals, {changed} would come out differently", self.draft, self.compared)?;
+        if self.compared == 0 {
+            return writeln!(
+                f,
+                "{}: no approval with facts was recorded in that time, so this proves nothing",
+                self.draft
+            );
+        }
+        writeln!(f, "{}: {} approvals, {changed} would come out differently", self.draft, self.compared)?;
         if self.changes.is_empty() {
             return Ok(());
         }
@@ -150,7 +157,9 @@ impl fmt::Display for Example {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, facts, was, draft, .. } = self;
         write!(f, "{at}: {}/{} {} at {}, ", facts.institution, facts.account, facts.amount, facts.atm)?;
-        write!(f, "device {} h, usual {}, ", facts.device_age.as_secs() / 3_600, facts.account_usual_amount)?;
+        let (hour, channel) = (facts.local_hour, facts.device_channel.as_str());
+        write!(f, "hour {hour}, device {} h ({channel}), ", facts.device_age.as_secs() / 3_600)?;
+        write!(f, "usual {}, ", facts.account_usual_amount)?;
         write!(f, "{} -> {} ({})", was.name(), draft.verdict.name(), draft.rules.join(", "))
     }
 }

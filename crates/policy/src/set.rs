@@ -67,7 +67,10 @@ impl PolicySet {
     /// # Errors
     /// Those of [`PolicySet::from_dir`].
     pub fn check_dir(folder: impl AsRef<Path>) -> Result<Checked, PolicyError> {
-        Self::from_sources("custom", Folder::read(folder.as_ref())?).map(Checked::of)
+        let folder = Folder::read(folder.as_ref())?;
+        let ignored = folder.ignored.clone();
+        let (set, cases) = Self::from_sources("custom", folder)?;
+        Ok(Checked { ignored, ..Checked::of(&set, &cases) })
     }
 
     /// The same for the rules that come with the gateway.
@@ -75,12 +78,13 @@ impl PolicySet {
     /// # Errors
     /// Those of [`PolicySet::builtin`].
     pub fn check_builtin() -> Result<Checked, PolicyError> {
-        Self::from_sources("builtin", Folder::builtin()).map(Checked::of)
+        let (set, cases) = Self::from_sources("builtin", Folder::builtin())?;
+        Ok(Checked::of(&set, &cases))
     }
 
-    /// The set, and how many cases it passed.
-    fn from_sources(origin: &'static str, folder: Folder) -> Result<(Self, usize), PolicyError> {
-        let Folder { rules: sources, cases, mut problems } = folder;
+    /// The set, and the cases it passed.
+    fn from_sources(origin: &'static str, folder: Folder) -> Result<(Self, Vec<Case>), PolicyError> {
+        let Folder { rules: sources, cases, mut problems, .. } = folder;
         let schema_source = sources::schema();
         let invalid = |mut problems: Vec<Problem>| {
             problems.sort();
@@ -105,7 +109,7 @@ impl PolicySet {
         let set = Self { version, rules, schema, model, authorizer: Authorizer::new(), no_permit, policy_error };
         let failures = cases::run(&set, &cases);
         if failures.is_empty() {
-            Ok((set, cases.len()))
+            Ok((set, cases))
         } else {
             Err(invalid(failures.iter().map(CaseFailure::problem).collect()))
         }
@@ -197,11 +201,18 @@ pub struct Checked {
     pub rules: usize,
     /// How many cases it passed.
     pub cases: usize,
+    /// Rules that no case meets: nobody has seen them do anything.
+    pub unmet: Vec<String>,
+    /// Files that are neither rules nor cases by their names.
+    pub ignored: Vec<String>,
 }
 
 impl Checked {
-    fn of((set, cases): (PolicySet, usize)) -> Self {
-        Self { version: set.version, rules: set.rules.by_id.len(), cases }
+    fn of(set: &PolicySet, cases: &[Case]) -> Self {
+        let met: BTreeSet<String> = cases.iter().flat_map(|case| set.decide(&case.facts).rules).collect();
+        let all: BTreeSet<String> = set.rules.by_id.keys().map(ToString::to_string).collect();
+        let unmet = all.difference(&met).cloned().collect();
+        Self { version: set.version.clone(), rules: all.len(), cases: cases.len(), unmet, ignored: Vec::new() }
     }
 }
 

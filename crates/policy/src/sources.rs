@@ -59,12 +59,14 @@ pub(crate) struct Folder {
     pub(crate) cases: Vec<Source>,
     /// One for each of them that cannot be read.
     pub(crate) problems: Vec<Problem>,
+    /// Every other file or folder, but for texts, schemas and what is hidden.
+    pub(crate) ignored: Vec<String>,
 }
 
 impl Folder {
     /// The folder of the sources, as it is built in.
     pub(crate) fn builtin() -> Self {
-        Self { rules: builtin(), cases: builtin_cases(), problems: Vec::new() }
+        Self { rules: builtin(), cases: builtin_cases(), ..Self::default() }
     }
 
     pub(crate) fn read(folder: &Path) -> Result<Self, PolicyError> {
@@ -81,7 +83,11 @@ impl Folder {
             let place = match () {
                 () if file.ends_with(".cedar") => &mut found.rules,
                 () if file.ends_with(".cases.toml") => &mut found.cases,
-                () => continue,
+                () if file.starts_with('.') || file.ends_with(".md") || file.ends_with(".cedarschema") => continue,
+                () => {
+                    found.ignored.push(file);
+                    continue;
+                }
             };
             match fs::read_to_string(&path) {
                 Ok(text) => place.push(Source { file, text }),

@@ -15,7 +15,19 @@ fn a_folder_in_order_says_what_it_holds() {
         "[[case]]\nname = \"small\"\nexpect = \"permit\"\n[[case]]\nname = \"large\"\nfacts.context.amount = 50001\nexpect = \"step_up\"\nreasons = [\"large\"]\n",
     ).path()).unwrap();
     assert_eq!((checked.rules, checked.cases), (2, 2));
+    assert!(checked.unmet.is_empty() && checked.ignored.is_empty(), "{checked:?}");
     assert_eq!(checked.version, PolicySet::from_dir(folder("").path()).unwrap().version(), "cases decide nothing");
+}
+
+#[test]
+fn what_no_case_meets_and_what_is_not_read_is_told() {
+    let folder = folder("[[case]]\nname = \"small\"\nexpect = \"permit\"\n");
+    for name in ["night.cedar.txt", "Night.CEDAR", "cases.toml", "README.md", ".swp"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    let checked = PolicySet::check_dir(folder.path()).unwrap();
+    assert_eq!(checked.unmet, ["rules.cedar#2"]);
+    assert_eq!(checked.ignored, ["Night.CEDAR", "cases.toml", "night.cedar.txt"]);
 }
 
 #[test]

@@ -64,15 +64,15 @@ fn it_prints_a_table() {
     let draft = set(&[PERMIT, &forbid("large", "context.amount > 50000")]);
     let table = rehearse(None, &draft, [10_000, 60_000, 30_000].into_iter().map(permitted)).to_string();
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines[0], format!("{}: 3 withdrawals, 1 would come out differently", draft.version()));
+    assert_eq!(lines[0], format!("{}: 3 approvals, 1 would come out differently", draft.version()));
     assert_eq!(lines[2], "instead      reason                             withdrawals per 10,000  paid out  sum");
     assert_eq!(lines[3], "refused      large                                        1     3333.3         1  60000 JPY");
     assert_eq!(
         lines[4],
-        "    1590969600000 ms: bank-a/4711 60000 JPY at tokyo-0001, device 8760 h, usual 40000, permit -> forbid (rules.cedar#2)"
+        "    1590969600000 ms: bank-a/4711 60000 JPY at tokyo-0001, hour 12, device 8760 h (branch), usual 40000, permit -> forbid (rules.cedar#2)"
     );
     let nothing = rehearse(None, &draft, [10_000].into_iter().map(permitted)).to_string();
-    assert_eq!(nothing, format!("{}: 1 withdrawals, 0 would come out differently\n", draft.version()));
+    assert_eq!(nothing, format!("{}: 1 approvals, 0 would come out differently\n", draft.version()));
 }
 
 fn rows(rehearsal: &Rehearsal) -> Vec<(Difference, &str, u64, u64)> {

@@ -84,7 +84,7 @@ pub enum Refusal {
     #[error("there is no such device")]
     DeviceUnknown,
     /// Nothing of exactly this scope is stopped.
-    #[error("there is no stop of exactly this scope; see ListStops")]
+    #[error("there is no stop of exactly this scope; ListStops (`cashgate stops`) shows those there are")]
     StopUnknown,
     /// The caller's certificate names nobody.
     #[error("the caller's certificate names nobody: {why}")]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cashgate_gateway::config::Config;
+use cashgate_gateway::reloading;
 use clap::Args;
 
 use super::Failure;
@@ -17,7 +18,9 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    Config::load(&arguments.config)?;
+    let config = Config::load(&arguments.config)?;
+    // As `serve` does: it does not start on rules that are not fit to decide.
+    reloading::rules(&config)?;
     say("the configuration is valid")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use cashgate_gateway::config::Config;
 use cashgate_gateway::rehearsing;
-use cashgate_policy::PolicySet;
+use cashgate_policy::{Checked, PolicySet};
 use clap::{Args, Subcommand};
 
 use super::Failure;
@@ -45,17 +45,18 @@ pub(crate) struct Rehearse {
 pub(super) fn run(task: &Task) -> Result<ExitCode, Failure> {
     match task {
         Task::Check { folder } => {
-            let (version, rules, cases) = match folder {
-                Some(folder) => {
-                    let checked = PolicySet::check_dir(folder)?;
-                    (checked.version, checked.rules, checked.cases)
-                }
-                None => {
-                    let checked = PolicySet::check_builtin()?;
-                    (checked.version, checked.rules, checked.cases)
-                }
+            let checked = match folder {
+                Some(folder) => PolicySet::check_dir(folder)?,
+                None => PolicySet::check_builtin()?,
             };
+            let Checked { version, rules, cases, unmet, ignored } = checked;
             say(&format!("{version}: {rules} rules, {cases} cases, all as they should be"))?;
+            for rule in unmet {
+                say(&format!("warning: no case meets {rule}: write one that it speaks in, or it may never speak"))?;
+            }
+            for file in ignored {
+                say(&format!("warning: {file} is not read: rules end in .cedar, cases in .cases.toml"))?;
+            }
         }
         Task::Rehearse(arguments) => {
             let config = arguments.config.as_deref().map(Config::load).transpose()?;

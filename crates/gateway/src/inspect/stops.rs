@@ -6,6 +6,7 @@ use cashgate_wire::proto::operations::v1::{
 };
 use cashgate_wire::stops::{scope_from, scope_to};
 use cashgate_withdrawal::stop::StopScope;
+use tonic::Code;
 
 use super::{InspectError, Operator, not_zero, refused};
 use crate::evidence;
@@ -15,7 +16,15 @@ impl Operator {
     pub async fn stop(&mut self, scope: &StopScope, reason: &str) -> Result<String, InspectError> {
         let request = StopRequest { scope: Some(scope_to(scope)), reason: reason.to_owned() };
         self.client.stop(request).await.map_err(refused)?;
-        Ok(format!("{scope}: stopped; what was commanded already is carried to its end"))
+        let doubt = if self.is_strange(scope).await { ". It has never been registered: is its id right?" } else { "" };
+        Ok(format!("{scope}: stopped; what was commanded already is carried to its end{doubt}"))
+    }
+
+    /// Whether it is a phone that the gateway has never heard of. Stopped all the same: it may be about to be registered.
+    async fn is_strange(&mut self, scope: &StopScope) -> bool {
+        let StopScope::Device(institution, device) = scope else { return false };
+        let request = GetDeviceRequest { institution_id: institution.to_string(), device_id: device.to_string() };
+        self.client.get_device(request).await.is_err_and(|status| status.code() == Code::NotFound)
     }
 
     /// Takes a stop back.

@@ -22,6 +22,10 @@ impl OperationsPort {
         let StopRequest { scope, reason } = request.into_inner();
         let refuse = |refusal| self.refuse("Stop", &refusal);
         let scope = scope_from(scope).map_err(refuse)?;
+        if scope.institution().is_some_and(|id| self.lanes.surroundings().desk.rules().institution(id).is_err()) {
+            let detail = "no such institution is configured: nothing would be stopped".to_owned();
+            return Err(refuse(Refusal::FieldInvalid { field: "scope", detail }));
+        }
         let reason = reason_from(reason).map_err(refuse)?;
         let Some(notice) = self.switch.stop(scope, &actor, reason, clock::now()).map_err(refuse)? else {
             return Ok(());

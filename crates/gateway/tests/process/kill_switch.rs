@@ -192,6 +192,14 @@ async fn an_operator_throws_it_on_the_command_line() {
     assert!(!done && said.contains("no stop of exactly this scope"), "{said}");
     let (done, said) = run(&["release", "atm", "A1", "--reason", "taken off"]);
     assert!(done, "{said}");
+    for typo in
+        [["institution", "sakrua"].as_slice(), &["device", "sakrua", "phone-1"], &["account", "sakrua", "acct-1"]]
+    {
+        let (done, said) = run(&[&["stop"], typo, &["--reason", "x"]].concat());
+        assert!(!done && said.contains("no such institution"), "{said}");
+    }
+    let (done, said) = run(&["stop", "device", "sakura", "phone-99", "--reason", "stolen"]);
+    assert!(done && said.contains("never been registered"), "{said}");
     let (done, said) = run(&["stop", "atm", "A 1", "--reason", "x"]);
     assert!(!done && said.contains("an ATM id"), "{said}");
 }

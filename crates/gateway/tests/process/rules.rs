@@ -136,7 +136,7 @@ async fn a_draft_is_rehearsed_on_what_was_accepted_and_what_was_refused() {
     // While the gateway runs.
     let told = eventually("the refusal is on disk", async || {
         let told = rehearse("draft");
-        told.contains("3 withdrawals").then_some(told)
+        told.contains("3 approvals").then_some(told)
     })
     .await;
     assert!(told.contains("1 would come out differently") && told.contains("house_rule"), "{told}");
@@ -151,4 +151,10 @@ async fn a_draft_is_rehearsed_on_what_was_accepted_and_what_was_refused() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("own.cedar:1") && said.contains("@reason"), "{said}");
     assert!(site.run(&["policy", "check"]).status.success(), "the rules that are built in");
+    // What the gateway would not start on is no valid configuration.
+    let valid = || site.run(&["check-config", "--config", &site.configuration()]);
+    assert!(valid().status.success());
+    fs::copy(site.path("draft/own.cedar"), site.path("rules/own.cedar")).unwrap();
+    let refused = valid();
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("own.cedar:1"));
 }
