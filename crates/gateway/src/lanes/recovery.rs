@@ -101,7 +101,7 @@ pub struct Recovered {
     pub open: Vec<Withdrawal>,
 }
 
-/// Every lane with open withdrawals, by the order of its ATM's id, with reservations made again. [`crate::admission::recall`] comes before.
+/// Every lane with open withdrawals, by the order of its ATM's id, with reservations made again. [`Desk::recall`] comes before.
 pub fn recover(
     history: &impl History,
     desk: &Arc<Desk>,
