@@ -234,7 +234,7 @@ impl Desk {
             return Err(Refusal::CurrencyDiffers);
         }
         if let Err(refusal) = self.stops.refuse(asked.intended()) {
-            self.tell_refused(asked, vec![refusal.factor().to_owned()], None);
+            self.tell_failed(asked.intended(), Some(asked.approval.amount), refusal.factor(), asked.now);
             return Err(refusal);
         }
         let attempt = asked.attempt();
@@ -261,7 +261,7 @@ impl Desk {
             Verdict::Forbid => {
                 tracing::info!(reasons = ?decision.reasons, rules = ?decision.rules, "policy forbids an approval");
                 let reasons = decision.reasons.iter().map(ToString::to_string).collect();
-                self.tell_refused(asked, reasons, Some(&Judged { decision, facts, confirm_code: None }));
+                self.tell_refused(asked, reasons, &Judged { decision, facts, confirm_code: None });
                 return Err(Refusal::NotAllowed { factor: "policy" });
             }
         };
@@ -278,7 +278,7 @@ impl Desk {
             // Operators and the institution learn which limit it is, the customer's side that there is one.
             let reason = limit.reason();
             tracing::info!(withdrawal = %asked.approval.fresh, reason, "a limit refuses an approval: {limit}");
-            self.tell_refused(asked, vec![reason.to_owned()], Some(judged));
+            self.tell_refused(asked, vec![reason.to_owned()], judged);
             match limit {
                 LimitRefusal::DeviceLocked => Refusal::NotAllowed { factor: reason },
                 _ => Refusal::LimitExceeded { limit: reason },
@@ -311,19 +311,8 @@ impl Desk {
 
     /// Tells the institution of a scan or an approval that was refused before anything was asked of the policy. A scan has no amount yet.
     pub fn tell_failed(&self, intended: Intended<'_>, amount: Option<Money>, reason: &str, now: Timestamp) {
-        let Intended { institution, account, device, atm } = intended;
-        let refused = RefusedApproval {
-            institution: institution.clone(),
-            account: account.clone(),
-            device: device.clone(),
-            atm: atm.clone(),
-            amount: amount.unwrap_or_else(|| Money::zero(self.currency(institution))),
-            reasons: vec![reason.to_owned()],
-            policy_version: String::new(),
-            policy_verdict: String::new(),
-            facts: String::new(),
-        };
-        self.board.post(Notice { at: now, what: Happening::ApprovalRefused(Box::new(refused)) });
+        let amount = amount.unwrap_or_else(|| Money::zero(self.currency(intended.institution)));
+        self.post_refused(intended.refused(amount, vec![reason.to_owned()]), now);
     }
 
     fn currency(&self, institution: &InstitutionId) -> Currency {
@@ -331,19 +320,35 @@ impl Desk {
     }
 
     /// Tells the institution and its analysts of an approval that was refused: why exactly, and on which facts.
-    fn tell_refused(&self, asked: &Asked<'_>, reasons: Vec<String>, judged: Option<&Judged>) {
-        let Intended { institution, account, device, atm } = asked.intended();
+    fn tell_refused(&self, asked: &Asked<'_>, reasons: Vec<String>, judged: &Judged) {
+        let Judged { decision, facts, .. } = judged;
         let refused = RefusedApproval {
-            institution: institution.clone(),
-            account: account.clone(),
-            device: device.clone(),
-            atm: atm.clone(),
-            amount: asked.approval.amount,
-            reasons,
-            policy_version: judged.map(|judged| judged.decision.policy_version.clone()).unwrap_or_default(),
-            policy_verdict: judged.map(|judged| judged.decision.verdict.name().to_owned()).unwrap_or_default(),
-            facts: judged.map(|judged| judged.facts.to_record()).unwrap_or_default(),
+            policy_version: decision.policy_version.clone(),
+            policy_verdict: decision.verdict.name().to_owned(),
+            facts: facts.to_record(),
+            ..asked.intended().refused(asked.approval.amount, reasons)
         };
-        self.board.post(Notice { at: asked.now, what: Happening::ApprovalRefused(Box::new(refused)) });
+        self.post_refused(refused, asked.now);
+    }
+
+    fn post_refused(&self, refused: RefusedApproval, at: Timestamp) {
+        self.board.post(Notice { at, what: Happening::ApprovalRefused(Box::new(refused)) });
+    }
+}
+
+impl Intended<'_> {
+    /// The refusal of it, before anything was asked of the policy.
+    fn refused(self, amount: Money, reasons: Vec<String>) -> RefusedApproval {
+        RefusedApproval {
+            institution: self.institution.clone(),
+            account: self.account.clone(),
+            device: self.device.clone(),
+            atm: self.atm.clone(),
+            amount,
+            reasons,
+            policy_version: String::new(),
+            policy_verdict: String::new(),
+            facts: String::new(),
+        }
     }
 }
