@@ -6,11 +6,11 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use cashgate_ledger::{LedgerOpenError, LedgerReader, ReadError, StoredStep, WithdrawalSummary};
 use cashgate_policy::{Facts, PolicySet, Recorded, Rehearsal, Verdict};
-use cashgate_wire::{journal, notices};
-use cashgate_withdrawal::notice::Happening;
+use cashgate_wire::journal;
 use cashgate_withdrawal::time::Timestamp;
 
 use crate::clock;
+use crate::lanes::History;
 
 const DAY_MS: u64 = 24 * 3_600 * 1_000;
 /// How many records may wait between the ledger and the draft.
@@ -80,16 +80,13 @@ fn read(reader: &LedgerReader, since: Timestamp, to: &SyncSender<Recorded>) -> R
         None => without_facts += 1,
     };
     reader.for_each_first_step_since(since, &mut |summary, step| send(accepted(&summary, &step)))?;
-    for stored in reader.notices_of(&["approval_refused"], since)? {
-        let Ok(Happening::ApprovalRefused(refused)) = notices::decode(&stored.body).map(|notice| notice.what) else {
-            continue;
-        };
+    reader.for_each_refused_since(since, &mut |at, refused| {
         let facts = Facts::from_record(&refused.facts).ok();
         // What a limit refused, policy had let pass.
         let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.name() == refused.policy_verdict);
         let recorded = facts.zip(verdict);
-        send(recorded.map(|(facts, verdict)| Recorded { facts, verdict, at: stored.at, dispensed: false }));
-    }
+        send(recorded.map(|(facts, verdict)| Recorded { facts, verdict, at, dispensed: false }));
+    })?;
     Ok(without_facts)
 }
 
