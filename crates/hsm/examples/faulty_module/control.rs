@@ -81,8 +81,9 @@ impl Control {
 
     /// What strikes the call that comes in now.
     pub(crate) fn strikes(&self, function: &str) -> Strikes {
-        let orders = self.orders();
         let mut calls_by_line = self.calls_by_line.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: a call that had read the file before the last would forget what that one counted.
+        let orders = self.orders();
         calls_by_line.retain(|line, _| orders.iter().any(|order| order.line == *line));
         let mut strikes = Strikes::default();
         for order in orders.into_iter().filter(|order| order.means(function)) {

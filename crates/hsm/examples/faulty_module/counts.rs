@@ -11,8 +11,11 @@ use std::sync::{Mutex, PoisonError};
 /// `C_Finalize` came in while other calls were inside, which PKCS#11 leaves undefined: a fault of the caller.
 pub(crate) const FINALIZED_OVER_CALLS: &str = "finalized_over_calls";
 
+/// Calls that an order made hang, whatever their function. A call that is only slow is inside its function too, but not here.
+pub(crate) const HANGING: &str = "hanging";
+
 /// What is counted, and what an order in the control file may name.
-pub(crate) const FUNCTIONS: [&str; 34] = [
+pub(crate) const FUNCTIONS: [&str; 35] = [
     "C_Initialize",
     "C_Finalize",
     "C_GetInfo",
@@ -47,6 +50,7 @@ pub(crate) const FUNCTIONS: [&str; 34] = [
     "C_GenerateRandom",
     "C_EncryptInit",
     FINALIZED_OVER_CALLS,
+    HANGING,
 ];
 
 const LINE_LENGTH: u64 = 50;

@@ -144,9 +144,11 @@ impl Front {
     fn refusal(&self, function: &str, strikes: &Strikes) -> Option<CK_RV> {
         let finalized = self.finalized.load(Ordering::SeqCst);
         if let Some(line) = &strikes.hang {
+            self.counts.entered(counts::HANGING);
             while self.control.has(line) {
                 std::thread::sleep(HANG_POLL);
             }
+            self.counts.returned(counts::HANGING);
         }
         std::thread::sleep(strikes.delay);
         if let Some(failure) = strikes.fail {

@@ -6,7 +6,7 @@ use cryptoki::error::RvError;
 use cryptoki::session::UserType;
 
 use crate::direct::{Direct, code};
-use crate::faulty::FINALIZED_OVER_CALLS;
+use crate::faulty::{FINALIZED_OVER_CALLS, HANGING};
 use crate::harness::{PIN, in_own_process};
 
 in_own_process! {
@@ -50,7 +50,7 @@ in_own_process! {
             std::mem::forget(direct);
             answer
         });
-        while module.faulty.inside("C_Sign") == 0 {
+        while module.faulty.inside(HANGING) == 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(50));

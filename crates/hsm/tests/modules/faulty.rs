@@ -11,7 +11,7 @@ mod control;
 #[allow(dead_code, reason = "tests only need the names")]
 mod counts;
 
-pub(crate) use counts::FINALIZED_OVER_CALLS;
+pub(crate) use counts::{FINALIZED_OVER_CALLS, HANGING};
 
 /// The faulty module of one case: in front of the case's real module.
 pub(crate) struct Faulty {

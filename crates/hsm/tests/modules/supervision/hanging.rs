@@ -7,6 +7,7 @@ use std::time::Duration;
 use cashgate_hsm::{HsmConfig, HsmError, HsmState};
 
 use super::{config, never_finalised_over_a_call};
+use crate::faulty::HANGING;
 use crate::harness::{KEY_LABEL, ModuleUnderTest, in_own_process};
 use crate::load::{Load, ask_once, now, opened, reason, until, until_signed_more, until_state};
 
@@ -149,7 +150,7 @@ in_own_process! {
         let load = Load::start(&hsm, 40);
         until_signed_more(&hsm, 100);
         module.faulty.order(&["hang C_Sign"]);
-        until("calls hang", &hsm, || module.faulty.inside("C_Sign") > 0);
+        until("calls hang", &hsm, || module.faulty.inside(HANGING) > 0);
         let since = now();
         hsm.clone().close();
         let took = since.elapsed();
@@ -194,7 +195,7 @@ in_own_process! {
         until_signed_more(&hsm, 100);
         let hang = "hang C_Sign times 1";
         module.faulty.order(&[hang]);
-        until("a call hangs", &hsm, || module.faulty.inside("C_Sign") > 0);
+        until("a call hangs", &hsm, || module.faulty.inside(HANGING) > 0);
         // Trial signatures fail too, so the slot is taken out around the call.
         module.faulty.order(&[hang, "fail C_SignInit CKR_FUNCTION_FAILED"]);
         let found = until("it is given up", &hsm, || hsm.stats().stuck == 1);
