@@ -227,8 +227,9 @@ impl<B: Batcher> KeptSlot<B> {
             ReportOnDrop { slot: index, worker: id, ended: Some(Ended::Told), to_keeper: self.to_keeper.clone() };
         let (their_answers, their_label) = (answers.clone(), token_label.clone());
         let run = move || {
-            let _report = report;
             let found = their_card.inside(|| find(&label, create));
+            // Before the answer: whoever asks again at once must not find this thread still counted.
+            drop(report);
             their_answers.say(index, their_label, found.map_err(|error| error.to_string()));
         };
         match Builder::new().name(format!("hsm-{}-key", self.place)).spawn(run) {
