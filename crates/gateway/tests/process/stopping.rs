@@ -18,7 +18,8 @@ async fn idle_atms_are_told_to_come_back() {
     assert_eq!(site.ended().await.code(), Some(0));
     let log = site.log();
     assert!(!log.contains("some connections were cut"), "nothing had to be cut");
-    assert!(log.lines().last().unwrap().contains("stopped"));
+    // Not always the last line: what ATMs heard is written by tasks of their own.
+    assert!(log.contains(r#""message":"stopped""#));
 }
 
 #[tokio::test]
