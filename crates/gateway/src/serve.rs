@@ -111,7 +111,7 @@ async fn serve_with(
     let ended = tokio::select! {
         () = stop => Ok(()),
         failure = parts.surroundings.ledger.fatal() => Err(ServeError::new(failure)),
-        _ = halted.wait_for(Option::is_some) => Err(ServeError::new("a step could not be made durable")),
+        why = reason_in(&mut halted) => Err(ServeError(why)),
     };
     ready.send_replace(Readiness::Stopping);
     chores.abort_all();
@@ -294,6 +294,12 @@ fn flat(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinErro
 
 async fn turned(mut shutting: watch::Receiver<bool>) {
     let _ = shutting.wait_for(|shutting| *shutting).await;
+}
+
+/// Why a lane had the gateway stop, once one has.
+async fn reason_in(halted: &mut watch::Receiver<Option<String>>) -> String {
+    let reason = halted.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+    reason.unwrap_or_else(|| "the lanes are gone".to_owned())
 }
 
 /// A server with bounds that were attacked: streams a connection, resets, header size, windows, silence.
