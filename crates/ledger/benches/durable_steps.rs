@@ -47,23 +47,24 @@ fn main() {
         |name: &str| given.get(name).expect("--folder, --seconds and --rounds").parse::<u64>().expect("a whole number");
     let folder = tempfile::tempdir_in(given.get("--folder").expect("--folder")).expect("a folder");
     let (seconds, rounds) = (Duration::from_secs(number("--seconds")), number("--rounds"));
-    let (mut ours, mut baseline, mut groups) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut baseline, mut groups, mut cpu_us) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
-        let (steps, group) = through_the_ledger(&folder.path().join(format!("{round}.db")), seconds);
+        let (steps, group, us) = through_the_ledger(&folder.path().join(format!("{round}.db")), seconds);
         ours.push(steps);
         groups.push(group);
+        cpu_us.push(us);
         baseline.push(onto_the_bare_disk(&folder.path().join(format!("{round}.raw")), group, seconds));
     }
-    println!(r#"{{"ours": {ours:?}, "baseline": {baseline:?}, "group": {groups:?}}}"#);
+    println!(r#"{{"ours": {ours:?}, "baseline": {baseline:?}, "group": {groups:?}, "cpu_us": {cpu_us:?}}}"#);
 }
 
-/// Steps a second, and how many shared a sync.
-fn through_the_ledger(path: &Path, time: Duration) -> (f64, u64) {
+/// Steps a second, how many shared a sync, and the processor time of each in us.
+fn through_the_ledger(path: &Path, time: Duration) -> (f64, u64, f64) {
     let ledger = Ledger::open(path, LedgerOptions::default()).expect("a ledger");
     // One thread beside the writer's, as a gateway has them on two cores.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
-    let began = Instant::now();
+    let (began, spent_before) = (Instant::now(), processor_time());
     runtime.block_on(async {
         let (over, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut lanes = JoinSet::new();
@@ -76,7 +77,8 @@ fn through_the_ledger(path: &Path, time: Duration) -> (f64, u64) {
     });
     let seconds = began.elapsed().as_secs_f64();
     let stats = ledger.stats();
-    (stats.steps as f64 / seconds, stats.steps.div_ceil(stats.commits.max(1)))
+    let us = (processor_time() - spent_before).as_secs_f64() * 1_000_000.0 / stats.steps as f64;
+    (stats.steps as f64 / seconds, stats.steps.div_ceil(stats.commits.max(1)), us)
 }
 
 /// One withdrawal after the other, whole.
@@ -100,4 +102,13 @@ fn onto_the_bare_disk(path: &Path, group: u64, time: Duration) -> f64 {
         written += group;
     }
     written as f64 / began.elapsed().as_secs_f64()
+}
+
+/// User and system time of this process so far.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    // The fields behind the program's name, which stands in brackets; the twelfth and thirteenth are ticks of 10 ms.
+    let behind_the_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = behind_the_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks"));
+    Duration::from_millis(10 * ticks.sum::<u64>())
 }

@@ -13,6 +13,7 @@ mod program;
 mod qr;
 mod recovery;
 mod row;
+mod withdrawal;
 
 use std::fs;
 
@@ -27,13 +28,14 @@ struct Group {
     measure: fn(Order<'_>) -> Result<Vec<Row>, String>,
 }
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     Group { names: &mint::NAMES, measure: mint::measure },
     Group { names: &policy::NAMES, measure: |_| policy::measure() },
     Group { names: &qr::NAMES, measure: |_| qr::measure() },
     Group { names: &limits::NAMES, measure: limits::measure },
     Group { names: &ledger::NAMES, measure: ledger::measure },
     Group { names: &recovery::NAMES, measure: recovery::measure },
+    Group { names: &withdrawal::NAMES, measure: withdrawal::measure },
 ];
 
 /// What is measured, and how long.
