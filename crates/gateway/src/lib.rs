@@ -30,4 +30,5 @@ pub mod reloading;
 pub mod serve;
 pub mod services;
 pub mod stops;
+pub mod telemetry;
 pub mod watchers;

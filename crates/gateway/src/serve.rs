@@ -33,6 +33,7 @@ use crate::notice_board::LedgerBoard;
 use crate::reloading::Seen;
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
 use crate::stops::StopSwitch;
+use crate::telemetry::{Observed, Telemetry, Tracing};
 use crate::watchers::Watchers;
 use crate::{clock, http, listener, reloading};
 
@@ -59,14 +60,17 @@ impl ServeError {
 
 /// Serves until `stop` resolves, then drains. Must run on a multi-threaded tokio runtime.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let telemetry = Telemetry::start(&config).map_err(ServeError::new)?;
     let books = Books::open(&config)?;
+    books.metrics.observe_spans(Arc::clone(telemetry.counts()));
     let batcher = QrBatcher::new(books.keys.clone(), books.metrics.clone());
     let mut hsm_config = config.hsm.to_config();
     if let Some(label) = books.keys.signing_label() {
         hsm_config.signing_key_label = label;
     }
     let hsm = QrHsm::open(hsm_config, batcher).map_err(ServeError::new)?;
-    let served = serve_with(&config, books, hsm.clone(), stop).await;
+    let served = serve_with(&config, books, hsm.clone(), telemetry.tracing(), stop).await;
+    telemetry.close().await;
     // SoftHSM can crash a process that exits without finalising it.
     let closed = tokio::task::spawn_blocking(move || hsm.close()).await;
     if let Err(error) = closed {
@@ -79,6 +83,7 @@ async fn serve_with(
     config: &Config,
     books: Books,
     hsm: QrHsm,
+    tracing: &Tracing,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let settings = KeySettings {
@@ -92,7 +97,7 @@ async fn serve_with(
         );
     }
     let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
-    let parts = Parts::assemble(config, books, keys, hsm)?;
+    let parts = Parts::assemble(config, books, keys, hsm, tracing.clone())?;
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
     let ports = Ports::bind(config).await?;
     parts.recover(&lanes)?;
@@ -159,7 +164,13 @@ struct Parts {
 
 impl Parts {
     /// Everything that must be there before a lane can be. Blocking.
-    fn assemble(config: &Config, books: Books, office: KeyOffice, hsm: QrHsm) -> Result<Self, ServeError> {
+    fn assemble(
+        config: &Config,
+        books: Books,
+        office: KeyOffice,
+        hsm: QrHsm,
+        tracing: Tracing,
+    ) -> Result<Self, ServeError> {
         let Books { metrics, ledger, keys } = books;
         metrics.observe_hsm(&hsm);
         let mut dispense_tokens = DispenseTokens::new(Arc::new(HsmDispenseKeys::new(hsm.clone())));
@@ -192,6 +203,7 @@ impl Parts {
             watchers: Watchers::default(),
             showing: Showing::default(),
             metrics,
+            tracing,
             settings: Arc::new(config.lanes.clone()),
             halted: watch::Sender::new(None),
         };
@@ -206,6 +218,11 @@ impl Parts {
         tracing::info!(open_withdrawals = open, "recovered");
         lanes.look_again();
         Ok(())
+    }
+
+    /// A service whose every rpc is counted, timed and traced.
+    fn observed<S>(&self, service: S) -> Observed<S> {
+        Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.clone())
     }
 
     /// What goes on beside serving, until the gateway stops.
@@ -251,23 +268,20 @@ impl Ports {
         shutting: &watch::Receiver<bool>,
     ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
         let domain: Arc<str> = config.trust_domain.as_str().into();
-        let atm = with_reflection(hardened(4))?.add_service(
+        let atm = with_reflection(hardened(4))?.add_service(parts.observed(
             AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        );
+        ));
         let customers = CustomerPort::new(Arc::clone(lanes));
+        let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
+        let events = EventPort::new(Arc::clone(lanes));
         let api = with_reflection(hardened(256))?
-            .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(
-                OperationsServiceServer::new(OperationsPort::new(
-                    Arc::clone(lanes),
-                    parts.keys.clone(),
-                    parts.switch.clone(),
-                ))
-                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+                parts.observed(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX)),
             )
             .add_service(
-                EventServiceServer::new(EventPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
-            );
+                parts.observed(OperationsServiceServer::new(operations).max_decoding_message_size(MESSAGE_BYTES_MAX)),
+            )
+            .add_service(parts.observed(EventServiceServer::new(events).max_decoding_message_size(MESSAGE_BYTES_MAX)));
         let run = |router: Router, port, tls, domain| {
             let connections = ReceiverStream::new(listener::connections(port, tls, domain));
             router.serve_with_incoming_shutdown(connections, turned(shutting.clone()))

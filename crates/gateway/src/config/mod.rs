@@ -3,6 +3,7 @@
 mod hsm;
 mod limits;
 mod reader;
+mod telemetry;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use figment::value::Dict;
 pub use hsm::{HsmSection, PinSource, SlotSection};
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 use reader::Reader;
+pub use telemetry::TelemetrySection;
 
 /// Everything that a gateway is told at its start.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ pub struct Config {
     pub lanes: LaneSettings,
     /// How long a stopping gateway waits for customers who are being served.
     pub drain: Duration,
+    /// Where traces are told; none if they are not.
+    pub telemetry: Option<TelemetrySection>,
     /// The institutions, at least one.
     pub institutions: Vec<Institution>,
 }
@@ -173,6 +177,7 @@ impl Config {
         } else {
             Some(false)
         };
+        let telemetry = telemetry::read(root);
         let (trust_domain, network) = (root.text("trust_domain"), root.parsed("network"));
         let (hsm, timing, institutions) = (hsm::read(root), read_timing(root), read_institutions(root));
         let (qr_lifetime, drain, lanes) = timing?;
@@ -194,6 +199,7 @@ impl Config {
             qr_lifetime,
             lanes,
             drain,
+            telemetry: telemetry?,
             institutions: institutions?,
         })
     }

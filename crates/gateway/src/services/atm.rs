@@ -16,6 +16,7 @@ use super::identity;
 use crate::clock;
 use crate::identity::Identity;
 use crate::lanes::{LaneHandle, Lanes, OUTBOX_LENGTH_MAX, Outbox};
+use crate::telemetry::Traceparent;
 
 /// How long an ATM may take to say Hello.
 const HELLO_MAX: Duration = Duration::from_secs(10);
@@ -85,17 +86,18 @@ async fn listen(
         if only_lane_holds.strong_count() == 0 {
             return "another connection took over, or it did not take its messages".to_owned();
         }
-        let message = match messages.message().await {
+        let mut message = match messages.message().await {
             Ok(Some(message)) => message,
             Ok(None) => return "it ended its stream".to_owned(),
             Err(status) => return format!("{:?}: {}", status.code(), status.message()),
         };
+        let from = Traceparent::from_text(&std::mem::take(&mut message.traceparent));
         match message_from(message, clock::fresh_qr_session(), notes_per_dispense_max) {
-            Ok(message) => lane.said(link, message).await,
+            Ok(message) => lane.said(link, message, from).await,
             Err(refusal) => {
                 lanes.surroundings().metrics.refused("Connect", &refusal);
-                let told = only_lane_holds.upgrade().map(|outbox| outbox.try_send(Ok(refused(&refusal))));
-                if !matches!(told, Some(Ok(()))) {
+                let told = only_lane_holds.upgrade().map(|outbox| outbox.try_send(Ok(refused(&refusal))).is_ok());
+                if told != Some(true) {
                     return "it does not take its messages".to_owned();
                 }
             }

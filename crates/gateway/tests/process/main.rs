@@ -26,4 +26,5 @@ mod secrecy;
 mod starting;
 mod stopping;
 mod suspects;
+mod tracing;
 mod withdrawing;

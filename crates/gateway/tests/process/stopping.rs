@@ -32,7 +32,7 @@ async fn a_customer_who_is_being_served_is_served_to_the_end() {
     let command = atm.is_commanded().await;
     site.ask_to_stop();
     assert!(matches!(idle.hears().await, Heard::Reconnect(_)));
-    let first = AtmMessage { message: Some(Message::Hello(hello())) };
+    let first = AtmMessage { message: Some(Message::Hello(hello())), ..Default::default() };
     let refused = Atm::try_connect(&site, "atm/A3", first).await.err().expect("nobody is taken any more");
     assert_eq!(in_words(&refused), "Unavailable OVERLOADED");
     assert!(site.is_running(), "it waits for the customer");
