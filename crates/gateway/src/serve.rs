@@ -11,12 +11,12 @@ use cashgate_wire::proto::atm::v1::atm_service_server::AtmServiceServer;
 use cashgate_wire::proto::customer::v1::customer_service_server::CustomerServiceServer;
 use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsServiceServer;
-use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
+use tower::layer::util::{Identity, Stack};
 
 use crate::admission::{Desk, Rulebook};
 use crate::config::Config;
@@ -24,6 +24,7 @@ use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
 use crate::dispense_tokens::DispenseTokens;
+use crate::guard::{Counted, GuardMetrics, PortGuard, Registry};
 use crate::http::Readiness;
 use crate::keys::{KeyOffice, KeyRing, KeySettings};
 use crate::lanes::{Lanes, Showing, Surroundings};
@@ -33,6 +34,7 @@ use crate::notice_board::LedgerBoard;
 use crate::reloading::Seen;
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
 use crate::stops::StopSwitch;
+use crate::tls::watching::TlsKeeper;
 use crate::watchers::Watchers;
 use crate::{clock, http, listener, reloading};
 
@@ -91,17 +93,17 @@ async fn serve_with(
             "hsm.publish_before_use_s is short: apps that have not fetched a new key yet will call its codes false"
         );
     }
+    let keeper = TlsKeeper::load(config.tls.clone()).map_err(ServeError::new)?;
     let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
-    let parts = Parts::assemble(config, books, keys, hsm)?;
+    let parts = Parts::assemble(config, books, keys, hsm, &keeper)?;
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
     let ports = Ports::bind(config).await?;
     parts.recover(&lanes)?;
 
     let (ready, readiness) = watch::channel(Readiness::Starting);
     let (shut, shutting) = watch::channel(false);
-    let tls = listener::server_config(&config.tls_certificate, &config.tls_key, &config.tls_ca);
-    let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts, readiness, &shutting)?;
-    let mut chores = parts.chores(config);
+    let serving = ports.serve(config, &keeper, &lanes, &parts, readiness, &shutting)?;
+    let mut chores = parts.chores(config, keeper);
     parts.surroundings.desk.ledger_has_room(parts.surroundings.ledger.room() == Room::Ample);
     let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
     ready.send_replace(Readiness::Serving);
@@ -151,6 +153,9 @@ impl Books {
 
 struct Parts {
     surroundings: Arc<Surroundings>,
+    guard: GuardMetrics,
+    /// The connections of the ATMs' and of the app back ends' port.
+    registries: [Arc<Registry>; 2],
     switch: StopSwitch,
     rules_seen: Seen,
     keys: KeyOffice,
@@ -159,7 +164,13 @@ struct Parts {
 
 impl Parts {
     /// Everything that must be there before a lane can be. Blocking.
-    fn assemble(config: &Config, books: Books, office: KeyOffice, hsm: QrHsm) -> Result<Self, ServeError> {
+    fn assemble(
+        config: &Config,
+        books: Books,
+        office: KeyOffice,
+        hsm: QrHsm,
+        keeper: &TlsKeeper,
+    ) -> Result<Self, ServeError> {
         let Books { metrics, ledger, keys } = books;
         metrics.observe_hsm(&hsm);
         let mut dispense_tokens = DispenseTokens::new(Arc::new(HsmDispenseKeys::new(hsm.clone())));
@@ -182,7 +193,10 @@ impl Parts {
             .with_stops(Arc::clone(switch.stops()), board);
         let withdrawals = desk.recall(ledger.reader(), clock::now()).map_err(ServeError::new)?;
         tracing::info!(withdrawals, "what was withdrawn lately counts again");
-        let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
+        let core_banks = CoreBanks::new(config, &keeper.tls(), metrics.clone()).map_err(ServeError::new)?;
+        let guard = GuardMetrics::new(&metrics.meter());
+        let registries = [PortGuard::atm(&config.guard), PortGuard::api(&config.guard)]
+            .map(|port| Registry::new(port, guard.clone()));
         let surroundings = Surroundings {
             mint,
             ledger,
@@ -195,7 +209,8 @@ impl Parts {
             settings: Arc::new(config.lanes.clone()),
             halted: watch::Sender::new(None),
         };
-        Ok(Self { surroundings: Arc::new(surroundings), switch, rules_seen, keys: office, hsm })
+        let surroundings = Arc::new(surroundings);
+        Ok(Self { surroundings, guard, registries, switch, rules_seen, keys: office, hsm })
     }
 }
 
@@ -209,13 +224,17 @@ impl Parts {
     }
 
     /// What goes on beside serving, until the gateway stops.
-    fn chores(&self, config: &Config) -> JoinSet<()> {
+    fn chores(&self, config: &Config, keeper: TlsKeeper) -> JoinSet<()> {
         let desk = &self.surroundings.desk;
         let mut chores = JoinSet::new();
         chores.spawn(forget_what_is_over(Arc::clone(desk)));
         let (rulebook, metrics) = (Arc::clone(desk.rulebook()), self.surroundings.metrics.clone());
         chores.spawn(reloading::watch(config.clone(), self.rules_seen, rulebook, metrics));
         chores.spawn(self.keys.clone().attend());
+        let registries = self.registries.clone();
+        // Open connections of certificates that were revoked are closed.
+        let changed = move || registries.iter().for_each(|registry| registry.look_again());
+        chores.spawn(keeper.watch(config.tls_check_every, self.guard.clone(), changed));
         chores
     }
 }
@@ -244,18 +263,19 @@ impl Ports {
     fn serve(
         self,
         config: &Config,
-        tls: Arc<ServerConfig>,
+        keeper: &TlsKeeper,
         lanes: &Arc<Lanes>,
         parts: &Parts,
         ready: watch::Receiver<Readiness>,
         shutting: &watch::Receiver<bool>,
     ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
         let domain: Arc<str> = config.trust_domain.as_str().into();
-        let atm = with_reflection(hardened(4))?.add_service(
+        let [atm_registry, api_registry] = parts.registries.clone();
+        let atm = with_reflection(hardened(atm_registry.guard()))?.add_service(
             AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
         );
         let customers = CustomerPort::new(Arc::clone(lanes));
-        let api = with_reflection(hardened(256))?
+        let api = with_reflection(hardened(api_registry.guard()))?
             .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(
                 OperationsServiceServer::new(OperationsPort::new(
@@ -268,18 +288,17 @@ impl Ports {
             .add_service(
                 EventServiceServer::new(EventPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
             );
-        let run = |router: Router, port, tls, domain| {
-            let connections = ReceiverStream::new(listener::connections(port, tls, domain));
-            router.serve_with_incoming_shutdown(connections, turned(shutting.clone()))
+        let run = |router: Guarded, port, registry| {
+            let connections = listener::connections(port, keeper.tls(), Arc::clone(&domain), registry);
+            router.serve_with_incoming_shutdown(ReceiverStream::new(connections), turned(shutting.clone()))
         };
-        let atm = tokio::spawn(run(atm, self.atm, Arc::clone(&tls), Arc::clone(&domain)));
-        let api = tokio::spawn(run(api, self.api, tls, domain));
+        let atm = tokio::spawn(run(atm, self.atm, atm_registry));
+        let api = tokio::spawn(run(api, self.api, api_registry));
         let pages = http::router(Arc::clone(lanes.surroundings()), parts.keys.clone(), parts.hsm.clone(), ready);
-        let http = axum::serve(self.http, pages).with_graceful_shutdown(turned(shutting.clone()));
+        let http = http::serve(self.http, pages, parts.guard.clone(), turned(shutting.clone()));
         Ok(tokio::spawn(async move {
-            let http = async { http.await };
-            let (atm, api, http) = tokio::join!(atm, api, http);
-            for (port, ended) in [("atm", flat(atm)), ("api", flat(api)), ("http", http.map_err(|e| e.to_string()))] {
+            let (atm, api, ()) = tokio::join!(atm, api, http);
+            for (port, ended) in [("atm", flat(atm)), ("api", flat(api))] {
                 if let Err(error) = ended {
                     tracing::error!(port, error, "a port ended badly");
                 }
@@ -296,22 +315,40 @@ async fn turned(mut shutting: watch::Receiver<bool>) {
     let _ = shutting.wait_for(|shutting| *shutting).await;
 }
 
-/// A server with bounds that were attacked: streams a connection, resets, header size, windows, silence.
-fn hardened(streams_max: u32) -> Server {
-    Server::builder()
-        .max_concurrent_streams(streams_max)
+/// A router whose requests are counted before anything is done for them.
+type Guarded = Router<Stack<Counted, Identity>>;
+
+/// A server with bounds that were attacked. `docs/hardening.md` lists them all, with those of [`crate::guard`].
+fn hardened(guard: &PortGuard) -> Server<Stack<Counted, Identity>> {
+    let server = Server::builder()
+        // Streams that a peer may have open, and so what it may make the gateway keep. Left alone, tonic would take hyper's own bound away.
+        .max_concurrent_streams(guard.streams_max)
+        // Streams that were reset and are still remembered. With more than these the connection is closed: rapid reset (CVE-2023-44487).
         .http2_max_local_error_reset_streams(Some(64))
         .http2_max_pending_accept_reset_streams(Some(16))
+        // A stream's window bounds what is buffered of one message; it holds the largest one. The connection's is not smaller than 1 MiB, because
+        // `h2` counts small frames against it: at 128 KiB a burst of 300 small messages cut an honest connection.
         .initial_stream_window_size(65_535)
         .initial_connection_window_size(1024 * 1024)
+        // Windows that adapt would grow with the peer's speed, and probe with PINGs.
+        .http2_adaptive_window(Some(false))
         .max_frame_size(16 * 1024)
+        // gRPC's own headers take a few hundred bytes. CONTINUATION frames are bounded with it (`h2` counts how many it could take).
         .http2_max_header_list_size(8 * 1024)
+        // A peer whose process hangs; one whose line is dead is noticed sooner, by the kernel (`listener`).
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)));
+    // No `max_connection_age`: tonic's cuts without GOAWAY, in the middle of a withdrawal. `listener` and `services::atm` end old connections
+    // where nothing is under way.
+    let server = match guard.request_max {
+        Some(max) => server.timeout(max),
+        None => server,
+    };
+    server.layer(Counted)
 }
 
 /// Health and reflection, as every port has them.
-fn with_reflection(mut server: Server) -> Result<Router, ServeError> {
+fn with_reflection(mut server: Server<Stack<Counted, Identity>>) -> Result<Guarded, ServeError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(cashgate_wire::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
