@@ -27,6 +27,12 @@ pub fn deadline(at: Timestamp) -> tokio::time::Instant {
     tokio::time::Instant::now() + at.since(now())
 }
 
+/// The moment of tokio's clock that is so far away.
+#[must_use]
+pub fn in_time(duration: Duration) -> tokio::time::Instant {
+    tokio::time::Instant::now() + duration
+}
+
 /// Measures how long something takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cashgate_withdrawal::ids::{AtmId, InstitutionId, OperatorName};
+use cashgate_withdrawal::time::Timestamp;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -52,6 +53,17 @@ impl Identity {
         }
     }
 
+    /// The path of its SPIFFE id, such as `atm/A1`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Atm(id) => format!("atm/{id}"),
+            Self::Institution(id) => format!("institution/{id}"),
+            Self::CoreBanking(id) => format!("corebank/{id}"),
+            Self::Operator(name) => format!("operator/{name}"),
+        }
+    }
+
     /// Reads a SPIFFE id.
     pub fn from_uri(uri: &str, trust_domain: &Arc<str>) -> Result<Self, IdentityError> {
         let foreign = || IdentityError::Foreign { trust_domain: Arc::clone(trust_domain) };
@@ -71,6 +83,14 @@ impl Identity {
     }
 }
 
+/// When a certificate in DER ends.
+#[must_use]
+pub fn ends_at(der: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    Some(Timestamp::from_unix_ms(seconds.saturating_mul(1_000)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,9 +98,12 @@ mod tests {
     #[test]
     fn only_the_four_roles_of_our_trust_domain() {
         let domain: Arc<str> = "cashgate.test".into();
-        let read = |uri| Identity::from_uri(uri, &domain);
+        let read = |uri: &str| Identity::from_uri(uri, &domain);
         assert_eq!(read("spiffe://cashgate.test/atm/A1"), Ok(Identity::Atm("A1".parse().unwrap())));
         assert_eq!(read("spiffe://cashgate.test/operator/mori"), Ok(Identity::Operator("mori".parse().unwrap())));
+        for path in ["atm/A1", "institution/sakura", "corebank/sakura", "operator/mori"] {
+            assert_eq!(read(&format!("spiffe://cashgate.test/{path}")).unwrap().path(), path);
+        }
         for foreign in [
             "spiffe://cashgate.test.evil/atm/A1",
             "spiffe://evil/atm/A1",

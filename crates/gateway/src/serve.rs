@@ -11,12 +11,9 @@ use cashgate_wire::proto::atm::v1::atm_service_server::AtmServiceServer;
 use cashgate_wire::proto::customer::v1::customer_service_server::CustomerServiceServer;
 use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsServiceServer;
-use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
-use tonic::transport::server::Router;
 
 use crate::admission::{Desk, Rulebook};
 use crate::config::Config;
@@ -24,6 +21,8 @@ use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
 use crate::dispense_tokens::DispenseTokens;
+use crate::grpc::Guarded;
+use crate::guard::{GuardMetrics, PortGuard, Registry};
 use crate::http::Readiness;
 use crate::keys::{KeyOffice, KeyRing, KeySettings};
 use crate::lanes::{Lanes, Showing, Surroundings};
@@ -34,8 +33,9 @@ use crate::reloading::Seen;
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
 use crate::stops::StopSwitch;
 use crate::telemetry::{Observed, Telemetry, Tracing};
+use crate::tls::watching::TlsKeeper;
 use crate::watchers::Watchers;
-use crate::{clock, http, listener, reloading};
+use crate::{clock, grpc, http, listener, reloading};
 
 /// The largest message that any port takes, in bytes.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
@@ -96,17 +96,17 @@ async fn serve_with(
             "hsm.publish_before_use_s is short: apps that have not fetched a new key yet will call its codes false"
         );
     }
+    let keeper = TlsKeeper::load(config.tls.clone()).map_err(ServeError::new)?;
     let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
-    let parts = Parts::assemble(config, books, keys, hsm, tracing.clone())?;
+    let parts = Parts::assemble(config, books, keys, hsm, tracing.clone(), &keeper)?;
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
     let ports = Ports::bind(config).await?;
     parts.recover(&lanes)?;
 
     let (ready, readiness) = watch::channel(Readiness::Starting);
     let (shut, shutting) = watch::channel(false);
-    let tls = listener::server_config(&config.tls_certificate, &config.tls_key, &config.tls_ca);
-    let serving = ports.serve(config, tls.map_err(ServeError::new)?, &lanes, &parts, readiness, &shutting)?;
-    let mut chores = parts.chores(config);
+    let serving = ports.serve(config, &keeper, &lanes, &parts, readiness, &shutting)?;
+    let mut chores = parts.chores(config, keeper);
     parts.surroundings.desk.ledger_has_room(parts.surroundings.ledger.room() == Room::Ample);
     let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
     ready.send_replace(Readiness::Serving);
@@ -156,6 +156,9 @@ impl Books {
 
 struct Parts {
     surroundings: Arc<Surroundings>,
+    guard: GuardMetrics,
+    /// The connections of the ATMs' and of the app back ends' port.
+    registries: [Arc<Registry>; 2],
     switch: StopSwitch,
     rules_seen: Seen,
     keys: KeyOffice,
@@ -170,6 +173,7 @@ impl Parts {
         office: KeyOffice,
         hsm: QrHsm,
         tracing: Tracing,
+        keeper: &TlsKeeper,
     ) -> Result<Self, ServeError> {
         let Books { metrics, ledger, keys } = books;
         metrics.observe_hsm(&hsm);
@@ -193,7 +197,10 @@ impl Parts {
             .with_stops(Arc::clone(switch.stops()), board);
         let withdrawals = desk.recall(ledger.reader(), clock::now()).map_err(ServeError::new)?;
         tracing::info!(withdrawals, "what was withdrawn lately counts again");
-        let core_banks = CoreBanks::new(config, metrics.clone()).map_err(ServeError::new)?;
+        let core_banks = CoreBanks::new(config, &keeper.tls(), metrics.clone()).map_err(ServeError::new)?;
+        let guard = GuardMetrics::new(&metrics.meter());
+        let registries = [PortGuard::atm(&config.guard), PortGuard::api(&config.guard)]
+            .map(|port| Registry::new(port, guard.clone()));
         let surroundings = Surroundings {
             mint,
             ledger,
@@ -207,7 +214,8 @@ impl Parts {
             settings: Arc::new(config.lanes.clone()),
             halted: watch::Sender::new(None),
         };
-        Ok(Self { surroundings: Arc::new(surroundings), switch, rules_seen, keys: office, hsm })
+        let surroundings = Arc::new(surroundings);
+        Ok(Self { surroundings, guard, registries, switch, rules_seen, keys: office, hsm })
     }
 }
 
@@ -226,13 +234,17 @@ impl Parts {
     }
 
     /// What goes on beside serving, until the gateway stops.
-    fn chores(&self, config: &Config) -> JoinSet<()> {
+    fn chores(&self, config: &Config, keeper: TlsKeeper) -> JoinSet<()> {
         let desk = &self.surroundings.desk;
         let mut chores = JoinSet::new();
         chores.spawn(forget_what_is_over(Arc::clone(desk)));
         let (rulebook, metrics) = (Arc::clone(desk.rulebook()), self.surroundings.metrics.clone());
         chores.spawn(reloading::watch(config.clone(), self.rules_seen, rulebook, metrics));
         chores.spawn(self.keys.clone().attend());
+        let registries = self.registries.clone();
+        // Open connections of certificates that were revoked are closed.
+        let changed = move || registries.iter().for_each(|registry| registry.look_again());
+        chores.spawn(keeper.watch(config.tls_check_every, self.guard.clone(), changed));
         chores
     }
 }
@@ -261,20 +273,22 @@ impl Ports {
     fn serve(
         self,
         config: &Config,
-        tls: Arc<ServerConfig>,
+        keeper: &TlsKeeper,
         lanes: &Arc<Lanes>,
         parts: &Parts,
         ready: watch::Receiver<Readiness>,
         shutting: &watch::Receiver<bool>,
     ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
         let domain: Arc<str> = config.trust_domain.as_str().into();
-        let atm = with_reflection(hardened(4))?.add_service(parts.observed(
+        let [atm_registry, api_registry] = parts.registries.clone();
+        let atm = grpc::router(atm_registry.guard()).map_err(ServeError::new)?.add_service(parts.observed(
             AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
         ));
         let customers = CustomerPort::new(Arc::clone(lanes));
         let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
         let events = EventPort::new(Arc::clone(lanes));
-        let api = with_reflection(hardened(256))?
+        let api = grpc::router(api_registry.guard())
+            .map_err(ServeError::new)?
             .add_service(
                 parts.observed(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX)),
             )
@@ -282,18 +296,17 @@ impl Ports {
                 parts.observed(OperationsServiceServer::new(operations).max_decoding_message_size(MESSAGE_BYTES_MAX)),
             )
             .add_service(parts.observed(EventServiceServer::new(events).max_decoding_message_size(MESSAGE_BYTES_MAX)));
-        let run = |router: Router, port, tls, domain| {
-            let connections = ReceiverStream::new(listener::connections(port, tls, domain));
-            router.serve_with_incoming_shutdown(connections, turned(shutting.clone()))
+        let run = |router: Guarded, port, registry| {
+            let connections = listener::connections(port, keeper.tls(), Arc::clone(&domain), registry);
+            router.serve_with_incoming_shutdown(ReceiverStream::new(connections), turned(shutting.clone()))
         };
-        let atm = tokio::spawn(run(atm, self.atm, Arc::clone(&tls), Arc::clone(&domain)));
-        let api = tokio::spawn(run(api, self.api, tls, domain));
+        let atm = tokio::spawn(run(atm, self.atm, atm_registry));
+        let api = tokio::spawn(run(api, self.api, api_registry));
         let pages = http::router(Arc::clone(lanes.surroundings()), parts.keys.clone(), parts.hsm.clone(), ready);
-        let http = axum::serve(self.http, pages).with_graceful_shutdown(turned(shutting.clone()));
+        let http = http::serve(self.http, pages, parts.guard.clone(), turned(shutting.clone()));
         Ok(tokio::spawn(async move {
-            let http = async { http.await };
-            let (atm, api, http) = tokio::join!(atm, api, http);
-            for (port, ended) in [("atm", flat(atm)), ("api", flat(api)), ("http", http.map_err(|e| e.to_string()))] {
+            let (atm, api, ()) = tokio::join!(atm, api, http);
+            for (port, ended) in [("atm", flat(atm)), ("api", flat(api))] {
                 if let Err(error) = ended {
                     tracing::error!(port, error, "a port ended badly");
                 }
@@ -314,32 +327,6 @@ async fn turned(mut shutting: watch::Receiver<bool>) {
 async fn reason_in(halted: &mut watch::Receiver<Option<String>>) -> String {
     let reason = halted.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
     reason.unwrap_or_else(|| "the lanes are gone".to_owned())
-}
-
-/// A server with bounds that were attacked: streams a connection, resets, header size, windows, silence.
-fn hardened(streams_max: u32) -> Server {
-    Server::builder()
-        .max_concurrent_streams(streams_max)
-        .http2_max_local_error_reset_streams(Some(64))
-        .http2_max_pending_accept_reset_streams(Some(16))
-        .initial_stream_window_size(65_535)
-        .initial_connection_window_size(1024 * 1024)
-        .max_frame_size(16 * 1024)
-        .http2_max_header_list_size(8 * 1024)
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-}
-
-/// Health and reflection, as every port has them.
-fn with_reflection(mut server: Server) -> Result<Router, ServeError> {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(cashgate_wire::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(ServeError::new)?;
-    // Ports are served only while the gateway is up; finer readiness is /readyz.
-    let (_, health) = tonic_health::server::health_reporter();
-    Ok(server.add_service(reflection).add_service(health))
 }
 
 /// Has new withdrawals refused while the ledger lives on its reserve, and has the reserve made again when there is space.

@@ -1,6 +1,7 @@
 //! The one mapping from refusals to gRPC: code, words and `google.rpc.ErrorInfo`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cashgate_withdrawal::refusal::Refusal;
 use tonic::{Code, Status};
@@ -32,6 +33,14 @@ pub fn internal() -> Status {
 pub fn replaced() -> Status {
     let details = ErrorDetails::with_error_info("ATM_REPLACED", DOMAIN, HashMap::new());
     Status::with_error_details(Code::Aborted, "another connection of this ATM has taken over", details)
+}
+
+/// The caller asks more often than one peer may; it may go on after `pause`.
+#[must_use]
+pub fn too_fast(pause: Duration) -> Status {
+    let mut details = ErrorDetails::with_error_info("TOO_FAST", DOMAIN, HashMap::new());
+    details.set_retry_info(Some(pause));
+    Status::with_error_details(Code::ResourceExhausted, "too many requests of this peer; wait before the next", details)
 }
 
 /// No catch-all: a new refusal has to be given its code here.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cashgate_gateway::config::Config;
-use cashgate_gateway::reloading;
+use cashgate_gateway::tls::TlsSet;
+use cashgate_gateway::{clock, reloading};
 use clap::Args;
 
 use super::Failure;
@@ -19,8 +20,9 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = Config::load(&arguments.config)?;
-    // As `serve` does: it does not start on rules that are not fit to decide.
+    // As `serve` does: it does not start on rules that are not fit to decide, or TLS files that would keep peers out.
     reloading::rules(&config)?;
+    TlsSet::load(&config.tls, clock::now())?;
     say("the configuration is valid")?;
     Ok(ExitCode::SUCCESS)
 }

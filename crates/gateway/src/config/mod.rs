@@ -1,5 +1,6 @@
 //! The configuration: one TOML file, then `CASHGATE_` environment variables, parsed once into validated values.
 
+mod guard;
 mod hsm;
 mod limits;
 mod reader;
@@ -19,10 +20,13 @@ use cashgate_withdrawal::money::Currency;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::Dict;
+pub use guard::GuardSection;
 pub use hsm::{HsmSection, PinSource, SlotSection};
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 use reader::Reader;
 pub use telemetry::TelemetrySection;
+
+use crate::tls::TlsFiles;
 
 /// Everything that a gateway is told at its start.
 #[derive(Clone, Debug)]
@@ -39,12 +43,12 @@ pub struct Config {
     pub listen_api: SocketAddr,
     /// The HTTP port: metrics, probes, public keys.
     pub listen_http: SocketAddr,
-    /// The gateway's certificate chain, PEM.
-    pub tls_certificate: PathBuf,
-    /// Its private key, PEM.
-    pub tls_key: PathBuf,
-    /// The authority that every peer's certificate comes from, PEM.
-    pub tls_ca: PathBuf,
+    /// The gateway's certificate and key, its peers' authorities, and revocation lists.
+    pub tls: TlsFiles,
+    /// How often is looked whether these have changed on disk.
+    pub tls_check_every: Duration,
+    /// What peers may take of the gateway.
+    pub guard: GuardSection,
     /// The HSM.
     pub hsm: HsmSection,
     /// The ledger file.
@@ -163,7 +167,9 @@ impl Config {
         listen.close();
         let tls = root.table("tls");
         let existing = |key| tls.existing_file(key, "put the PEM file there, or correct the name");
-        let (tls_certificate, tls_key, tls_ca) = (existing("certificate"), existing("key"), existing("ca"));
+        let (certificate, key, ca) = (existing("certificate"), existing("key"), existing("ca"));
+        let crl = if tls.has("crl") { existing("crl").map(Some) } else { Some(None) };
+        let tls_check_every = tls.seconds("check_every_s", Duration::from_secs(5), 1..=3_600);
         tls.close();
         let ledger_table = root.table("ledger");
         let ledger = ledger_table.file_in_folder("path");
@@ -179,6 +185,7 @@ impl Config {
         };
         let telemetry = telemetry::read(root);
         let (trust_domain, network) = (root.text("trust_domain"), root.parsed("network"));
+        let guard = guard::read(root);
         let (hsm, timing, institutions) = (hsm::read(root), read_timing(root), read_institutions(root));
         let (qr_lifetime, drain, lanes) = timing?;
         Some(Self {
@@ -188,9 +195,9 @@ impl Config {
             listen_atm: listen_atm?,
             listen_api: listen_api?,
             listen_http: listen_http?,
-            tls_certificate: tls_certificate?,
-            tls_key: tls_key?,
-            tls_ca: tls_ca?,
+            tls: TlsFiles { certificate: certificate?, key: key?, ca: ca?, crl: crl? },
+            tls_check_every: tls_check_every?,
+            guard: guard?,
             hsm: hsm?,
             ledger: ledger?,
             policy: policy?,

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use cashgate_withdrawal::ids::InstitutionId;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -14,6 +13,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::identity::Identity;
+use crate::tls::Tls;
 
 /// How long a connection may take to come up.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -25,7 +25,8 @@ pub(super) struct Counterpart {
     pub(super) server_name: ServerName<'static>,
     pub(super) institution: InstitutionId,
     pub(super) trust_domain: Arc<str>,
-    pub(super) tls: Arc<ClientConfig>,
+    /// As it is when a connection is made: a new certificate of ours, or a new list of revoked ones, holds from the next connection on.
+    pub(super) tls: Tls,
 }
 
 impl Counterpart {
@@ -51,7 +52,8 @@ impl Counterpart {
         let (host, port) = (to.host().unwrap_or_default(), to.port_u16().unwrap_or(443));
         let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
         stream.set_nodelay(true)?;
-        let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(self.server_name.clone(), stream).await?;
+        let stream =
+            TlsConnector::from(Arc::clone(&self.tls.now().client)).connect(self.server_name.clone(), stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let identity = certificate.map(|certificate| Identity::from_certificate(certificate, &self.trust_domain));
         match identity {

@@ -21,9 +21,9 @@ use tonic::{Code, Request, Status};
 
 use crate::clock::Stopwatch;
 use crate::config::{Config, Institution};
-use crate::listener::{self, TlsError};
 use crate::metrics::Metrics;
 use crate::telemetry::{Span, called, core_banking_rpc};
+use crate::tls::Tls;
 
 /// A channel to each core banking system.
 #[derive(Clone, Debug)]
@@ -41,9 +41,6 @@ struct Bank {
 /// A core banking system that cannot even be addressed.
 #[derive(Debug, thiserror::Error)]
 pub enum CoreBanksError {
-    /// The TLS files.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The name that its certificate must have is none.
     #[error("core banking of {institution}: server_name {name:?} is not a host name")]
     ServerName {
@@ -64,8 +61,7 @@ pub enum CoreBanksError {
 
 impl CoreBanks {
     /// Channels that connect when they are first used, and again whenever they have to.
-    pub fn new(config: &Config, metrics: Metrics) -> Result<Self, CoreBanksError> {
-        let tls = listener::client_config(&config.tls_certificate, &config.tls_key, &config.tls_ca)?;
+    pub fn new(config: &Config, tls: &Tls, metrics: Metrics) -> Result<Self, CoreBanksError> {
         let trust_domain: Arc<str> = config.trust_domain.as_str().into();
         let bank = |institution: &Institution| {
             let (id, core) = (&institution.id, &institution.core_banking);
@@ -75,7 +71,7 @@ impl CoreBanks {
                 server_name: ServerName::try_from(core.server_name.clone()).map_err(no_name)?,
                 institution: id.clone(),
                 trust_domain: Arc::clone(&trust_domain),
-                tls: Arc::clone(&tls),
+                tls: tls.clone(),
             };
             let wrong = |source| CoreBanksError::Endpoint { institution: id.clone(), source };
             let channel = counterpart.channel().map_err(wrong)?;

@@ -53,7 +53,7 @@ impl Operator {
             std::fs::read(file).map_err(|source| InspectError::File { file: file.display().to_string(), source })
         };
         let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(read(&config.tls_ca)?))
+            .ca_certificate(Certificate::from_pem(read(&config.tls.ca)?))
             .identity(Identity::from_pem(read(certificate)?, read(key)?))
             .domain_name("localhost");
         let address = format!("https://{}", config.listen_api);

@@ -41,6 +41,8 @@ pub(super) struct Driver {
     serving: watch::Sender<usize>,
     was_serving: bool,
     draining: bool,
+    /// A connection that is to end once nobody is being served.
+    moving_on: Option<LinkId>,
     /// Set by whoever has sent the order to look again.
     looks_again: Arc<AtomicBool>,
 }
@@ -77,6 +79,7 @@ impl Driver {
             serving,
             was_serving: false,
             draining: false,
+            moving_on: None,
             looks_again,
         };
         let halted = driver.surroundings.halted.clone();
@@ -107,7 +110,8 @@ impl Driver {
             };
             let Some(order) = order else { return };
             let counted = self.obey(order).await;
-            if self.draining && !self.attendant.is_serving() {
+            let is_old = self.moving_on.is_some_and(|old| self.outbox.as_ref().is_some_and(|(link, _)| *link == old));
+            if (self.draining || is_old) && !self.attendant.is_serving() {
                 self.send_away();
             }
             if let Some(link) = self.lost.take() {
@@ -158,6 +162,7 @@ impl Driver {
                 self.looks_again.store(false, Ordering::Release);
                 self.apply(Input::TimePassed).await;
             }
+            Order::MoveOn(link) => self.moving_on = Some(link),
             Order::View(reply) => drop(reply.send(self.attendant.view())),
             Order::Drain(counted) => {
                 self.draining = true;

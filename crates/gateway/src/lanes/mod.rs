@@ -101,6 +101,8 @@ pub(crate) enum Order {
     View(oneshot::Sender<LaneView>),
     /// Look whether what has begun may go on.
     LookAgain,
+    /// Have the ATM connect anew as soon as nobody is being served, if this is still its connection.
+    MoveOn(LinkId),
     /// Send the ATM elsewhere as soon as nobody is being served. Answered once the lane counts among those that serve somebody, or not.
     Drain(oneshot::Sender<()>),
 }
@@ -225,6 +227,11 @@ impl LaneHandle {
     /// The ATM said something, in the context that came with it.
     pub async fn said(&self, link: LinkId, message: FromAtm, from: Option<Traceparent>) {
         self.order(Order::Said { link, message, from }).await;
+    }
+
+    /// The connection is old: the ATM is to connect anew once it serves nobody.
+    pub async fn move_on(&self, link: LinkId) {
+        self.order(Order::MoveOn(link)).await;
     }
 
     /// The connection ended.

@@ -221,6 +221,12 @@ impl Metrics {
         self.claimed.add(1, &[]);
     }
 
+    /// For parts that count for themselves.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.provider.meter("cashgate")
+    }
+
     /// A QR token was signed, or not.
     pub fn minted(&self, signed: bool) {
         let counter = if signed { &self.minted.signed } else { &self.minted.failed };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cashgate_ledger::{FeedEntry, LedgerReader, Sequence};
 use cashgate_wire::proto::events::v1::event_service_server::EventService;
@@ -11,6 +12,7 @@ use cashgate_wire::{journal, notices, operations as wire, unix_ms};
 use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -21,6 +23,9 @@ use crate::lanes::Lanes;
 const PAGE_SIZE: u32 = 256;
 /// How many events may wait for a consumer; then reading stops until it has taken some. It misses none: they are in the ledger.
 const WAITING_MAX: usize = 64;
+
+/// How long a consumer may leave what was sent to it. It then subscribes again from its last event, and has missed none.
+const TAKING_MAX: Duration = Duration::from_secs(10);
 
 /// The event consumers' side of the gateway.
 #[derive(Clone, Debug)]
@@ -83,7 +88,15 @@ async fn feed(
                 Err(status) => return consumer.send(Err(status)).await.ok(),
             };
             for event in events {
-                consumer.send(Ok(event)).await.ok()?;
+                match consumer.send_timeout(Ok(event), TAKING_MAX).await {
+                    Ok(()) => {}
+                    Err(SendTimeoutError::Closed(_)) => return None,
+                    Err(SendTimeoutError::Timeout(_)) => {
+                        tracing::warn!("a consumer of events does not take them: it has to subscribe again");
+                        // There is no place for a last word; the stream ends, and with it the consumer's turn.
+                        return None;
+                    }
+                }
             }
             after = through;
         }

@@ -31,8 +31,8 @@ fn refuse(lanes: &Lanes, rpc: &'static str, refusal: &Refusal) -> Status {
 /// Who calls.
 fn identity<T>(lanes: &Lanes, rpc: &'static str, request: &Request<T>) -> Result<Identity, Status> {
     let why = match request.extensions().get::<Peer>() {
-        Some(Peer { identity: Ok(identity) }) => return Ok(identity.clone()),
-        Some(Peer { identity: Err(error) }) => error.to_string(),
+        Some(Peer { identity: Ok(identity), .. }) => return Ok(identity.clone()),
+        Some(Peer { identity: Err(error), .. }) => error.to_string(),
         None => "there is none".to_owned(),
     };
     Err(refuse(lanes, rpc, &Refusal::IdentityUnknown { why }))

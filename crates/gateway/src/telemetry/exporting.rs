@@ -133,8 +133,8 @@ pub(super) fn exporter(
         let read = |file: &std::path::Path| {
             std::fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))
         };
-        let authority = read(section.ca.as_deref().unwrap_or(&config.tls_ca))?;
-        let identity = Identity::from_pem(read(&config.tls_certificate)?, read(&config.tls_key)?);
+        let authority = read(section.ca.as_deref().unwrap_or(&config.tls.ca))?;
+        let identity = Identity::from_pem(read(&config.tls.certificate)?, read(&config.tls.key)?);
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).identity(identity);
         endpoint = endpoint.tls_config(tls).map_err(|error| error.to_string())?;
     }

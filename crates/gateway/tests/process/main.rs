@@ -14,6 +14,7 @@ mod bad_input;
 mod configuration;
 mod crashes;
 mod disk;
+mod guarding;
 mod harness;
 mod hsm_loss;
 mod identity;

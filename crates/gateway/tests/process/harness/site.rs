@@ -114,6 +114,10 @@ impl Site {
         }
     }
 
+    pub(crate) const fn http_port(&self) -> u16 {
+        self.ports[2]
+    }
+
     /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()

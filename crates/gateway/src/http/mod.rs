@@ -1,5 +1,7 @@
 //! The HTTP port: metrics, probes and the public keys. It tells nothing about customers and needs no certificate.
 
+mod serving;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,6 +15,7 @@ use tokio::sync::watch;
 use crate::keys::KeyOffice;
 use crate::lanes::Surroundings;
 use crate::minting::QrHsm;
+pub(crate) use serving::serve;
 
 #[derive(Clone)]
 struct Served {

@@ -1,0 +1,143 @@
+//! Certificates that are revoked or replaced while the gateway runs, and peers that take too much. The attacks themselves are `crates/siege`.
+
+use std::fs;
+
+use cashgate_wire::proto::operations::v1::ListAtmsRequest;
+use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
+use rcgen::{
+    CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::Code;
+
+use crate::harness::{Atm, Heard, Port, Site, eventually, in_time, in_words};
+
+/// A list of the site's own authority that revokes these peers' certificates.
+fn revoke(site: &Site, peers: &[&str]) {
+    let read = |file: &str| fs::read_to_string(site.path(file)).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), KeyPair::from_pem(&read("ca-key.pem")).unwrap()).unwrap();
+    let serial = |peer: &&str| {
+        let file = format!("{}.pem", site.certificate(peer).display());
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&fs::read(file).unwrap()).unwrap();
+        pem.parse_x509().unwrap().raw_serial().to_vec()
+    };
+    let revoked = |serial: Vec<u8>| RevokedCertParams {
+        serial_number: SerialNumber::from(serial),
+        revocation_time: date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 1, 1),
+        next_update: date_time_ymd(2090, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: peers.iter().map(serial).map(revoked).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    // As one should: written beside it, then moved, so that nobody reads half of it.
+    fs::write(site.path("crl.new"), list.signed_by(&issuer).unwrap().pem().unwrap()).unwrap();
+    fs::rename(site.path("crl.new"), site.path("crl.pem")).unwrap();
+}
+
+async fn with_list() -> Site {
+    let mut site = Site::folder_only().await;
+    revoke(&site, &[]);
+    site.edit_configuration(|text| {
+        text.replace("ca = \"ca.pem\"", "ca = \"ca.pem\"\ncrl = \"crl.pem\"\ncheck_every_s = 1")
+    });
+    site.serve().await;
+    site
+}
+
+async fn reloads(site: &Site, result: &str, many: u64) {
+    eventually(&format!("the TLS files are {result}"), async || {
+        (site.metric("cashgate_tls_reloads_total", &[("result", result)]).await >= many).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_revoked_atm_is_cut_off_and_not_let_in_again_and_others_do_not_notice() {
+    let site = with_list().await;
+    let mut stolen = Atm::connect(&site, "A1").await;
+    let mut honest = Atm::connect(&site, "A2").await;
+    revoke(&site, &["atm/A1"]);
+    let gone = stolen.hears_or_ends().await;
+    assert!(gone.is_err(), "its connection is closed: {gone:?}");
+    assert_eq!(site.metric("cashgate_connections_cut_total", &[("reason", "revoked")]).await, 1);
+    let stem = site.certificate("atm/A1");
+    let read = |suffix| fs::read(format!("{}{suffix}", stem.display())).unwrap();
+    let identity = tonic::transport::Identity::from_pem(read(".pem"), read("-key.pem"));
+    let mut again = None;
+    if let Ok(channel) = site.try_channel(Port::Atm, Some(identity)).await {
+        // With TLS 1.3 the client believes that it is in until it hears otherwise.
+        again = OperationsServiceClient::new(channel).list_atms(ListAtmsRequest {}).await.ok();
+    }
+    assert!(again.is_none(), "it does not come in again");
+    honest.shows_code().await;
+    reloads(&site, "taken", 1).await;
+}
+
+#[tokio::test]
+async fn a_list_that_nobody_could_pass_is_not_taken_and_the_old_one_goes_on() {
+    let site = with_list().await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    fs::write(site.path("crl.pem"), "nothing").unwrap();
+    reloads(&site, "refused", 1).await;
+    assert!(site.log().contains("holds no revocation list"), "and the log says why");
+    atm.shows_code().await;
+    Atm::connect(&site, "A2").await;
+    revoke(&site, &["atm/A1"]);
+    reloads(&site, "taken", 1).await;
+    assert!(matches!(atm.hears_or_ends().await, Err(_) | Ok(Some(Heard::ShowQr(_)))), "cut, or about to be");
+}
+
+#[tokio::test]
+async fn the_gateways_own_certificate_is_replaced_without_a_restart() {
+    let site = with_list().await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    let before = fs::read(site.path("gateway.pem")).unwrap();
+    for file in ["gateway.pem", "gateway-key.pem"] {
+        fs::remove_file(site.path(file)).unwrap();
+    }
+    // The same authority makes another one.
+    let other = site.certificate("corebank/sakura");
+    for (suffix, to) in [(".pem", "gateway.pem"), ("-key.pem", "gateway-key.pem")] {
+        fs::copy(format!("{}{suffix}", other.display()), site.path(to)).unwrap();
+    }
+    assert_ne!(before, fs::read(site.path("gateway.pem")).unwrap());
+    reloads(&site, "taken", 1).await;
+    atm.shows_code().await;
+    Atm::connect(&site, "A2").await;
+}
+
+#[tokio::test]
+async fn whoever_asks_too_often_is_told_when_to_go_on() {
+    let site = Site::ready_with(&[("guard.requests_per_peer_s", "2")]).await;
+    let mut operator = OperationsServiceClient::new(site.channel(Port::Api, "operator/dev").await);
+    let refused =
+        eventually("the operator asks too often", async || operator.list_atms(ListAtmsRequest {}).await.err()).await;
+    assert_eq!(in_words(&refused), "ResourceExhausted TOO_FAST");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let mut other = OperationsServiceClient::new(site.channel(Port::Api, "operator/other").await);
+    assert!(other.list_atms(ListAtmsRequest {}).await.is_ok(), "others are not counted with it");
+    assert!(site.metric("cashgate_requests_shed_total", &[("reason", "peer_too_fast")]).await > 0);
+}
+
+#[tokio::test]
+async fn the_http_port_waits_for_nobody() {
+    let site = Site::ready().await;
+    let mut slow = TcpStream::connect(("127.0.0.1", site.http_port())).await.unwrap();
+    slow.write_all(b"GET /readyz HTTP/1.1\r\nHost: ").await.unwrap();
+    let mut heard = Vec::new();
+    let ended = in_time("a head that never ends is not waited for", slow.read_to_end(&mut heard)).await;
+    assert!(ended.is_err() || heard.is_empty() || heard.starts_with(b"HTTP/1.1 4"), "{heard:?}");
+    let mut large = TcpStream::connect(("127.0.0.1", site.http_port())).await.unwrap();
+    let _ = large.write_all(format!("GET /readyz HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(64 * 1024)).as_bytes()).await;
+    let mut heard = Vec::new();
+    let _ = in_time("a head that is too large is refused", large.read_to_end(&mut heard)).await;
+    assert!(!heard.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&heard));
+    assert_eq!(site.page("/readyz").await, "ready\n");
+}
