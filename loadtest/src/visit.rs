@@ -52,12 +52,17 @@ pub(crate) struct Arrival {
     pub(crate) amount: u64,
 }
 
-/// Why a visit ended without cash: a stable word for the report.
-struct Left(String);
+/// Why a visit ended without cash.
+struct Left {
+    /// A stable word for the report.
+    why: String,
+    /// Whether a customer would begin again: the QR session went with the ATM's line.
+    begins_again: bool,
+}
 
 impl Left {
     fn because(why: impl Into<String>) -> Self {
-        Self(why.into())
+        Self { why: why.into(), begins_again: false }
     }
 }
 
@@ -78,7 +83,7 @@ pub(crate) async fn make(hall: Arc<Hall>, arrival: Arrival) {
                 hall.recorder.took(Step::Whole, arrival.at, whole);
             }
             hall.machines.give_back(machine);
-            served.map_or_else(|Left(why)| why, |()| PAID.to_owned())
+            served.map_or_else(|left| left.why, |()| PAID.to_owned())
         }
     };
     hall.recorder.ended(arrival.at, arrival.who, ending);
@@ -102,16 +107,23 @@ struct ShownCode {
 
 impl Visit<'_> {
     async fn served(&mut self) -> Result<(), Left> {
-        let code = self.touch().await?;
+        let mut code = self.touch().await?;
         self.timed(Step::Code, self.arrival.at, code.shown_at);
-        match self.approved(&code).await {
-            Ok((approved, sent_at)) => {
-                self.follow(&approved, sent_at);
-                self.take_cash(&code, approved, sent_at).await
-            }
-            Err(left) => {
-                self.walk_away().await;
-                Err(left)
+        loop {
+            match self.approved(&code).await {
+                Ok((approved, sent_at)) => {
+                    self.follow(&approved, sent_at);
+                    return self.take_cash(&code, approved, sent_at).await;
+                }
+                Err(left) => {
+                    self.walk_away().await;
+                    if !left.begins_again || Instant::now() >= self.deadline {
+                        return Err(left);
+                    }
+                    self.hall.recorder.touched_again();
+                    sleep(AGAIN_AFTER).await;
+                    code = self.touch().await?;
+                }
             }
         }
     }
@@ -300,5 +312,6 @@ fn is_passing(status: &Status) -> bool {
 
 fn refused(rpc: &str, status: &Status) -> Left {
     let RpcError { code, reason, .. } = RpcError::from(status);
-    Left(format!("{rpc}: {}", if reason.is_empty() { code } else { &reason }))
+    let begins_again = ["QR_SESSION_ENDED", "ATM_UNAVAILABLE", "QR_TOKEN_EXPIRED"].contains(&reason.as_str());
+    Left { why: format!("{rpc}: {}", if reason.is_empty() { code } else { &reason }), begins_again }
 }

@@ -35,6 +35,16 @@ pub(crate) struct Order<'a> {
     pub(crate) options: &'a [std::ffi::OsString],
 }
 
+impl Order<'_> {
+    /// What was typed here, for whoever reads the report.
+    fn told_as(&self) -> String {
+        let options: Vec<_> = self.options.iter().map(|word| word.to_string_lossy()).collect();
+        let options = if options.is_empty() { String::new() } else { format!(" -- {}", options.join(" ")) };
+        let debug = if self.how == Build::Debug { " --debug" } else { "" };
+        format!("cargo xtask loadtest {} --atms {}{debug}{options}", self.scenario, self.atms)
+    }
+}
+
 /// Runs a scenario; an error if it does not pass. Gives the folder of its report.
 pub(crate) fn run(order: &Order<'_>) -> Result<PathBuf, String> {
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM, packages::DEJAVU])?;
@@ -126,7 +136,7 @@ fn spawn(site: &Site, generator: &Path, out: &Path, pid_file: &Path, order: &Ord
     ] {
         command.args(["--hook", &hook]);
     }
-    command.args(order.options).stdin(Stdio::null());
+    command.args(["--command", &order.told_as()]).args(order.options).stdin(Stdio::null());
     command.spawn().map_err(|error| format!("`{}` cannot be started: {error}", command::words(&command)))
 }
 

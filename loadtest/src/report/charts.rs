@@ -17,7 +17,7 @@ const STEPS: [Step; 5] = [Step::Code, Step::Scan, Step::Approve, Step::Dispense,
 
 /// Every plot of a report, each an SVG element.
 pub(super) fn all(report: &Report<'_>) -> Result<Vec<String>, ReportError> {
-    let recording = &report.outcome.recording;
+    let (recording, samples) = (&report.outcome.recording, during(report));
     let faults: Vec<(f64, f64)> =
         report.scenario.faults.iter().map(|fault| (fault.at.as_secs_f64(), fault.ends_at().as_secs_f64())).collect();
     let seconds = report.scenario.duration.as_secs_f64();
@@ -37,10 +37,10 @@ pub(super) fn all(report: &Report<'_>) -> Result<Vec<String>, ReportError> {
         draw("Customers by second of arrival", "1/s", Scale::Linear, throughput(recording)),
         draw("Left without cash, by reason and second of arrival", "1/s", Scale::Linear, reasons(recording)),
         draw("ATMs without their line until Welcome, by its loss", "ms", Scale::Logarithmic, connect),
-        draw("CPU, hundredths of one core", "%", Scale::Linear, cpu(&recording.samples)),
-        draw("Gateway's memory, resident", "MiB", Scale::Linear, memory(&recording.samples)),
-        draw("HSM and ledger", "calls, 1/s", Scale::Linear, hsm(&recording.samples)),
-        draw("ATMs connected, and ATMs in use", "", Scale::Linear, atms(&recording.samples)),
+        draw("CPU, hundredths of one core", "%", Scale::Linear, cpu(samples)),
+        draw("Gateway's memory, resident", "MiB", Scale::Linear, memory(samples)),
+        draw("HSM and ledger", "calls, 1/s", Scale::Linear, hsm(samples)),
+        draw("ATMs connected, and in use", "ATMs", Scale::Linear, atms(samples)),
     ];
     plots.into_iter().flatten().collect()
 }
@@ -93,6 +93,13 @@ fn reasons(recording: &Recording) -> Vec<Curve> {
         rate(recording, &format!("{reason} ({count})"), |visit| visit.ending == *reason)
     };
     by_count.iter().take(REASONS_MAX).map(curve).collect()
+}
+
+/// Without what was looked at when everybody had left.
+fn during<'a>(report: &'a Report<'_>) -> &'a [Sample] {
+    let samples = report.outcome.recording.samples.as_slice();
+    let end = samples.partition_point(|sample| sample.at <= report.scenario.duration);
+    samples.get(..end).unwrap_or_default()
 }
 
 fn sampled(samples: &[Sample], name: &str, of: impl Fn(&Sample) -> Option<f64>) -> Curve {
