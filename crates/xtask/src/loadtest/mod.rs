@@ -1,5 +1,7 @@
 //! `cargo xtask loadtest`: a gateway of its own, `cashgate-loadtest` against it, and the hooks that its scenarios want.
 
+mod check;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +11,7 @@ use crate::command::{self, Build};
 use crate::process::Process;
 use crate::site::{INSTITUTIONS, Site};
 use crate::{interrupt, packages};
+pub(crate) use check::stage;
 
 /// What the rules that are built in ask of a phone's age, and what a site for load tests asks instead: the word by which the generator's established phones
 /// are known. To the gateway every phone of a run is minutes old; so each rule is still evaluated, with the same answer as for a customer of years.
