@@ -13,7 +13,7 @@ pub use rate::{Rate, RatePoint};
 pub use thresholds::Thresholds;
 
 /// The scenarios that come with the program: name and text.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 10] = [
     ("steady", include_str!("../../scenarios/steady.toml")),
     ("payday", include_str!("../../scenarios/payday.toml")),
     ("storm", include_str!("../../scenarios/storm.toml")),
@@ -22,6 +22,7 @@ const BUILT_IN: [(&str, &str); 9] = [
     ("corebank-down", include_str!("../../scenarios/corebank-down.toml")),
     ("fraud-wave", include_str!("../../scenarios/fraud-wave.toml")),
     ("soak", include_str!("../../scenarios/soak.toml")),
+    ("freeze", include_str!("../../scenarios/freeze.toml")),
     ("rolling-restart", include_str!("../../scenarios/rolling-restart.toml")),
 ];
 

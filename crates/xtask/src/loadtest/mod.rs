@@ -136,6 +136,8 @@ fn spawn(site: &Site, generator: &Path, out: &Path, pid_file: &Path, order: &Ord
         format!("hsm-away=mv {tokens} {tokens}.away"),
         format!("hsm-back=mv {tokens}.away {tokens}"),
         format!("gateway-restart=kill -TERM $(cat {})", pid_file.display()),
+        format!("gateway-freeze=kill -STOP $(cat {})", pid_file.display()),
+        format!("gateway-thaw=kill -CONT $(cat {})", pid_file.display()),
     ] {
         command.args(["--hook", &hook]);
     }
