@@ -177,10 +177,12 @@ impl Scenario {
         self
     }
 
-    /// The same with every rate multiplied by so many percent.
+    /// The same with every rate multiplied by so many percent. More customers have more accounts, or their limits would be what is measured.
     #[must_use]
     pub fn with_rate_percent(mut self, percent: u32) -> Self {
         self.arrivals = self.arrivals.times_percent(percent);
+        let accounts = u64::from(self.accounts) * u64::from(percent.max(100)) / 100;
+        self.accounts = u32::try_from(accounts).unwrap_or(u32::MAX);
         self
     }
 }
