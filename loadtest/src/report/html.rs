@@ -115,7 +115,8 @@ fn omission() -> Markup {
             "Arrivals are an open loop: they are drawn by a seed before the run (a Poisson process) and do not wait for answers. Each latency is counted from the "
             "moment at which its customer meant to begin, and is plotted there. A generator that waits for an answer before it sends the next request leaves out "
             "just the requests that a stalled gateway would have kept waiting (" em { "coordinated omission" } "); here they are all counted. Steps within a visit follow one another, as "
-            "a customer cannot scan a code that is not shown yet; a late step makes its own visit's figures late and nobody else's arrival. How late the generator "
+            "a customer cannot scan a code that is not shown yet; a late step makes its own visit's figures late and nobody else's arrival. "
+            "Who gave up waiting counts with the time until then; who was refused is not in the latencies but in the table below. How late the generator "
             "itself was is the first row; if that is large, the figures say nothing about the gateway."
         }
     }
