@@ -29,6 +29,7 @@ pub mod reconcile;
 pub mod rehearsing;
 pub mod reloading;
 pub mod serve;
+mod server;
 pub mod services;
 pub mod stops;
 pub mod tls;

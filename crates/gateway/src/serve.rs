@@ -14,9 +14,6 @@ use cashgate_wire::proto::operations::v1::operations_service_server::OperationsS
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
-use tonic::transport::server::Router;
-use tower::layer::util::{Identity, Stack};
 
 use crate::admission::{Desk, Rulebook};
 use crate::config::Config;
@@ -24,7 +21,7 @@ use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
 use crate::dispense_tokens::DispenseTokens;
-use crate::guard::{Counted, GuardMetrics, PortGuard, Registry};
+use crate::guard::{GuardMetrics, PortGuard, Registry};
 use crate::http::Readiness;
 use crate::keys::{KeyOffice, KeyRing, KeySettings};
 use crate::lanes::{Lanes, Showing, Surroundings};
@@ -32,14 +29,13 @@ use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
 use crate::reloading::Seen;
+use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
 use crate::stops::StopSwitch;
 use crate::tls::watching::TlsKeeper;
 use crate::watchers::Watchers;
-use crate::{clock, http, listener, reloading};
+use crate::{clock, guard, http, listener, reloading};
 
-/// The largest message that any port takes, in bytes.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// How often what no decision needs any more is let go.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
 /// How often a ledger that lives on its reserve looks for space.
@@ -96,6 +92,7 @@ async fn serve_with(
     let keeper = TlsKeeper::load(config.tls.clone()).map_err(ServeError::new)?;
     let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
     let parts = Parts::assemble(config, books, keys, hsm, &keeper)?;
+    guard::open_files::check(&config.guard);
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
     let ports = Ports::bind(config).await?;
     parts.recover(&lanes)?;
@@ -271,11 +268,12 @@ impl Ports {
     ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
         let domain: Arc<str> = config.trust_domain.as_str().into();
         let [atm_registry, api_registry] = parts.registries.clone();
-        let atm = with_reflection(hardened(atm_registry.guard()))?.add_service(
+        let atm = with_reflection(hardened(atm_registry.guard())).map_err(ServeError::new)?.add_service(
             AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
         );
         let customers = CustomerPort::new(Arc::clone(lanes));
-        let api = with_reflection(hardened(api_registry.guard()))?
+        let api = with_reflection(hardened(api_registry.guard()))
+            .map_err(ServeError::new)?
             .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(
                 OperationsServiceServer::new(OperationsPort::new(
@@ -313,50 +311,6 @@ fn flat(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinErro
 
 async fn turned(mut shutting: watch::Receiver<bool>) {
     let _ = shutting.wait_for(|shutting| *shutting).await;
-}
-
-/// A router whose requests are counted before anything is done for them.
-type Guarded = Router<Stack<Counted, Identity>>;
-
-/// A server with bounds that were attacked. `docs/hardening.md` lists them all, with those of [`crate::guard`].
-fn hardened(guard: &PortGuard) -> Server<Stack<Counted, Identity>> {
-    let server = Server::builder()
-        // Streams that a peer may have open, and so what it may make the gateway keep. Left alone, tonic would take hyper's own bound away.
-        .max_concurrent_streams(guard.streams_max)
-        // Streams that were reset and are still remembered. With more than these the connection is closed: rapid reset (CVE-2023-44487).
-        .http2_max_local_error_reset_streams(Some(64))
-        .http2_max_pending_accept_reset_streams(Some(16))
-        // A stream's window bounds what is buffered of one message; it holds the largest one. The connection's is not smaller than 1 MiB, because
-        // `h2` counts small frames against it: at 128 KiB a burst of 300 small messages cut an honest connection.
-        .initial_stream_window_size(65_535)
-        .initial_connection_window_size(1024 * 1024)
-        // Windows that adapt would grow with the peer's speed, and probe with PINGs.
-        .http2_adaptive_window(Some(false))
-        .max_frame_size(16 * 1024)
-        // gRPC's own headers take a few hundred bytes. CONTINUATION frames are bounded with it (`h2` counts how many it could take).
-        .http2_max_header_list_size(8 * 1024)
-        // A peer whose process hangs; one whose line is dead is noticed sooner, by the kernel (`listener`).
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)));
-    // No `max_connection_age`: tonic's cuts without GOAWAY, in the middle of a withdrawal. `listener` and `services::atm` end old connections
-    // where nothing is under way.
-    let server = match guard.request_max {
-        Some(max) => server.timeout(max),
-        None => server,
-    };
-    server.layer(Counted)
-}
-
-/// Health and reflection, as every port has them.
-fn with_reflection(mut server: Server<Stack<Counted, Identity>>) -> Result<Guarded, ServeError> {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(cashgate_wire::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(ServeError::new)?;
-    // Ports are served only while the gateway is up; finer readiness is /readyz.
-    let (_, health) = tonic_health::server::health_reporter();
-    Ok(server.add_service(reflection).add_service(health))
 }
 
 /// Has new withdrawals refused while the ledger lives on its reserve, and has the reserve made again when there is space.
