@@ -111,7 +111,7 @@ pub fn make(plan: &Plan) -> Result<PathBuf, InitError> {
     fs::create_dir_all(&policies).map_err(|source| InitError::File { file: policies.clone(), source })?;
     write_new(&policies.join("trial.cedar"), TRIAL_RULES.as_bytes(), 0o644)?;
     let file = dir.join("cashgate.toml");
-    write_new(&file, configuration(plan, module).as_bytes(), 0o644)?;
+    write_new(&file, configuration_text(plan, module).as_bytes(), 0o644)?;
     Ok(file)
 }
 
@@ -141,7 +141,9 @@ fn softhsm_module() -> Result<&'static str, InitError> {
     SOFTHSM_MODULES.into_iter().find(|module| Path::new(module).is_file()).ok_or(InitError::NoSoftHsm)
 }
 
-fn configuration(plan: &Plan, module: &str) -> String {
+/// The configuration that [`make`] writes, with a PKCS#11 module.
+#[must_use]
+pub fn configuration_text(plan: &Plan, module: &str) -> String {
     let (atm, api, http) = plan.ports;
     let (variable, value) = environment(&plan.dir);
     let mut toml = format!(
@@ -158,6 +160,7 @@ http = "127.0.0.1:{http}"    # /metrics /healthz /readyz /.well-known/jwks.json
 certificate = "gateway.pem"
 key = "gateway-key.pem"
 ca = "ca.pem"
+# crl = "crl.pem"           # revoked certificates, a list of each authority; read again when it changes
 
 [hsm]
 module = "{module}"

@@ -14,6 +14,7 @@ mod crashes;
 mod demo;
 mod dice;
 mod figures;
+mod fuzz;
 mod interrupt;
 mod loadtest;
 mod outside_client;
@@ -23,6 +24,7 @@ mod process;
 mod python;
 mod recovery;
 mod replay;
+mod siege;
 mod simulate;
 mod site;
 mod stages;
@@ -121,6 +123,27 @@ enum Task {
         #[arg(last = true, value_name = "OPTIONS")]
         options: Vec<std::ffi::OsString>,
     },
+    /// Attacks a gateway while honest peers measure what they notice; prints a table and writes target/siege/attacks.json.
+    Siege {
+        /// Less than a minute.
+        #[arg(long)]
+        quick: bool,
+        /// With release builds, whose latencies are those of life.
+        #[arg(long)]
+        release: bool,
+        /// Only attacks whose name begins so.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Attacks this gateway instead, from before there were revocation lists, and judges nothing; writes target/siege/before.json.
+        #[arg(long, value_name = "CASHGATE")]
+        before: Option<PathBuf>,
+    },
+    /// Gives nearly right bytes to everything that reads bytes from outside: tokens, messages, journal, log, configuration, certificates.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        seconds: u64,
+    },
     /// Runs every check that a change must pass.
     Test {
         /// Run this stage alone.
@@ -145,6 +168,8 @@ fn main() -> ExitCode {
             loadtest::run(&loadtest::Order { scenario: &scenario, atms, how, options: &options }).map(drop)
         }
         Task::Replay { options } => replay::run(&options),
+        Task::Siege { quick, release, only, before } => siege::run(&siege::Order { quick, release, only, before }),
+        Task::Fuzz { seconds } => fuzz::run(seconds),
         Task::Test { only } => stages::run(only.as_deref()),
         Task::Tidy => tidy::run(),
     };

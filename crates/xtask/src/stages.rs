@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::python::Venv;
-use crate::{clock, command, crashes, demo, loadtest, outside_client, packages, simulate, tidy};
+use crate::{clock, command, crashes, demo, fuzz, loadtest, outside_client, packages, siege, simulate, tidy};
 
 /// Installed under `target/tools` when there is no other; a debug build takes two minutes and runs fast enough.
 const CARGO_DENY: &str = "0.20.2";
@@ -13,18 +13,22 @@ const BUF: &str = "buf-bin==1.75.0\n";
 /// Fresh worlds; so many that the rarest transition is taken many times over.
 const SIMULATED: u64 = 60_000;
 
+/// How long each fuzz target runs; a minute each with `cargo xtask fuzz`.
+const FUZZED_SECONDS: u64 = 10;
+
 /// One check.
 struct Stage {
     name: &'static str,
     run: fn() -> Result<(), String>,
 }
 
-const STAGES: [Stage; 14] = [
+const STAGES: [Stage; 16] = [
     Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
     Stage { name: "tidy", run: tidy::run },
     Stage { name: "protos", run: protos },
     Stage { name: "clippy", run: clippy },
     Stage { name: "unit", run: unit },
+    Stage { name: "fuzz", run: || fuzz::run(FUZZED_SECONDS) },
     Stage { name: "doc", run: doc },
     Stage {
         name: "simulate",
@@ -34,6 +38,7 @@ const STAGES: [Stage; 14] = [
     Stage { name: "vectors", run: vectors },
     Stage { name: "outside-client", run: outside_client::run },
     Stage { name: "demo", run: || demo::run(true, None) },
+    Stage { name: "siege", run: || siege::run(&siege::Order { quick: true, ..Default::default() }) },
     Stage { name: "crashes", run: || crashes::run(crashes::Order { kills: 40, minutes: None, seed: None }) },
     Stage { name: "loadtest", run: loadtest::stage },
     Stage { name: "deny", run: deny },

@@ -65,9 +65,11 @@ impl<C: Clock + Clone> FrameMeter<C> {
         self.preface_left == 0
     }
 
-    /// Whether a block of headers was begun and not ended. Until it has, nothing else can come on this connection, not even the answer to a PING.
-    pub(crate) const fn is_in_headers(&self) -> bool {
-        self.in_headers
+    /// Whether a block of headers, or a frame of another kind than DATA, was begun and not ended. Until it has, nothing else can come on this
+    /// connection, not even the answer to a PING. (DATA may take long on a slow line.)
+    pub(crate) const fn owes_an_end(&self) -> bool {
+        let [_, _, _, kind, ..] = self.header;
+        self.in_headers || self.header_read > 0 || (self.payload_left > 0 && kind != DATA)
     }
 
     /// Counts what was read from the connection.
@@ -212,14 +214,29 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_is_not_whole_is_waited_for_unless_it_is_data() {
+        let mut wire = Wire::of_an_atm();
+        for (begun, waited_for) in [
+            (&[0, 0, 9, HEADERS, END_HEADERS, 0, 0, 0, 1, 1][..], true),
+            (&[1; 8], false),
+            (&[0, 0], true),
+            (&[2, DATA, 0, 0, 0, 0, 1, 9], false),
+            (&[9], false),
+        ] {
+            wire.meter.count(begun).unwrap();
+            assert_eq!(wire.meter.owes_an_end(), waited_for, "after {begun:?}");
+        }
+    }
+
+    #[test]
     fn a_block_of_headers_is_open_until_its_last_part() {
         let mut wire = Wire::of_an_atm();
-        assert!(wire.meter.has_preface() && !wire.meter.is_in_headers());
+        assert!(wire.meter.has_preface() && !wire.meter.owes_an_end());
         wire.sends(HEADERS, 0, &[1]).unwrap();
-        assert!(wire.meter.is_in_headers());
+        assert!(wire.meter.owes_an_end());
         wire.sends(CONTINUATION, 0, &[1]).unwrap();
-        assert!(wire.meter.is_in_headers());
+        assert!(wire.meter.owes_an_end());
         wire.sends(CONTINUATION, END_HEADERS, &[1]).unwrap();
-        assert!(!wire.meter.is_in_headers());
+        assert!(!wire.meter.owes_an_end());
     }
 }

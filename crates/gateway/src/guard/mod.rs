@@ -5,6 +5,7 @@
 mod door;
 mod frames;
 mod metrics;
+pub(crate) mod open_files;
 mod registry;
 mod requests;
 mod shares;
@@ -38,6 +39,8 @@ pub enum Cut {
     EmptyFrameFlood,
     /// It opens streams and takes them back.
     ResetFlood,
+    /// An ATM said more than it may for so long that it cannot be a moment's haste.
+    MessageFlood,
     /// It does not take what is sent to it.
     SlowReader,
     /// The same identity has connected again too often.
@@ -51,13 +54,14 @@ pub enum Cut {
 }
 
 impl Cut {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::NoPreface,
         Self::Idle,
         Self::SlowHeaders,
         Self::FrameFlood,
         Self::EmptyFrameFlood,
         Self::ResetFlood,
+        Self::MessageFlood,
         Self::SlowReader,
         Self::Replaced,
         Self::Revoked,
@@ -75,6 +79,7 @@ impl Cut {
             Self::FrameFlood => "frame_flood",
             Self::EmptyFrameFlood => "empty_frame_flood",
             Self::ResetFlood => "reset_flood",
+            Self::MessageFlood => "message_flood",
             Self::SlowReader => "slow_reader",
             Self::Replaced => "replaced",
             Self::Revoked => "revoked",

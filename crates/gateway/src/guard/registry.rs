@@ -203,7 +203,7 @@ impl Link {
         Ok(UnderWay { link: Arc::clone(self), _of_all: permit })
     }
 
-    /// How long its next message must wait to be listened to; the message counts as listened to after that. An ATM's messages are never refused
+    /// How long its next message must wait before it is asked again; `None`: it may be listened to, and counts. An ATM's messages are not refused
     /// for their number, only read more slowly: one of them may be an outcome.
     pub(crate) fn message_pause(&self) -> Option<Duration> {
         let not_until = self.registry.messages.check_key(&self.who).err()?;

@@ -152,7 +152,7 @@ impl TlsConnection {
         if self.meter.has_preface() {
             self.patience.preface = None;
         }
-        self.patience.headers = match self.meter.is_in_headers() {
+        self.patience.headers = match self.meter.owes_an_end() {
             // Not from each part anew: one byte now and then would last for ever.
             true => self.patience.headers.or_else(|| Some(clock::in_time(HEADERS_MAX))),
             false => None,

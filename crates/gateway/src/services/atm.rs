@@ -28,6 +28,8 @@ use crate::telemetry::Traceparent;
 const HELLO_MAX: Duration = Duration::from_secs(5);
 /// How often is looked whether an ATM takes what is sent to it. One that has taken nothing from one look to the next is cut off.
 const TAKING_LOOK: Duration = Duration::from_secs(5);
+/// How long an ATM may be behind with what it may say. One that still is then is cut off; outcomes it says again, until they are recorded.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// The ATMs' side of the gateway.
 #[derive(Clone, Debug)]
@@ -127,6 +129,7 @@ impl Listening {
         let mut look = tokio::time::interval(TAKING_LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut taken_before = None;
+        let mut behind = Duration::ZERO;
         let aged = tokio::time::sleep(self.connection.age());
         tokio::pin!(aged);
         loop {
@@ -156,9 +159,13 @@ impl Listening {
                 Ok(None) => return "it ended its stream".to_owned(),
                 Err(status) => return format!("{:?}: {}", status.code(), status.message()),
             };
-            if let Some(pause) = self.connection.message_pause() {
-                // While nobody reads, its window fills up, and it has to wait.
-                tokio::time::sleep(pause).await;
+            behind = match self.wait_for_turn().await {
+                Duration::ZERO => Duration::ZERO,
+                waited => behind.saturating_add(waited),
+            };
+            if behind > BEHIND_MAX {
+                self.connection.cut(Cut::MessageFlood);
+                return "it said too much".to_owned();
             }
             let from = Traceparent::from_text(&std::mem::take(&mut message.traceparent));
             match message_from(message, clock::fresh_qr_session(), self.notes_per_dispense_max) {
@@ -172,6 +179,16 @@ impl Listening {
                 }
             }
         }
+    }
+
+    /// Waits until the next message may be listened to; gives how long that was. While nobody reads, the ATM's window fills up, and it has to wait too.
+    async fn wait_for_turn(&self) -> Duration {
+        let mut waited = Duration::ZERO;
+        while let Some(pause) = self.connection.message_pause() {
+            tokio::time::sleep(pause).await;
+            waited = waited.saturating_add(pause);
+        }
+        waited
     }
 
     /// Whether something waits for the ATM to take it.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What a crate of the workspace may depend on inside it, tests aside. A new crate needs a row.
-const DIRECTION: [(&str, &[&str]); 13] = [
+const DIRECTION: [(&str, &[&str]); 15] = [
     ("cashgate-withdrawal", &[]),
     ("cashgate-limits", &["cashgate-withdrawal"]),
     ("cashgate-qr", &["cashgate-withdrawal"]),
@@ -23,6 +23,8 @@ const DIRECTION: [(&str, &[&str]); 13] = [
             "cashgate-wire",
         ],
     ),
+    ("cashgate-fuzz", &[]),
+    ("cashgate-siege", &["cashgate-wire"]),
     ("cashgate-fleet", &["cashgate-withdrawal", "cashgate-qr", "cashgate-wire"]),
     ("cashgate-loadtest", &["cashgate-withdrawal", "cashgate-wire", "cashgate-fleet"]),
     (
