@@ -6,6 +6,7 @@
 // It is a program for a terminal, and its tasks stand outside the worlds that are replayed from a seed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod alerts;
 mod bench;
 mod books;
 mod clock;
@@ -14,6 +15,7 @@ mod crashes;
 mod demo;
 mod dice;
 mod figures;
+mod http;
 mod interrupt;
 mod loadtest;
 mod outside_client;

@@ -71,6 +71,12 @@ pub(crate) const DEJAVU: Package = Package {
     is_there: || Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists(),
 };
 
+pub(crate) const PROMETHEUS: Package = Package {
+    name: "prometheus",
+    purpose: "promtool tests the alert rules, Prometheus lets them fire",
+    is_there: || command::succeeds("promtool", &["--version"]) && command::succeeds("prometheus", &["--version"]),
+};
+
 pub(crate) const C_COMPILER: Package = Package {
     name: "build-essential",
     purpose: "SQLite, AWS-LC and jemalloc are compiled from source",

@@ -1,8 +1,7 @@
 //! One folder with everything that a running Cashgate needs: configuration, certificates, token, ledger, logs.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use serde_json::Value;
 use crate::clock::Deadline;
 use crate::command::Programs;
 use crate::process::{Process, tail};
-use crate::{clock, command, interrupt};
+use crate::{clock, command, http, interrupt};
 
 /// The banks of the demo.
 pub(crate) const INSTITUTIONS: [&str; 2] = ["sakura", "momiji"];
@@ -210,13 +209,5 @@ fn free_ports() -> Result<Ports, String> {
 }
 
 fn is_ready(port: u16) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    http::page(port, "/readyz").is_some_and(|(status, _)| status == 200)
 }
