@@ -28,6 +28,7 @@ mod replay;
 mod simulate;
 mod site;
 mod stages;
+mod telemetry;
 mod tidy;
 
 use std::path::PathBuf;
@@ -123,6 +124,12 @@ enum Task {
         #[arg(last = true, value_name = "OPTIONS")]
         options: Vec<std::ffi::OsString>,
     },
+    /// Lets a real Prometheus watch a real gateway while faults are injected: each alert must fire, and the commands of its page must run.
+    Telemetry {
+        /// Only this alert.
+        #[arg(long, value_name = "ALERT")]
+        only: Option<String>,
+    },
     /// Runs every check that a change must pass.
     Test {
         /// Run this stage alone.
@@ -147,6 +154,7 @@ fn main() -> ExitCode {
             loadtest::run(&loadtest::Order { scenario: &scenario, atms, how, options: &options }).map(drop)
         }
         Task::Replay { options } => replay::run(&options),
+        Task::Telemetry { only } => telemetry::run(only.as_deref()),
         Task::Test { only } => stages::run(only.as_deref()),
         Task::Tidy => tidy::run(),
     };

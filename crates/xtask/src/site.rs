@@ -150,6 +150,11 @@ impl Site {
         json_lines(&self.ask_gateway(&["withdrawals", "list", "--json"])?)
     }
 
+    /// Where the programs are.
+    pub(crate) fn programs_folder(&self) -> &Path {
+        self.programs.cashgate.parent().unwrap_or(Path::new("."))
+    }
+
     /// The folder of this site.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
@@ -178,7 +183,8 @@ impl Site {
         fs::remove_dir_all(&self.folder).map_err(|error| format!("cannot delete {}: {error}", self.folder.display()))
     }
 
-    fn config(&self) -> PathBuf {
+    /// The configuration.
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir().join("cashgate.toml")
     }
 }
@@ -189,6 +195,11 @@ pub(crate) fn json_lines(text: &str) -> Result<Vec<Value>, String> {
     lines
         .map(|line| serde_json::from_str(line).map_err(|error| format!("not a line of JSON ({error}): {line}")))
         .collect()
+}
+
+/// A port for one more process.
+pub(crate) fn free_port() -> Result<u16, String> {
+    free_ports().map(|ports| ports.http)
 }
 
 /// Ports below those that the system gives to outgoing connections: while a killed gateway is away, nobody else may take its port.
