@@ -12,13 +12,18 @@ use crate::telemetry::{CALLED, OTHER, SERVED};
 /// Seconds. From what a unary call takes at rest to core banking's longest time-out.
 const CALL_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Histograms in seconds.
+/// As far as a group goes, and one append over it.
+const GROUP_ROWS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// Histograms, all but the last in seconds.
 #[derive(Clone, Debug)]
 pub(super) struct Durations {
     served: Arc<Rpcs>,
     called: Arc<Rpcs>,
     pub(super) approve_to_dispense: Histogram,
     pub(super) ledger_append: Histogram,
+    pub(super) ledger_commit: Histogram,
+    pub(super) ledger_group: Histogram,
 }
 
 /// The histograms of a list of rpcs.
@@ -31,11 +36,12 @@ struct Rpcs {
 
 impl Durations {
     pub(super) fn in_registry(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let one = |name: &str, meaning: &str| {
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, meaning).buckets(CALL_SECONDS.to_vec()))?;
+        let within = |name: &str, meaning: &str, buckets: &[f64]| {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, meaning).buckets(buckets.to_vec()))?;
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
         };
+        let one = |name: &str, meaning: &str| within(name, meaning, &CALL_SECONDS);
         Ok(Self {
             served: Arc::new(Rpcs::in_registry(
                 registry,
@@ -56,6 +62,12 @@ impl Durations {
             ledger_append: one(
                 "cashgate_ledger_append_seconds",
                 "Time from handing steps to the ledger until they are on disk: queue, group commit and sync",
+            )?,
+            ledger_commit: one("cashgate_ledger_commit_seconds", "Time of one commit of the ledger with its sync")?,
+            ledger_group: within(
+                "cashgate_ledger_commit_rows",
+                "Steps, notices and other rows that shared one commit and its sync",
+                &GROUP_ROWS,
             )?,
         })
     }

@@ -147,3 +147,6 @@ pub(super) fn exporter(
     exporter.set_resource(resource);
     Ok(exporter)
 }
+
+#[cfg(test)]
+mod tests;
