@@ -261,3 +261,15 @@ async fn what_a_restart_brings_back_begins_a_trace_of_its_own() {
     let steps: Vec<&str> = whole.events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(steps, ["outcome_reported", "hold_confirmed"]);
 }
+
+#[tokio::test]
+async fn a_collector_over_tls_gets_the_gateways_own_certificate() {
+    let mut site = Site::folder_only().await;
+    let collector = Collector::takes_over_tls(&site).await;
+    site.set("telemetry.endpoint", &collector.tls_endpoint());
+    site.set("telemetry.sampled_of_1000", "1000");
+    site.serve().await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    atm.shows_code().await;
+    collector.has("a code was made", |spans| spans.iter().any(|span| span.name == "mint")).await;
+}

@@ -47,6 +47,7 @@ fn not_exported(root: &Path, exported: &Exported) -> Result<Vec<String>, String>
     let mut files = vec![rules::rules_file(root), rules::tests_file(root), rules::dashboard_file(root)];
     let pages = fs::read_dir(rules::runbooks(root)).map_err(|error| format!("cannot read docs/runbooks: {error}"))?;
     files.extend(pages.filter_map(|page| Some(page.ok()?.path())));
+    files.push(root.join("docs/telemetry.md"));
     let mut findings = Vec::new();
     for file in files {
         let text = read(&file)?;
