@@ -211,7 +211,7 @@ fn wait_for_codes(world: &mut World) -> Result<(), String> {
 }
 
 /// An approval whatever comes of it.
-fn approve(world: &mut World, amount: i64, further: &[&str]) -> Result<(), String> {
+pub(super) fn approve(world: &mut World, amount: i64, further: &[&str]) -> Result<(), String> {
     let phone = world.phone.clone();
     let code = atm::show_code(world.atm("A1")?, None)?;
     // Refusals are what these faults are about.

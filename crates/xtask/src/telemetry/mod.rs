@@ -3,6 +3,7 @@
 //! The rules are the very ones of the chart but for their patience: a copy fires at once and looks back seconds where they look back minutes. While an
 //! alert fires, the three commands of its page are run as they stand there.
 
+mod dashboard;
 mod faults;
 mod page;
 mod prometheus;
@@ -55,7 +56,9 @@ fn in_turn(site: &Site, rules_text: &str, only: Option<&str>) -> Result<(), Stri
     let prometheus = Prometheus::start(site, rules_text)?;
     let mut world = World::start(site.clone())?;
     world.withdraw(10_000)?;
+    faults::approve(&mut world, 10_000, &["--wrong-signature"])?;
     is_quiet(&prometheus)?;
+    println!("{} queries of the dashboard, each with an answer", dashboard::check(&prometheus)?);
     println!("\n{:<28} {:<62} {:>10}   its page's commands", "alert", "fault", "fires");
     let mut problems = Vec::new();
     for fault in FAULTS.iter().filter(|fault| only.is_none_or(|name| fault.alert == name)) {
@@ -102,7 +105,7 @@ fn is_quiet(prometheus: &Prometheus) -> Result<(), String> {
             return Err(format!("{firing:?} fire although nothing is wrong"));
         }
     }
-    println!("a withdrawal, and {} s in which no alert fires", QUIET.as_secs());
+    println!("a withdrawal, a refusal, and {} s in which no alert fires", QUIET.as_secs());
     Ok(())
 }
 

@@ -61,6 +61,20 @@ impl Prometheus {
         answer.is_some_and(|(status, body)| status == 200 && body.contains("cashgate_atms_connected"))
     }
 
+    /// How many series a query gives now.
+    pub(super) fn series(&self, query: &str) -> Result<usize, String> {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let Some((_, body)) = http::page(self.port, &format!("/api/v1/query?query={encoded}")) else {
+            return Err("Prometheus does not answer".to_owned());
+        };
+        let answer: Value =
+            serde_json::from_str(&body).map_err(|error| format!("Prometheus answers no JSON: {error}"))?;
+        match answer.get("error").and_then(Value::as_str) {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer.pointer("/data/result").and_then(Value::as_array).map_or(0, Vec::len)),
+        }
+    }
+
     /// The names of the alerts that fire now.
     pub(super) fn firing(&self) -> Result<Vec<String>, String> {
         let Some((200, body)) = http::page(self.port, "/api/v1/alerts") else {
