@@ -229,7 +229,7 @@ impl Parts {
 
     /// A service whose every rpc is counted, timed and traced.
     fn observed<S>(&self, service: S) -> Observed<S> {
-        Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.clone())
+        Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.served().clone())
     }
 
     /// What goes on beside serving, until the gateway stops.
