@@ -73,7 +73,7 @@ impl Site {
         let log = File::create(home.join("log")).map_err(cannot)?;
         let gateway = Command::new(cashgate)
             .args(["serve", "--config", &config.display().to_string()])
-            .env("CASHGATE_LOG", "warn")
+            .env("CASHGATE_LOG", std::env::var("CASHGATE_LOG").unwrap_or_else(|_| "warn".to_owned()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

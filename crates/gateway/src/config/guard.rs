@@ -17,7 +17,7 @@ pub struct GuardSection {
     pub handshakes_per_address_max: usize,
     /// Requests a second of one app back end, event consumer or operator; for a moment twice as many.
     pub requests_per_peer_s: u32,
-    /// Messages a second of one ATM; for a moment ten times as many. More are read later, not refused.
+    /// Messages a second of one ATM; for a moment twice as many. More are read later; one that is behind for long is cut off.
     pub messages_per_atm_s: u32,
     /// About how long a connection is kept; then it is closed when nothing is under way on it.
     pub connection_age: Duration,
@@ -56,7 +56,7 @@ pub(super) fn read(root: &Reader) -> Option<GuardSection> {
         size("handshakes_per_address_max", usual.handshakes_per_address_max, 1..=256),
         rate("requests_per_peer_s", usual.requests_per_peer_s, 1..=1_000_000),
         rate("messages_per_atm_s", usual.messages_per_atm_s, 1..=10_000),
-        guard.seconds("connection_age_s", usual.connection_age, 60..=30 * 24 * 3_600),
+        guard.seconds("connection_age_s", usual.connection_age, 5..=30 * 24 * 3_600),
     );
     guard.close();
     Some(GuardSection {

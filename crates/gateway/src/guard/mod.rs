@@ -177,8 +177,8 @@ impl PortGuard {
             handshakes_per_address_max: section.handshakes_per_address_max,
             requests: Rate { burst: 60, per_s: 5 },
             in_flight_max: section.atm_connections_max.saturating_mul(2),
-            // Ten seconds' worth at once: a machine that comes back tells what it has kept.
-            messages: Rate { burst: messages.saturating_mul(10), per_s: messages },
+            // Two seconds' worth at once, which is less than may wait for it in answers.
+            messages: Rate { burst: messages.saturating_mul(2), per_s: messages },
             // A message is one frame, and what the gateway sends is acknowledged with others.
             frames: Rate { burst: messages.saturating_mul(40), per_s: messages.saturating_mul(4) },
             empty_frames: Rate { burst: 256, per_s: 20 },

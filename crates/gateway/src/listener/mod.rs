@@ -22,6 +22,8 @@ pub use connection::TlsConnection;
 
 /// How long a peer may take to say its first word.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(5);
+/// How long it then waits for its turn. One that does not get it is turned away, and tries again.
+const TURN_MAX: Duration = Duration::from_secs(4);
 /// How long its handshake may take from then on.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// How long a source waits for another turn after a handshake that came to nothing. It costs honest peers nothing, and holds a source that tries
@@ -29,6 +31,10 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the system has no more sockets to give.
 const PAUSE_ON_ERROR: Duration = Duration::from_millis(100);
+/// So many connections are accepted without a pause: at most 5,000 a second, which is more than two cores can shake hands with. Whoever opens many
+/// more at once fills the kernel's backlog, and takes no time from those that are connected.
+const ACCEPTED_AT_ONCE: u32 = 50;
+const PAUSE_BETWEEN: Duration = Duration::from_millis(10);
 /// Connections that the kernel keeps until they are accepted. Linux caps it at `net.core.somaxconn`, 4,096 by default.
 const BACKLOG: u32 = 4_096;
 /// How often the rates of peers that are gone are forgotten.
@@ -78,7 +84,12 @@ pub(crate) fn connections(
     let port = Arc::new(Port { tls, trust_domain, registry });
     tokio::spawn(async move {
         let mut forgetting = tokio::time::interval(FORGET_EVERY);
+        let mut at_once = 0;
         loop {
+            if at_once == ACCEPTED_AT_ONCE {
+                at_once = 0;
+                tokio::time::sleep(PAUSE_BETWEEN).await;
+            }
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = ready.closed() => return,
@@ -95,6 +106,7 @@ pub(crate) fn connections(
                     continue;
                 }
             };
+            at_once += 1;
             match door.enter(source(address)) {
                 Ok(visitor) => drop(tokio::spawn(receive(stream, visitor, Arc::clone(&port), ready.clone()))),
                 Err(why) => port.registry.metrics().turned_away(port.registry.guard().port, why),
@@ -116,7 +128,7 @@ async fn receive(stream: TcpStream, visitor: Visitor, port: Arc<Port>, ready: mp
         Ok(_) => return,
         Err(_) => return turned_away("silent"),
     }
-    let Some(turn) = visitor.turn().await else { return };
+    let Ok(Some(turn)) = tokio::time::timeout(TURN_MAX, visitor.turn()).await else { return turned_away("no_turn") };
     match tokio::time::timeout(HANDSHAKE_MAX, handshake(stream, &port)).await.unwrap_or(Err("slow_handshake")) {
         Ok(connection) => {
             drop((turn, visitor));

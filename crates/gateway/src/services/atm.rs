@@ -27,7 +27,7 @@ use crate::telemetry::Traceparent;
 /// How long an ATM may take to say Hello.
 const HELLO_MAX: Duration = Duration::from_secs(5);
 /// How often is looked whether an ATM takes what is sent to it. One that has taken nothing from one look to the next is cut off.
-const TAKING_LOOK: Duration = Duration::from_secs(5);
+const TAKING_LOOK: Duration = Duration::from_secs(4);
 /// How long an ATM may be behind with what it may say. One that still is then is cut off; outcomes it says again, until they are recorded.
 const BEHIND_MAX: Duration = Duration::from_secs(5);
 

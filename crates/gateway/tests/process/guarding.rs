@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 
-use crate::harness::{Atm, Port, Site, eventually, in_time, in_words};
+use crate::harness::{Atm, Heard, Port, Site, eventually, in_time, in_words};
 
 /// A list of the site's own authority that revokes these peers' certificates.
 fn revoke(site: &Site, peers: &[&str]) {
@@ -126,6 +126,19 @@ async fn whoever_asks_too_often_is_told_when_to_go_on() {
     let mut other = OperationsServiceClient::new(site.channel(Port::Api, "operator/other").await);
     assert!(other.list_atms(ListAtmsRequest {}).await.is_ok(), "others are not counted with it");
     assert!(site.metric("cashgate_requests_shed_total", &[("reason", "peer_too_fast")]).await > 0);
+}
+
+#[tokio::test]
+async fn an_old_connection_ends_where_nothing_is_under_way() {
+    let site = Site::ready_with(&[("guard.connection_age_s", "5")]).await;
+    let operator = site.channel(Port::Api, "operator/dev").await;
+    assert!(OperationsServiceClient::new(operator).list_atms(ListAtmsRequest {}).await.is_ok());
+    let mut idle = Atm::connect(&site, "A1").await;
+    assert!(matches!(idle.hears().await, Heard::Reconnect(_)), "it is asked, not cut");
+    eventually("the operator's connection is closed", async || {
+        (site.metric("cashgate_connections_cut_total", &[("port", "api"), ("reason", "aged")]).await > 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

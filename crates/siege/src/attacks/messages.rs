@@ -4,27 +4,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attack, Attacking, Scale, at_once};
-use crate::raw::{self, DATA, END_HEADERS, HEADERS, PING};
+use crate::raw::{self, DATA, END_HEADERS, HEADERS, PING, WINDOW_UPDATE};
 use crate::site::Site;
 
 /// `SETTINGS_INITIAL_WINDOW_SIZE` (RFC 9113, section 6.5.2).
 const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// More than any answers take, in bytes.
+const ROOM: u32 = 1 << 30;
 
 pub(super) const ATTACKS: fn() -> Vec<Attack> = || {
     vec![
         attack("oversize_message", |site, scale| {
             // 64 MiB are announced, and what the window takes of them is sent.
             let large = [&[0][..], &(64_u32 << 20).to_be_bytes(), &[1; 16_000]].concat();
-            speaking(scale.fast, site, vec![large])
+            speaking(scale.fast, site, vec![large], Duration::ZERO)
         }),
         attack("malformed_message", |site, scale| {
             let noise: Vec<u8> =
                 (0..200_u32).map(|number| u8::try_from(number * 167 % 251).unwrap_or_default()).collect();
-            speaking(scale.fast, site, vec![raw::message(&noise)])
+            speaking(scale.fast, site, vec![raw::message(&noise)], Duration::ZERO)
         }),
         attack("message_flood", |site, _| {
-            let asks = raw::message(raw::START_QR_SESSION).repeat(500);
-            speaking(1, site, [vec![raw::hello()], vec![asks; 400]].concat())
+            // 400 a second, which the stream's window holds for half a minute.
+            let asks = raw::message(raw::START_QR_SESSION).repeat(20);
+            speaking(1, site, [vec![raw::hello()], vec![asks; 600]].concat(), Duration::from_millis(50))
         }),
         attack("reads_nothing", |site, _| {
             let shown = &site.stolen;
@@ -76,7 +80,7 @@ fn call(settings: &[(u16, u32)], first: &[u8]) -> Vec<u8> {
 }
 
 /// An ATM connects and sends these, one DATA frame each, or several if they are large.
-fn speaking<'a>(many: usize, site: &'a Site, said: Vec<Vec<u8>>) -> Attacking<'a> {
+fn speaking<'a>(many: usize, site: &'a Site, said: Vec<Vec<u8>>, pause: Duration) -> Attacking<'a> {
     let (port, shown) = (site.ports.atm, &site.stolen);
     Box::pin(async move {
         let attacker = |_| {
@@ -89,11 +93,14 @@ fn speaking<'a>(many: usize, site: &'a Site, said: Vec<Vec<u8>>) -> Attacking<'a
                     let frames: Vec<u8> =
                         said.next()?.chunks(16_000).flat_map(|part| raw::frame(DATA, 0, 1, part)).collect();
                     let headers = raw::frame(HEADERS, END_HEADERS, 1, &raw::headers_of(raw::CONNECT, &[]));
-                    let before = if begun { Vec::new() } else { [raw::beginning(&[]), headers].concat() };
+                    // It takes all answers, so that nothing but what it says is wrong with it.
+                    let room = raw::frame(WINDOW_UPDATE, 0, 0, &ROOM.to_be_bytes());
+                    let beginning = raw::beginning(&[(INITIAL_WINDOW_SIZE, ROOM)]);
+                    let before = if begun { Vec::new() } else { [beginning, room, headers].concat() };
                     begun = true;
                     Some([before, frames].concat())
                 };
-                raw::press(stream, next, Duration::ZERO).await
+                raw::press(stream, next, pause).await
             }
         };
         Ok(at_once(many, attacker).await)

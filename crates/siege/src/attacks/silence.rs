@@ -3,8 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpRepair;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::{Attack, Borne, at_once};
+use crate::clock;
 use crate::raw::{self, HEADERS};
+use crate::site::Site;
 
 /// Between two bytes of a peer that drips.
 const DRIP: Duration = Duration::from_millis(500);
@@ -106,6 +112,7 @@ pub(super) const ATTACKS: fn() -> Vec<Attack> = || {
                 Box::pin(async move { Ok(begin_and(scale.fast, port, shown, call).await) })
             },
         },
+        Attack { name: "vanished_machine", needs_crl: false, is_quick: false, run: |site, _| Box::pin(vanished(site)) },
         Attack {
             name: "slow_http_head",
             needs_crl: false,
@@ -124,6 +131,45 @@ pub(super) const ATTACKS: fn() -> Vec<Attack> = || {
         },
     ]
 };
+
+/// A connected ATM loses its power: no last packet comes. How long the gateway keeps its connection shows in the system's table.
+async fn vanished(site: &Site) -> Result<Borne, String> {
+    let cannot = |error: std::io::Error| format!("the machine that is to vanish: {error}");
+    let mut stream = raw::tls(site.ports.atm, &site.stolen).await.map_err(cannot)?;
+    let call = raw::frame(HEADERS, raw::END_HEADERS, 1, &raw::headers_of(raw::CONNECT, &[]));
+    let connecting = [raw::beginning(&[]), call, raw::frame(raw::DATA, 0, 1, &raw::hello())].concat();
+    stream.write_all(&connecting).await.map_err(cannot)?;
+    stream.flush().await.map_err(cannot)?;
+    // Until nothing is under way any more: a packet to a machine that is gone would be answered by its system.
+    let mut taken = [0; 4_096];
+    while matches!(tokio::time::timeout(DRIP, stream.read(&mut taken)).await, Ok(Ok(1..))) {}
+    let (socket, _) = stream.into_inner();
+    let ports = (site.ports.atm, socket.local_addr().map_err(cannot)?.port());
+    if setsockopt(&socket, TcpRepair, &1).is_err() {
+        let found = Ok("not tried: it takes CAP_NET_ADMIN".to_owned());
+        return Ok(Borne { attackers: 1, longest: Some(Duration::ZERO), found });
+    }
+    drop(socket);
+    let began = clock::now();
+    while is_kept(ports) && began.elapsed() < raw::NEVER {
+        tokio::time::sleep(DRIP / 5).await;
+    }
+    let longest = Some(began.elapsed()).filter(|took| *took < raw::NEVER);
+    Ok(Borne { attackers: 1, longest, found: Ok(String::new()) })
+}
+
+/// Whether a connection from one local port to another is established.
+fn is_kept((from, to): (u16, u16)) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let (from, to) = (format!(":{from:04X}"), format!(":{to:04X}"));
+    let is_it = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let ends = [(words.next(), &from), (words.next(), &to)];
+        ends.into_iter().all(|(word, port)| word.is_some_and(|word| word.ends_with(port.as_str())))
+            && words.next() == Some("01")
+    };
+    table.lines().any(is_it)
+}
 
 /// Connects and says nothing.
 async fn silent(port: u16) -> Option<Duration> {
