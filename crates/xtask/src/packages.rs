@@ -89,6 +89,12 @@ pub(crate) const CURL: Package = Package {
     is_there: || command::succeeds("curl", &["--version"]),
 };
 
+pub(crate) const OPENSSL: Package = Package {
+    name: "openssl",
+    purpose: "issues a certificate that ends soon, and reads one in a runbook",
+    is_there: || command::succeeds("openssl", &["version"]),
+};
+
 pub(crate) const C_COMPILER: Package = Package {
     name: "build-essential",
     purpose: "SQLite, AWS-LC and jemalloc are compiled from source",

@@ -23,7 +23,7 @@ impl GuardMetrics {
     pub fn new(meter: &Meter) -> Self {
         let counter =
             |name: &'static str, meaning: &'static str| meter.u64_counter(name).with_description(meaning).build();
-        Self {
+        let metrics = Self {
             open: meter
                 .i64_up_down_counter("cashgate_connections_open")
                 .with_description("Connections whose peer is known, by port")
@@ -42,6 +42,21 @@ impl GuardMetrics {
                 .u64_gauge("cashgate_tls_expires_timestamp_seconds")
                 .with_description("When the gateway's certificate, the first authority and the first revocation list end; 0 without one")
                 .build(),
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A series that appears with its first event hides it from alerts.
+    fn begin_at_zero(&self) {
+        for result in ["taken", "refused"] {
+            self.tls_reloads.add(0, &[KeyValue::new("result", result)]);
+        }
+        for port in ["atm", "api"] {
+            self.opened(port, 0);
+            for counter in [&self.cut, &self.turned_away, &self.shed] {
+                counter.add(0, &[KeyValue::new("port", port), KeyValue::new("reason", "")]);
+            }
         }
     }
 

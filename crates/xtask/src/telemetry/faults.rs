@@ -22,7 +22,7 @@ const fn nothing(_: &mut World) -> Result<(), String> {
 }
 
 /// In their order: those that kill the gateway come last, because Prometheus sees its counters begin anew.
-pub(super) const FAULTS: [Fault; 18] = [
+pub(super) const FAULTS: [Fault; 20] = [
     Fault {
         alert: "CashgateSpansDropped",
         what: "the collector is killed while customers withdraw",
@@ -52,6 +52,20 @@ pub(super) const FAULTS: [Fault; 18] = [
         inject: |world| edit_rules(world, |text| text + "\npermit (principal, action\n"),
         meanwhile: nothing,
         heal: |world| edit_rules(world, |text| text.replace("\npermit (principal, action\n", "")),
+    },
+    Fault {
+        alert: "CashgateCertificateExpires",
+        what: "the gateway is given a certificate for a week",
+        inject: |world| world.certificate_for_a_week(),
+        meanwhile: nothing,
+        heal: nothing,
+    },
+    Fault {
+        alert: "CashgateTlsFilesRefused",
+        what: "somebody empties the certificate's file",
+        inject: |world| world.write_certificate(b""),
+        meanwhile: nothing,
+        heal: World::restore_certificate,
     },
     Fault {
         alert: "CashgateStopped",

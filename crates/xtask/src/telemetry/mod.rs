@@ -3,6 +3,7 @@
 //! The rules are the very ones of the chart but for their patience: a copy fires at once and looks back seconds where they look back minutes. While an
 //! alert fires, the three commands of its page are run as they stand there.
 
+mod certificate;
 mod dashboard;
 mod faults;
 mod page;
@@ -36,6 +37,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
         packages::PROMETHEUS,
         packages::STRACE,
         packages::CURL,
+        packages::OPENSSL,
     ])?;
     let rules_text = std::fs::read_to_string(rules::rules_file(&command::root()))
         .map_err(|error| format!("cannot read the alert rules: {error}"))?;
