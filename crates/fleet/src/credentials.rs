@@ -13,6 +13,7 @@ const SERVER_NAME: &str = "localhost";
 pub struct Credentials {
     ca: Certificate,
     identity: Identity,
+    server_name: String,
 }
 
 /// Why credentials or a connection could not be made.
@@ -51,7 +52,15 @@ impl Credentials {
     /// The same from PEM texts.
     #[must_use]
     pub fn from_pem(ca: impl AsRef<[u8]>, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
-        Self { ca: Certificate::from_pem(ca), identity: Identity::from_pem(certificate, key) }
+        let (ca, identity) = (Certificate::from_pem(ca), Identity::from_pem(certificate, key));
+        Self { ca, identity, server_name: SERVER_NAME.to_owned() }
+    }
+
+    /// The same for servers whose certificates carry another DNS name than `localhost`.
+    #[must_use]
+    pub fn for_server(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.server_name);
+        self
     }
 
     /// Where and how to call a server with these credentials (mTLS).
@@ -63,7 +72,7 @@ impl Credentials {
         let tls = ClientTlsConfig::new()
             .ca_certificate(self.ca.clone())
             .identity(self.identity.clone())
-            .domain_name(SERVER_NAME);
+            .domain_name(self.server_name.as_str());
         let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(with_source)?;
         Ok(endpoint
             .tls_config(tls)

@@ -1,5 +1,6 @@
-//! Fills a ledger with withdrawals that are open, as a core bank's outage or a power cut leaves them behind, so that a restart can be
-//! measured: `fill_ledger LEDGER OPEN ATMS NOW_UNIX_MS`. Every history is legal: it is made by the rules themselves.
+//! Fills a ledger so that a restart can be measured: `fill_ledger LEDGER OPEN ATMS NOW_UNIX_MS [CLOSED DAYS]`. Open withdrawals are as a core
+//! bank's outage or a power cut leaves them behind; closed ones were paid out, evenly over the days before. Every history is legal: it is made
+//! by the rules themselves.
 
 #![allow(clippy::print_stdout, reason = "a tool that says what it did")]
 
@@ -34,16 +35,34 @@ const AMOUNT: i64 = 10_000;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [ledger, open, atms, now] = arguments.as_slice() else {
-        return Err("fill_ledger LEDGER OPEN ATMS NOW_UNIX_MS".into());
+    let (ledger, open, atms, now, closed, days) = match arguments.as_slice() {
+        [ledger, open, atms, now] => (ledger, open, atms, now, "0", "1"),
+        [ledger, open, atms, now, closed, days] => (ledger, open, atms, now, closed.as_str(), days.as_str()),
+        _ => return Err("fill_ledger LEDGER OPEN ATMS NOW_UNIX_MS [CLOSED DAYS]".into()),
     };
-    let (open, atms, now) = (open.parse::<u64>()?, atms.parse::<u64>()?, now.parse::<u64>()?);
+    let (open, atms, now) = (open.parse::<u64>()?, atms.parse::<u64>()?.max(1), now.parse::<u64>()?);
+    let (closed, days) = (closed.parse::<u64>()?, days.parse::<u64>()?);
     let ledger = Ledger::open(Path::new(ledger), LedgerOptions::default())?;
+    let (began, time) = (now - WITHIN_MS - days * MS_A_DAY, days * MS_A_DAY);
+    fill(&ledger, closed, |index| paid(index, index % atms, began + time * index / closed)).await?;
+    fill(&ledger, open, |index| history(index, index % atms, now - WITHIN_MS + WITHIN_MS * index / open)).await?;
+    for count in ledger.reader().open_counts_by_state()? {
+        println!("{:>8} {}", count.count, count.state);
+    }
+    Ok(ledger.close().await?)
+}
+
+/// Appends so many withdrawals.
+async fn fill(
+    ledger: &Ledger,
+    many: u64,
+    history: impl Fn(u64) -> Result<Vec<StepRecord>, Failure>,
+) -> Result<(), Failure> {
     let mut appending = JoinSet::new();
-    for first in (0..open).step_by(usize::try_from(PER_APPEND)?) {
+    for first in (0..many).step_by(usize::try_from(PER_APPEND)?) {
         let mut steps: Vec<StepRecord> = Vec::new();
-        for index in first..open.min(first + PER_APPEND) {
-            steps.extend(history(index, index % atms.max(1), now - WITHIN_MS + WITHIN_MS * index / open)?);
+        for index in first..many.min(first + PER_APPEND) {
+            steps.extend(history(index)?);
         }
         while appending.len() >= AT_ONCE {
             appending.join_next().await.transpose()?.transpose()?;
@@ -54,10 +73,7 @@ async fn main() -> Result<(), Failure> {
     while let Some(appended) = appending.join_next().await {
         appended??;
     }
-    for count in ledger.reader().open_counts_by_state()? {
-        println!("{:>8} {}", count.count, count.state);
-    }
-    Ok(ledger.close().await?)
+    Ok(())
 }
 
 /// One withdrawal's steps up to a state in which it stays open: of ten, five wait for their ATM, three for core banking to confirm, one for
@@ -65,17 +81,36 @@ async fn main() -> Result<(), Failure> {
 fn history(index: u64, atm: u64, approved_at_ms: u64) -> Result<Vec<StepRecord>, Failure> {
     let at = Timestamp::from_unix_ms(approved_at_ms);
     let terms = terms(index, atm, at)?;
-    let (id, amount) = (terms.withdrawal, terms.amount);
-    let granted = Event::HoldGranted { hold: format!("hold-{index}").parse()? };
-    let start_before = Timestamp::from_unix_ms(approved_at_ms + 30_000);
-    let command = DispenseCommand { withdrawal: id, amount, start_before, dispense_token: None };
-    let commanded = Event::DispenseCommanded { command };
+    let amount = terms.amount;
+    let [granted, commanded] = until_commanded(index, &terms)?;
     let events = match index % 10 {
         0..5 => vec![granted, commanded],
         5..8 => vec![granted, commanded, Event::OutcomeReported { report: report(Outcome::Dispensed, amount, at)? }],
         8 => vec![granted, Event::Abandoned { cause: ReversalCause::AtmUnavailable }],
         _ => vec![granted, commanded, Event::OutcomeReported { report: report(Outcome::Unknown, amount, at)? }],
     };
+    recorded(terms, events, at)
+}
+
+/// One withdrawal's steps from its approval to its end: all was paid.
+fn paid(index: u64, atm: u64, approved_at_ms: u64) -> Result<Vec<StepRecord>, Failure> {
+    let at = Timestamp::from_unix_ms(approved_at_ms);
+    let terms = terms(index, atm, at)?;
+    let [granted, commanded] = until_commanded(index, &terms)?;
+    let reported = Event::OutcomeReported { report: report(Outcome::Dispensed, terms.amount, at)? };
+    recorded(terms, vec![granted, commanded, reported, Event::HoldConfirmed], at)
+}
+
+fn until_commanded(index: u64, terms: &Terms) -> Result<[Event; 2], Failure> {
+    let granted = Event::HoldGranted { hold: format!("hold-{index}").parse()? };
+    let start_before = Timestamp::from_unix_ms(terms.approved_at.unix_ms() + 30_000);
+    let (withdrawal, amount) = (terms.withdrawal, terms.amount);
+    let command = DispenseCommand { withdrawal, amount, start_before, dispense_token: None };
+    Ok([granted, Event::DispenseCommanded { command }])
+}
+
+/// The steps that the rules make of these events.
+fn recorded(terms: Terms, events: Vec<Event>, at: Timestamp) -> Result<Vec<StepRecord>, Failure> {
     let mut after = Withdrawal::open(terms).0;
     let mut records = vec![Record { number: 1, at, event: None, after: after.clone() }];
     for (event, number) in events.into_iter().zip(2..) {

@@ -186,6 +186,10 @@ present_status_is_final = true    # true of the simulated dispensers; ask the ma
 [ledger]
 path = "ledger.db"
 
+# [telemetry]               # traces to an OTLP/gRPC collector; off without this table
+# endpoint = "http://127.0.0.1:4317"
+# sampled_of_1000 = 50      # those in which something goes wrong are told besides
+
 [timing]
 qr_lifetime_s = 30
 outcome_deadline_s = 900    # then a withdrawal without a clear outcome becomes a suspect

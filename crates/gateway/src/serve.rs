@@ -21,6 +21,7 @@ use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
 use crate::dispense_tokens::DispenseTokens;
+use crate::grpc::{Guarded, MESSAGE_BYTES_MAX};
 use crate::guard::{GuardMetrics, PortGuard, Registry};
 use crate::http::Readiness;
 use crate::keys::{KeyOffice, KeyRing, KeySettings};
@@ -29,12 +30,12 @@ use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
 use crate::reloading::Seen;
-use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
 use crate::stops::StopSwitch;
+use crate::telemetry::{Observed, Telemetry, Tracing};
 use crate::tls::watching::TlsKeeper;
 use crate::watchers::Watchers;
-use crate::{clock, guard, http, listener, reloading};
+use crate::{clock, grpc, guard, http, listener, reloading};
 
 /// How often what no decision needs any more is let go.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
@@ -57,14 +58,17 @@ impl ServeError {
 
 /// Serves until `stop` resolves, then drains. Must run on a multi-threaded tokio runtime.
 pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let telemetry = Telemetry::start(&config).map_err(ServeError::new)?;
     let books = Books::open(&config)?;
+    books.metrics.observe_spans(Arc::clone(telemetry.counts()));
     let batcher = QrBatcher::new(books.keys.clone(), books.metrics.clone());
     let mut hsm_config = config.hsm.to_config();
     if let Some(label) = books.keys.signing_label() {
         hsm_config.signing_key_label = label;
     }
     let hsm = QrHsm::open(hsm_config, batcher).map_err(ServeError::new)?;
-    let served = serve_with(&config, books, hsm.clone(), stop).await;
+    let served = serve_with(&config, books, hsm.clone(), telemetry.tracing(), stop).await;
+    telemetry.close().await;
     // SoftHSM can crash a process that exits without finalising it.
     let closed = tokio::task::spawn_blocking(move || hsm.close()).await;
     if let Err(error) = closed {
@@ -77,6 +81,7 @@ async fn serve_with(
     config: &Config,
     books: Books,
     hsm: QrHsm,
+    tracing: &Tracing,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let settings = KeySettings {
@@ -91,7 +96,7 @@ async fn serve_with(
     }
     let keeper = TlsKeeper::load(config.tls.clone()).map_err(ServeError::new)?;
     let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
-    let parts = Parts::assemble(config, books, keys, hsm, &keeper)?;
+    let parts = Parts::assemble(config, books, keys, hsm, tracing.clone(), &keeper)?;
     guard::open_files::check(&config.guard);
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
     let ports = Ports::bind(config).await?;
@@ -110,7 +115,7 @@ async fn serve_with(
     let ended = tokio::select! {
         () = stop => Ok(()),
         failure = parts.surroundings.ledger.fatal() => Err(ServeError::new(failure)),
-        _ = halted.wait_for(Option::is_some) => Err(ServeError::new("a step could not be made durable")),
+        why = reason_in(&mut halted) => Err(ServeError(why)),
     };
     ready.send_replace(Readiness::Stopping);
     chores.abort_all();
@@ -166,6 +171,7 @@ impl Parts {
         books: Books,
         office: KeyOffice,
         hsm: QrHsm,
+        tracing: Tracing,
         keeper: &TlsKeeper,
     ) -> Result<Self, ServeError> {
         let Books { metrics, ledger, keys } = books;
@@ -203,6 +209,7 @@ impl Parts {
             watchers: Watchers::default(),
             showing: Showing::default(),
             metrics,
+            tracing,
             settings: Arc::new(config.lanes.clone()),
             halted: watch::Sender::new(None),
         };
@@ -218,6 +225,11 @@ impl Parts {
         tracing::info!(open_withdrawals = open, "recovered");
         lanes.look_again();
         Ok(())
+    }
+
+    /// A service whose every rpc is counted, timed and traced.
+    fn observed<S>(&self, service: S) -> Observed<S> {
+        Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.clone())
     }
 
     /// What goes on beside serving, until the gateway stops.
@@ -268,24 +280,21 @@ impl Ports {
     ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
         let domain: Arc<str> = config.trust_domain.as_str().into();
         let [atm_registry, api_registry] = parts.registries.clone();
-        let atm = with_reflection(hardened(atm_registry.guard())).map_err(ServeError::new)?.add_service(
+        let atm = grpc::router(atm_registry.guard()).map_err(ServeError::new)?.add_service(parts.observed(
             AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        );
+        ));
         let customers = CustomerPort::new(Arc::clone(lanes));
-        let api = with_reflection(hardened(api_registry.guard()))
+        let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
+        let events = EventPort::new(Arc::clone(lanes));
+        let api = grpc::router(api_registry.guard())
             .map_err(ServeError::new)?
-            .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .add_service(
-                OperationsServiceServer::new(OperationsPort::new(
-                    Arc::clone(lanes),
-                    parts.keys.clone(),
-                    parts.switch.clone(),
-                ))
-                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+                parts.observed(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX)),
             )
             .add_service(
-                EventServiceServer::new(EventPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
-            );
+                parts.observed(OperationsServiceServer::new(operations).max_decoding_message_size(MESSAGE_BYTES_MAX)),
+            )
+            .add_service(parts.observed(EventServiceServer::new(events).max_decoding_message_size(MESSAGE_BYTES_MAX)));
         let run = |router: Guarded, port, registry| {
             let connections = listener::connections(port, keeper.tls(), Arc::clone(&domain), registry);
             router.serve_with_incoming_shutdown(ReceiverStream::new(connections), turned(shutting.clone()))
@@ -311,6 +320,12 @@ fn flat(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinErro
 
 async fn turned(mut shutting: watch::Receiver<bool>) {
     let _ = shutting.wait_for(|shutting| *shutting).await;
+}
+
+/// Why a lane had the gateway stop, once one has.
+async fn reason_in(halted: &mut watch::Receiver<Option<String>>) -> String {
+    let reason = halted.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+    reason.unwrap_or_else(|| "the lanes are gone".to_owned())
 }
 
 /// Has new withdrawals refused while the ledger lives on its reserve, and has the reserve made again when there is space.

@@ -301,14 +301,14 @@ impl<K: Backend, B: Batcher> Keeper<K, B> {
     }
 
     fn publish(&self) {
+        // First: whoever reads that it works and asks at once must not be refused.
+        if self.slots.iter().any(KeptSlot::is_in) {
+            self.workshop.queue.open();
+        }
         for slot in &self.slots {
             slot.publish(None);
         }
-        let workers = self.workshop.board.workers();
-        self.workshop.queue.workers_are(workers);
-        if workers > 0 {
-            self.workshop.queue.open();
-        }
+        self.workshop.queue.workers_are(self.workshop.board.workers());
     }
 
     fn tick(&self) -> Duration {

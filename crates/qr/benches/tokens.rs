@@ -92,7 +92,7 @@ fn nanoseconds_to_check() -> u64 {
 fn nanoseconds_to_verify(batch: usize) -> u64 {
     let (tokens, keys) = (published()[0].mint_batch(&claims(batch, "demo", None)), published_set());
     best_of(|| {
-        black_box(verify(black_box(tokens[batch / 2].text()), &keys).unwrap());
+        black_box(verify(black_box(&tokens[batch / 2].text()), &keys).unwrap());
     })
 }
 

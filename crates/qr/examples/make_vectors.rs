@@ -126,7 +126,7 @@ fn mint_batch_with_s(key: &TestKey, claims: &[QrClaims], high: bool) -> Vec<QrTo
 }
 
 fn valid_token(name: &str, token: &QrToken) -> Value {
-    let verified = verify(token.text(), &published_set()).unwrap();
+    let verified = verify(&token.text(), &published_set()).unwrap();
     let claims = verified.claims();
     let qr = QRBuilder::new(token.text()).mode(Mode::Alphanumeric).ecl(ECL::M).build().unwrap();
     json!({

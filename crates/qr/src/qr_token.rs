@@ -17,20 +17,18 @@ pub const TEXT_LENGTH_MAX: usize = TEXT_PREFIX.len() + ENVELOPE_LENGTH_MAX / 2 *
 #[derive(Clone, PartialEq, Eq)]
 pub struct QrToken {
     bytes: Vec<u8>,
-    text: String,
 }
 
 impl QrToken {
     pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
-        let bytes = envelope.to_bytes();
-        Self { text: text_of(&bytes), bytes }
+        Self { bytes: envelope.to_bytes() }
     }
 
     /// The text in the picture: [`TEXT_PREFIX`] and the base45 (RFC 9285) of the bytes. Every character is one of QR's alphanumeric
-    /// mode.
+    /// mode. Written anew at each call: where many tokens are signed at once it is not the signing thread that should write them out.
     #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn text(&self) -> String {
+        text_of(&self.bytes)
     }
 
     /// The bytes of the COSE_Sign1.

@@ -160,7 +160,7 @@ impl Machine {
             notes_per_dispense_max: 40,
             ..Hello::default()
         };
-        let hello = AtmMessage { message: Some(atm_message::Message::Hello(hello)) };
+        let hello = AtmMessage { message: Some(atm_message::Message::Hello(hello)), ..Default::default() };
         says.send(hello).await.map_err(|_| "an honest ATM could not speak")?;
         let connected = AtmServiceClient::new(channel).connect(ReceiverStream::new(said)).await;
         let hears = connected.map_err(|status| format!("an honest ATM: {status}"))?.into_inner();
@@ -200,7 +200,7 @@ impl Machine {
     }
 
     async fn shows_one(&mut self) -> Result<(), String> {
-        let say = |message| AtmMessage { message: Some(message) };
+        let say = |message| AtmMessage { message: Some(message), ..Default::default() };
         let start = atm_message::Message::StartQrSession(StartQrSession::default());
         self.says.send(say(start)).await.map_err(|_| "cut off")?;
         let shown = self.until(|heard| matches!(heard, gateway_message::Message::ShowQr(_))).await?;

@@ -167,7 +167,12 @@ pub fn message_to(message: ToAtm) -> pb::GatewayMessage {
         }),
         ToAtm::Refused { refusal, withdrawal } => Message::Refused(refused_to(&refusal, withdrawal)),
     };
-    pb::GatewayMessage { message: Some(message) }
+    told(message)
+}
+
+/// The trace that it belongs to is written by whoever knows it.
+const fn told(message: gateway_message::Message) -> pb::GatewayMessage {
+    pb::GatewayMessage { message: Some(message), traceparent: String::new() }
 }
 
 /// The command, byte for byte the same whenever it is sent: the nonce for the present status after it is the withdrawal's id.
@@ -197,14 +202,14 @@ fn refused_to(refusal: &Refusal, withdrawal: Option<WithdrawalId>) -> pb::Refuse
 /// Tells the ATM that a message was not accepted.
 #[must_use]
 pub fn refused(refusal: &Refusal) -> pb::GatewayMessage {
-    pb::GatewayMessage { message: Some(gateway_message::Message::Refused(refused_to(refusal, None))) }
+    told(gateway_message::Message::Refused(refused_to(refusal, None)))
 }
 
 /// Tells the ATM to connect again after a pause.
 #[must_use]
 pub fn reconnect(after: std::time::Duration) -> pb::GatewayMessage {
     let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
-    pb::GatewayMessage { message: Some(gateway_message::Message::Reconnect(pb::Reconnect { after_ms })) }
+    told(gateway_message::Message::Reconnect(pb::Reconnect { after_ms }))
 }
 
 const fn end_to(end: QrSessionEnd) -> pb::QrSessionEnd {

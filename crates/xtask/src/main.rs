@@ -16,6 +16,7 @@ mod dice;
 mod figures;
 mod fuzz;
 mod interrupt;
+mod loadtest;
 mod outside_client;
 mod packages;
 mod parties;
@@ -101,6 +102,20 @@ enum Task {
         #[arg(long, requires = "crashes")]
         every_run: bool,
     },
+    /// Loads a gateway of its own with a scenario (`cashgate-loadtest scenarios`), and says whether it passed; writes target/loadtest/.
+    Loadtest {
+        /// The scenario's name, or a TOML file.
+        scenario: String,
+        /// How many ATMs get certificates; no scenario may have more.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=99_999))]
+        atms: u32,
+        /// Debug builds: for a look at the report, not for figures.
+        #[arg(long)]
+        debug: bool,
+        /// What `cashgate-loadtest run` is told beside that, such as -- --rate-percent 50.
+        #[arg(last = true, value_name = "OPTIONS")]
+        options: Vec<std::ffi::OsString>,
+    },
     /// Lives through June and July 2020 with the wave of thefts hidden in it, with and without each control; writes target/replay/.
     #[command(name = "replay-2020")]
     Replay {
@@ -147,6 +162,10 @@ fn main() -> ExitCode {
         Task::Recovery { open } => recovery::run(open),
         Task::Simulate { worlds, seed, minutes, threads, crashes, every_run } => {
             simulate::run(simulate::Order { worlds, seed, minutes, threads, crashes, every_run })
+        }
+        Task::Loadtest { scenario, atms, debug, options } => {
+            let how = if debug { command::Build::Debug } else { command::Build::Release };
+            loadtest::run(&loadtest::Order { scenario: &scenario, atms, how, options: &options }).map(drop)
         }
         Task::Replay { options } => replay::run(&options),
         Task::Siege { quick, release, only, before } => siege::run(&siege::Order { quick, release, only, before }),

@@ -139,10 +139,15 @@ impl Process {
         self.stdin = None;
     }
 
+    /// The system's id of it.
+    pub(crate) fn id(&self) -> u32 {
+        locked(&self.child).id()
+    }
+
     /// Asks for a graceful stop.
     pub(crate) fn terminate(&self) -> Result<(), String> {
         // By this child's own id; the shell's `kill` needs no package.
-        let id = locked(&self.child).id();
+        let id = self.id();
         command::run(Command::new("sh").args(["-c", &format!("kill -TERM {id}")]))
     }
 

@@ -1,4 +1,4 @@
-//! How long a gateway takes from its start to its readiness when many withdrawals are open.
+//! How long a gateway takes from its start to its readiness when many withdrawals are open, or many have been closed.
 
 use std::time::Duration;
 
@@ -35,23 +35,34 @@ fn measure(site: &Site, open: u64) -> Result<Duration, String> {
         "from process start to /readyz 200, release build, core banks unreachable, {ROUNDS} times, SIGKILL in between"
     );
     println!("{:>10} open: {}", 0, in_words(&empty));
-    fill(site, open)?;
+    fill(site, &Filling { open, ..Filling::default() })?;
     let full = restarts(site)?;
     println!("{:>10} open: {}", grouped(i64::try_from(open).unwrap_or(i64::MAX)), in_words(&full));
     Ok(median(&full))
 }
 
-fn fill(site: &Site, open: u64) -> Result<(), String> {
+/// What a ledger is filled with.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Filling {
+    pub(crate) open: u64,
+    pub(crate) closed: u64,
+    /// The days before now over which the closed ones are spread.
+    pub(crate) days: u64,
+}
+
+/// Fills the ledger of a site whose gateway does not run.
+pub(crate) fn fill(site: &Site, filling: &Filling) -> Result<(), String> {
     println!("filling the ledger:");
+    let Filling { open, closed, days } = *filling;
     let mut fill = command::cargo();
     fill.args(["run", "--quiet", "-p", "cashgate-gateway", "--example", "fill_ledger"]).args(Build::Release.flags());
     let atms = (open / OPEN_PER_ATM).max(1);
     fill.arg("--").arg(site.dir().join("ledger.db"));
-    command::run(fill.args([open, atms, clock::unix_ms()].map(|number| number.to_string())))
+    command::run(fill.args([open, atms, clock::unix_ms(), closed, days].map(|number| number.to_string())))
 }
 
-/// Starts the gateway again and again, each time after a kill.
-fn restarts(site: &Site) -> Result<Vec<Duration>, String> {
+/// From the start to readiness, again and again, each time after a kill.
+pub(crate) fn restarts(site: &Site) -> Result<Vec<Duration>, String> {
     let mut took = Vec::new();
     for _ in 0..ROUNDS {
         let began = clock::now();

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tonic::transport::Endpoint;
 
+use super::book::Book;
 use super::command::Command;
 use super::dispenser::{DispenseKey, SecureDispenser};
 use super::link::{Link, LinkEvent};
@@ -71,6 +72,23 @@ pub async fn run(
     install(installation, None, screen).await?.run(commands, shutdown).await
 }
 
+/// As [`run`], for load: facts are kept in memory only, so that no disk is waited for and a process can hold thousands of machines. What the
+/// machine knows at its end is its book; a power cut loses nothing, because nobody starts it again.
+///
+/// # Errors
+/// None at present: only a record's disk can fail.
+pub async fn run_in_memory(
+    plan: Plan,
+    gateway: Endpoint,
+    commands: mpsc::Receiver<Command>,
+    screen: mpsc::UnboundedSender<ScreenEvent>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Book, AtmError> {
+    let mut driver = Driver::new(Machine::new(plan, &[]), gateway, None, screen);
+    driver.run(commands, shutdown).await?;
+    Ok(driver.machine.book().clone())
+}
+
 /// As [`run`], with a dispenser that demands XFS4IoT dispense tokens made with this key.
 ///
 /// # Errors
@@ -92,28 +110,19 @@ async fn install(
 ) -> Result<Driver, AtmError> {
     let Installation { plan, gateway, state_dir } = installation;
     let (record, facts) = tokio::task::spawn_blocking(move || RecordFile::open(&state_dir)).await??;
-    let mut repeat = interval(REPEAT_EVERY);
-    repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let dispenser = key.map(|key| SecureDispenser::recalled(key, &plan.currency, &facts));
-    Ok(Driver {
-        machine: match dispenser {
-            Some(dispenser) => Machine::secured(plan, &facts, dispenser),
-            None => Machine::new(plan, &facts),
-        },
-        gateway,
-        record: Arc::new(Mutex::new(record)),
-        screen,
-        link: None,
-        presented_at: None,
-        failures: 0,
-        repeat,
-    })
+    let machine = match dispenser {
+        Some(dispenser) => Machine::secured(plan, &facts, dispenser),
+        None => Machine::new(plan, &facts),
+    };
+    Ok(Driver::new(machine, gateway, Some(record), screen))
 }
 
 struct Driver {
     machine: Machine,
     gateway: Endpoint,
-    record: Arc<Mutex<RecordFile>>,
+    /// `None` in a machine that keeps its facts in memory only.
+    record: Option<Arc<Mutex<RecordFile>>>,
     screen: mpsc::UnboundedSender<ScreenEvent>,
     link: Option<Link>,
     presented_at: Option<Instant>,
@@ -123,8 +132,20 @@ struct Driver {
 }
 
 impl Driver {
+    fn new(
+        machine: Machine,
+        gateway: Endpoint,
+        record: Option<RecordFile>,
+        screen: mpsc::UnboundedSender<ScreenEvent>,
+    ) -> Self {
+        let mut repeat = interval(REPEAT_EVERY);
+        repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let record = record.map(|record| Arc::new(Mutex::new(record)));
+        Self { machine, gateway, record, screen, link: None, presented_at: None, failures: 0, repeat }
+    }
+
     async fn run(
-        mut self,
+        &mut self,
         mut commands: mpsc::Receiver<Command>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, AtmError> {
@@ -168,9 +189,10 @@ impl Driver {
         for output in outputs {
             match output {
                 Output::Record(fact) => {
-                    let record = Arc::clone(&self.record);
-                    let append = move || record.lock().unwrap_or_else(PoisonError::into_inner).append(&fact);
-                    tokio::task::spawn_blocking(append).await??;
+                    if let Some(record) = self.record.clone() {
+                        let append = move || record.lock().unwrap_or_else(PoisonError::into_inner).append(&fact);
+                        tokio::task::spawn_blocking(append).await??;
+                    }
                 }
                 Output::Send(message) => {
                     let sent = self.link.as_ref().is_some_and(|link| link.send(message));

@@ -55,7 +55,7 @@ impl Link {
 
     /// Puts a message on the line; false if the line is dead.
     pub(super) fn send(&self, message: Saying) -> bool {
-        let message = AtmMessage { message: Some(message) };
+        let message = AtmMessage { message: Some(message), ..Default::default() };
         self.outbound.as_ref().is_some_and(|outbound| outbound.try_send(message).is_ok())
     }
 

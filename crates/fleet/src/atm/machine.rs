@@ -158,9 +158,9 @@ impl Machine {
             Input::PowerOn => self.power_on(now, &mut outputs),
             Input::Connected => self.greet(&mut outputs),
             Input::Disconnected { why } => self.lose_connection(why, &mut outputs),
-            Input::Gateway(GatewayMessage { message: Some(told) }) => self.obey(told, now, &mut outputs),
+            Input::Gateway(GatewayMessage { message: Some(told), .. }) => self.obey(told, now, &mut outputs),
             // A kind that this machine does not know.
-            Input::Gateway(GatewayMessage { message: None }) => {}
+            Input::Gateway(GatewayMessage { message: None, .. }) => {}
             Input::Operator(command) => self.operate(command, &mut outputs),
             Input::Presented => self.finish_presenting(now, &mut outputs),
             Input::Repeat => self.repeat_reports(&mut outputs),

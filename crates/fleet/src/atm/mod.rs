@@ -19,7 +19,7 @@ pub use command::{Command, CommandError, Fault};
 pub use dispenser::{
     Authorised, DispenseKey, DispenseKeyError, PresentStatus, Retracted, SecureDispenser, TokenRefused,
 };
-pub use driver::{AtmError, Ended, Installation, run, run_secured};
+pub use driver::{AtmError, Ended, Installation, run, run_in_memory, run_secured};
 pub use machine::{Input, Machine, Output, Plan};
 pub use notes::{Cassettes, Notes, NotesError, value_of};
 pub use qr_picture::{QrPictureError, terminal_picture};

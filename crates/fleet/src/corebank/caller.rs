@@ -5,8 +5,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// The URI SAN of the gateway's certificate (SPIFFE).
-const GATEWAY_IDENTITY: &str = "spiffe://cashgate.test/gateway";
+/// The URI SAN of the gateway's certificate (SPIFFE), in whatever trust domain: which one it is, the authority decides.
+const GATEWAY_IDENTITY: &str = "spiffe://<trust domain>/gateway";
 
 /// Refuses a caller whose certificate is not the gateway's. That the authority signed it, TLS has checked already.
 pub(super) fn require_gateway<T>(request: &Request<T>) -> Result<(), Status> {
@@ -24,11 +24,35 @@ pub(super) fn require_gateway<T>(request: &Request<T>) -> Result<(), Status> {
 fn is_gateway(der: &[u8]) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return false };
-    names.value.general_names.iter().any(|name| matches!(name, GeneralName::URI(uri) if *uri == GATEWAY_IDENTITY))
+    names.value.general_names.iter().any(|name| matches!(name, GeneralName::URI(uri) if names_gateway(uri)))
+}
+
+fn names_gateway(uri: &str) -> bool {
+    let identity = uri.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/'));
+    identity.is_some_and(|(domain, path)| !domain.is_empty() && path == "gateway")
 }
 
 /// A status with the reason that every interface of Cashgate carries.
 pub(super) fn refusal(code: Code, reason: &str, message: impl Into<String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, "cashgate", std::collections::HashMap::new());
     Status::with_error_details(code, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_gateways_identity_is_taken_in_whatever_trust_domain() {
+        for (uri, taken) in [
+            ("spiffe://cashgate.test/gateway", true),
+            ("spiffe://atm.bank.example/gateway", true),
+            ("spiffe:///gateway", false),
+            ("spiffe://cashgate.test/atm/gateway", false),
+            ("spiffe://cashgate.test/institution/sakura", false),
+            ("https://cashgate.test/gateway", false),
+        ] {
+            assert_eq!(names_gateway(uri), taken, "{uri}");
+        }
+    }
 }

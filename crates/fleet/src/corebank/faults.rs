@@ -18,6 +18,8 @@ pub enum BankCommand {
     Twice(u32),
     /// The next holds are placed and answered only after a while, also if the caller has given up.
     Late(u32, Duration),
+    /// Every call takes so long from now on, before it has any effect; zero: no longer.
+    Slow(Duration),
     /// Every call is answered UNAVAILABLE from now on.
     Down,
     /// No longer.
@@ -28,7 +30,9 @@ pub enum BankCommand {
 
 /// A line was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{line:?} is not one of: decline N CODE | stall N | lose N | twice N | late N MILLISECONDS | down | up | quit")]
+#[error(
+    "{line:?} is not one of: decline N CODE | stall N | lose N | twice N | late N MILLISECONDS | slow MILLISECONDS | down | up | quit"
+)]
 pub struct BankCommandError {
     line: String,
 }
@@ -49,6 +53,7 @@ fn command(words: &[&str]) -> Option<BankCommand> {
         ["lose", times] => BankCommand::Lose(times.parse().ok()?),
         ["twice", times] => BankCommand::Twice(times.parse().ok()?),
         ["late", times, ms] => BankCommand::Late(times.parse().ok()?, Duration::from_millis(ms.parse().ok()?)),
+        ["slow", ms] => BankCommand::Slow(Duration::from_millis(ms.parse().ok()?)),
         ["down"] => BankCommand::Down,
         ["up"] => BankCommand::Up,
         ["quit"] => BankCommand::Quit,
@@ -65,6 +70,7 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct Waiting {
     down: bool,
+    slow: Duration,
     stall: u32,
     lose: u32,
     twice: u32,
@@ -83,6 +89,7 @@ pub(super) enum CallKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct CallFaults {
     pub(super) unavailable: bool,
+    pub(super) slow: Duration,
     pub(super) stalled: bool,
     pub(super) twice: bool,
     pub(super) late: Option<Duration>,
@@ -99,6 +106,7 @@ impl Faults {
             BankCommand::Lose(times) => waiting.lose = waiting.lose.saturating_add(times),
             BankCommand::Twice(times) => waiting.twice = waiting.twice.saturating_add(times),
             BankCommand::Late(times, pause) => waiting.late.extend((0..times).map(|_| pause)),
+            BankCommand::Slow(pause) => waiting.slow = pause,
             BankCommand::Down => waiting.down = true,
             BankCommand::Up => waiting.down = false,
             BankCommand::Quit => {}
@@ -112,6 +120,7 @@ impl Faults {
             return CallFaults { unavailable: true, ..CallFaults::default() };
         }
         let mut faults = CallFaults {
+            slow: waiting.slow,
             stalled: use_up(&mut waiting.stall),
             twice: use_up(&mut waiting.twice),
             ..CallFaults::default()
@@ -146,6 +155,7 @@ mod tests {
             ("lose 3", BankCommand::Lose(3)),
             ("twice 1", BankCommand::Twice(1)),
             ("late 1 1500", BankCommand::Late(1, Duration::from_millis(1_500))),
+            ("slow 250", BankCommand::Slow(Duration::from_millis(250))),
             ("down", BankCommand::Down),
             ("up", BankCommand::Up),
             (" quit ", BankCommand::Quit),
@@ -153,7 +163,7 @@ mod tests {
         for (line, expected) in rows {
             assert_eq!(line.parse(), Ok(expected), "{line}");
         }
-        for line in ["", "decline 1", "stall", "stall x", "late 1", "down 1"] {
+        for line in ["", "decline 1", "stall", "stall x", "late 1", "slow", "down 1"] {
             assert!(line.parse::<BankCommand>().is_err(), "{line:?}");
         }
     }
@@ -169,5 +179,16 @@ mod tests {
         assert_eq!((other.stalled, other.declined), (true, None));
         assert_eq!(faults.next(CallKind::PlaceHold).declined.as_deref(), Some("no"));
         assert_eq!(faults.next(CallKind::PlaceHold), CallFaults::default());
+    }
+
+    #[test]
+    fn a_slow_bank_is_slow_with_every_call_until_it_is_told_otherwise() {
+        let faults = Faults::default();
+        faults.order(BankCommand::Slow(Duration::from_millis(20)));
+        for kind in [CallKind::PlaceHold, CallKind::Other, CallKind::Other] {
+            assert_eq!(faults.next(kind).slow, Duration::from_millis(20), "{kind:?}");
+        }
+        faults.order(BankCommand::Slow(Duration::ZERO));
+        assert_eq!(faults.next(CallKind::Other), CallFaults::default());
     }
 }

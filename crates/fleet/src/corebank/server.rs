@@ -108,10 +108,10 @@ impl CoreBankingService for Counter {
             currency,
         };
         let mut call = self.admit("place_hold", &place.withdrawal_id, amount, CallKind::PlaceHold)?;
-        let (counter, late) = (self.clone(), call.faults.late);
+        let (counter, late) = (self.clone(), call.faults.late.unwrap_or_default().saturating_add(call.faults.slow));
         // A task of its own: a late hold is placed even if the caller has given up.
         let placing = tokio::spawn(async move {
-            tokio::time::sleep(late.unwrap_or_default()).await;
+            tokio::time::sleep(late).await;
             let declined = call.faults.declined.take();
             let work = move |bank: &Bank| bank.place_hold(&place, declined.as_deref());
             let answer = counter.carry_out(&call, work).await?;
@@ -171,6 +171,7 @@ impl CoreBankingService for Counter {
         require_gateway(&request)?;
         let withdrawal_id = required_id(request.into_inner().withdrawal_id)?;
         let call = self.admit("get_hold", &withdrawal_id, 0, CallKind::Other)?;
+        tokio::time::sleep(call.faults.slow).await;
         self.stall_if_told(&call).await?;
         let found = self.carry_out(&call, move |bank: &Bank| bank.look_up(&withdrawal_id)).await?;
         let unknown = || refusal(Code::NotFound, "WITHDRAWAL_UNKNOWN", "the bank never heard of this withdrawal");
@@ -221,6 +222,7 @@ impl Counter {
         call: &Call,
         work: impl Fn(&Bank) -> Result<SettlementAnswer, BankError> + Send + 'static,
     ) -> Result<Option<wire::SettlementRefused>, Status> {
+        tokio::time::sleep(call.faults.slow).await;
         self.stall_if_told(call).await?;
         match self.carry_out(call, work).await? {
             SettlementAnswer::Done => {

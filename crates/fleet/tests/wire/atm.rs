@@ -46,7 +46,7 @@ impl Conversation {
     }
 
     fn tell(&self, message: Told) {
-        self.tell.send(Ok(GatewayMessage { message: Some(message) })).unwrap();
+        self.tell.send(Ok(GatewayMessage { message: Some(message), ..Default::default() })).unwrap();
     }
 
     fn dispense(&self, amount: i64) {

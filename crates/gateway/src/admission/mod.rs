@@ -28,6 +28,7 @@ use crate::devices::KnownDevices;
 use crate::dispense_tokens::{DispenseTokens, NoKeys};
 use crate::notice_board::{NoBoard, NoticeBoard};
 use crate::stops::Stops;
+use crate::telemetry::Span;
 pub use calendar::{calendar_day, day_began, local_hour};
 pub use lane_desk::LaneDesk;
 pub use rulebook::{Policy, Rulebook, Rules};
@@ -237,6 +238,7 @@ impl Desk {
             self.tell_failed(asked.intended(), Some(asked.approval.amount), refusal.factor(), asked.now);
             return Err(refusal);
         }
+        let _span = Span::current().child("policy");
         let attempt = asked.attempt();
         let gathered = {
             let mut patterns = self.patterns();
@@ -270,6 +272,7 @@ impl Desk {
 
     /// Counts an approval that policy let pass against the limits.
     fn reserve(&self, rules: &Rules, asked: &Asked<'_>, judged: &Judged) -> Result<Reservation, Refusal> {
+        let _span = Span::current().child("limits");
         let figures = &asked.institution.limits;
         #[cfg(feature = "planted")]
         let figures = &crate::lanes::planted::figures(figures);

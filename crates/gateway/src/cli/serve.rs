@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cashgate_gateway::config::Config;
-use cashgate_gateway::serve;
+use cashgate_gateway::{serve, telemetry};
 use clap::Args;
-use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use super::environment::{again_with, is_set};
@@ -23,18 +22,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !config.hsm.environment.iter().all(is_set) {
         return Err(again_with(&config.hsm.environment).into());
     }
-    log_to_stderr();
+    telemetry::logging::to_stderr();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve::serve(config, stop_signal()));
     // A query or a call to core banking that is still running must not hold the process back.
     runtime.shutdown_background();
     served?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("CASHGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 async fn stop_signal() {

@@ -4,6 +4,7 @@ mod guard;
 mod hsm;
 mod limits;
 mod reader;
+mod telemetry;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ pub use guard::GuardSection;
 pub use hsm::{HsmSection, PinSource, SlotSection};
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 use reader::Reader;
+pub use telemetry::TelemetrySection;
 
 use crate::tls::TlsFiles;
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub lanes: LaneSettings,
     /// How long a stopping gateway waits for customers who are being served.
     pub drain: Duration,
+    /// Where traces are told; none if they are not.
+    pub telemetry: Option<TelemetrySection>,
     /// The institutions, at least one.
     pub institutions: Vec<Institution>,
 }
@@ -179,6 +183,7 @@ impl Config {
         } else {
             Some(false)
         };
+        let telemetry = telemetry::read(root);
         let (trust_domain, network) = (root.text("trust_domain"), root.parsed("network"));
         let guard = guard::read(root);
         let (hsm, timing, institutions) = (hsm::read(root), read_timing(root), read_institutions(root));
@@ -201,6 +206,7 @@ impl Config {
             qr_lifetime,
             lanes,
             drain,
+            telemetry: telemetry?,
             institutions: institutions?,
         })
     }

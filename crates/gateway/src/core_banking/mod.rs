@@ -15,10 +15,14 @@ use cashgate_withdrawal::lane::{HoldAnswer, SettlementAnswer};
 use cashgate_withdrawal::withdrawal::Terms;
 use channel::Counterpart;
 use rustls_pki_types::ServerName;
+use tokio::time::error::Elapsed;
 use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
 
+use crate::clock::Stopwatch;
 use crate::config::{Config, Institution};
 use crate::metrics::Metrics;
+use crate::telemetry::{Span, called, core_banking_rpc};
 use crate::tls::Tls;
 
 /// A channel to each core banking system.
@@ -82,9 +86,12 @@ impl CoreBanks {
     /// reversed, and a hold that took effect after all is reversed with it.
     pub async fn place_hold(&self, terms: &Terms, pin_block: Option<PinBlock>) -> HoldAnswer {
         let Some(bank) = self.banks.get(&terms.institution) else { return HoldAnswer::Unanswered };
-        let request = corebank::place_hold(terms, pin_block);
         let mut client = bank.client.clone();
-        let answer = match tokio::time::timeout(bank.call_timeout, client.place_hold(request)).await {
+        let call = Call::begin("PlaceHold");
+        let request = call.request(corebank::place_hold(terms, pin_block));
+        let answered = tokio::time::timeout(bank.call_timeout, client.place_hold(request)).await;
+        call.ended(&self.metrics, &answered);
+        let answer = match answered {
             Ok(Ok(response)) => corebank::hold_answer(response.into_inner()),
             Ok(Err(status)) => unanswered("PlaceHold", terms, &status, HoldAnswer::Unanswered),
             Err(_) => timed_out("PlaceHold", terms, HoldAnswer::Unanswered),
@@ -109,18 +116,18 @@ impl CoreBanks {
         let mut client = bank.client.clone();
         let (call, answered) = match corebank::settle(terms, hold, settlement) {
             SettleRequest::Confirm(request) => {
-                let call = client.confirm_hold(request);
-                (
-                    "ConfirmHold",
-                    tokio::time::timeout(bank.call_timeout, call).await.map(|r| r.map(|r| r.into_inner().refused)),
-                )
+                let call = Call::begin("ConfirmHold");
+                let asked = client.confirm_hold(call.request(request));
+                let answered = tokio::time::timeout(bank.call_timeout, asked).await;
+                call.ended(&self.metrics, &answered);
+                ("ConfirmHold", answered.map(|r| r.map(|r| r.into_inner().refused)))
             }
             SettleRequest::Reverse(request) => {
-                let call = client.reverse_hold(request);
-                (
-                    "ReverseHold",
-                    tokio::time::timeout(bank.call_timeout, call).await.map(|r| r.map(|r| r.into_inner().refused)),
-                )
+                let call = Call::begin("ReverseHold");
+                let asked = client.reverse_hold(call.request(request));
+                let answered = tokio::time::timeout(bank.call_timeout, asked).await;
+                call.ended(&self.metrics, &answered);
+                ("ReverseHold", answered.map(|r| r.map(|r| r.into_inner().refused)))
             }
         };
         let answer = match answered {
@@ -138,7 +145,37 @@ impl CoreBanks {
     }
 }
 
-fn unanswered<T>(call: &'static str, terms: &Terms, status: &tonic::Status, answer: T) -> T {
+/// One call under observation: part of the span that it is made in, which it takes along.
+struct Call {
+    rpc: &'static str,
+    span: Span,
+    since: Stopwatch,
+}
+
+impl Call {
+    fn begin(method: &str) -> Self {
+        let rpc = core_banking_rpc(method);
+        Self { rpc, span: Span::current().client(rpc), since: Stopwatch::start() }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        self.span.inject(request.metadata_mut());
+        request
+    }
+
+    fn ended<T>(self, metrics: &Metrics, answered: &Result<Result<T, Status>, Elapsed>) {
+        let code = match answered {
+            Ok(Ok(_)) => Code::Ok,
+            Ok(Err(status)) => status.code(),
+            Err(_) => Code::DeadlineExceeded,
+        };
+        metrics.rpc_called(self.rpc, code, self.since.elapsed());
+        called(&self.span, code);
+    }
+}
+
+fn unanswered<T>(call: &'static str, terms: &Terms, status: &Status, answer: T) -> T {
     let (withdrawal, institution) = (terms.withdrawal, &terms.institution);
     // The source tells a refused connection from a certificate that was not believed.
     let why = std::error::Error::source(status).map_or_else(|| status.message().to_owned(), ToString::to_string);

@@ -1,4 +1,4 @@
-//! Runs one attendant: feeds it, makes its intents durable, and runs its errands.
+//! Runs one attendant: feeds it, and makes its intents durable before their errands run ([`super::errands`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,37 +6,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cashgate_ledger::{AppendError, StepRecord};
+use cashgate_wire::customer::PinBlock;
 use cashgate_wire::{atm as wire_atm, status};
-use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::event::Event;
-use cashgate_withdrawal::evidence::{DispenseToken, PresentFinding};
-use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
-use cashgate_withdrawal::lane::{Answer, Input, LinkId, OUTCOME_CONTRADICTS_END, Record, RequestId, ToAtm};
-use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::ids::QrSessionId;
+use cashgate_withdrawal::lane::{Answer, FromAtm, Input, LinkId, OUTCOME_CONTRADICTS_END, Record, RequestId};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::attendant::{Attendant, Errand, Intent};
+use super::attendant::{Attendant, Intent};
 use super::records::{log_step, remark, step_record};
+use super::traces::LaneTraces;
 use super::{INBOX_LENGTH_MAX, LaneHandle, Order, Outbox, Surroundings};
-use crate::clock;
+use crate::clock::{self, Stopwatch};
+use crate::telemetry::{Span, Traceparent};
 
 /// ATMs that are sent away come back spread over this time.
 const RECONNECT_SPREAD_MS: u64 = 5_000;
 
 pub(super) struct Driver {
-    attendant: Attendant,
-    surroundings: Arc<Surroundings>,
+    pub(super) attendant: Attendant,
+    pub(super) surroundings: Arc<Surroundings>,
     inbox: mpsc::Receiver<Order>,
     /// For the outcomes of errands that run beside the lane.
-    own_inbox: mpsc::Sender<Order>,
-    outbox: Option<(LinkId, Outbox)>,
-    waiting: HashMap<RequestId, oneshot::Sender<Result<Answer, Refusal>>>,
+    pub(super) own_inbox: mpsc::Sender<Order>,
+    pub(super) outbox: Option<(LinkId, Outbox)>,
+    pub(super) waiting: HashMap<RequestId, Caller>,
     next_request: u64,
     /// The connection whose outbox was dropped during this order; the lane hears of it right after.
-    lost: Option<LinkId>,
+    pub(super) lost: Option<LinkId>,
     /// The latest QR session of this ATM.
-    shown: Option<QrSessionId>,
+    pub(super) shown: Option<QrSessionId>,
+    pub(super) traces: LaneTraces,
     serving: watch::Sender<usize>,
     was_serving: bool,
     draining: bool,
@@ -44,6 +45,12 @@ pub(super) struct Driver {
     moving_on: Option<LinkId>,
     /// Set by whoever has sent the order to look again.
     looks_again: Arc<AtomicBool>,
+}
+
+/// Who waits for an answer, and the span of what was asked.
+pub(super) struct Caller {
+    pub(super) reply: oneshot::Sender<Result<Answer, Refusal>>,
+    pub(super) span: Span,
 }
 
 impl Driver {
@@ -57,6 +64,7 @@ impl Driver {
         let (own_inbox, inbox) = mpsc::channel(INBOX_LENGTH_MAX);
         let looks_again = Arc::new(AtomicBool::new(false));
         let handle = LaneHandle { inbox: own_inbox.clone(), looks_again: Arc::clone(&looks_again) };
+        let traces = LaneTraces::new(surroundings.tracing.clone());
         let driver = Self {
             attendant,
             surroundings,
@@ -67,6 +75,7 @@ impl Driver {
             next_request: 1,
             lost: None,
             shown: None,
+            traces,
             serving,
             was_serving: false,
             draining: false,
@@ -88,7 +97,7 @@ impl Driver {
 
     async fn run(mut self, first: Option<Intent>) {
         if let Some(first) = first {
-            self.complete(first).await;
+            self.complete(first, &Span::OFF).await;
         }
         self.count_serving();
         loop {
@@ -134,17 +143,19 @@ impl Driver {
                 }
                 self.apply(input).await;
             }
+            Order::Said { link, message, from } => self.heard(link, message, from.as_ref()).await,
             Order::RecallFailed => {
                 if let Some(next) = self.attendant.recall_failed() {
                     self.run_errand(next);
                 }
             }
-            Order::Request { input, pin_block, reply } => {
+            Order::Request { input, pin_block, reply, caller } => {
                 let request = RequestId(self.next_request);
                 self.next_request += 1;
-                self.waiting.insert(request, reply);
-                let intent = self.attendant.take(input(request), pin_block, clock::now());
-                self.complete(intent).await;
+                let input = input(request);
+                let span = self.traces.asked(&input, &caller);
+                self.waiting.insert(request, Caller { reply, span: span.clone() });
+                self.apply_as(&span, input, pin_block).await;
             }
             Order::LookAgain => {
                 // Cleared first: what changes from here on sends another order.
@@ -161,15 +172,42 @@ impl Driver {
         None
     }
 
+    /// The ATM said something; `from` is the context that it gave along.
+    async fn heard(&mut self, link: LinkId, message: FromAtm, from: Option<&Traceparent>) {
+        let span = match &message {
+            FromAtm::StartQrSession { fresh, .. } => {
+                self.traces.touched(self.attendant.atm(), *fresh, from);
+                Span::OFF
+            }
+            FromAtm::Outcome { withdrawal, .. } => self.traces.reported(*withdrawal, from),
+            _ => Span::OFF,
+        };
+        self.apply_as(&span, Input::AtmSaid { link, message }, None).await;
+        span.end();
+    }
+
     async fn apply(&mut self, input: Input) {
-        let intent = self.attendant.take(input, None, clock::now());
-        self.complete(intent).await;
+        self.apply_as(&Span::OFF, input, None).await;
+    }
+
+    /// Gives the lane an input as part of a span.
+    async fn apply_as(&mut self, span: &Span, input: Input, pin_block: Option<PinBlock>) {
+        let intent = {
+            let _within = span.enter();
+            self.attendant.take(input, pin_block, clock::now())
+        };
+        self.complete(intent, span).await;
     }
 
     /// Records durable, then errands: the intent gives its errands to nobody who has not made them so.
-    async fn complete(&mut self, intent: Intent) {
+    async fn complete(&mut self, intent: Intent, cause: &Span) {
         if !intent.records().is_empty() {
-            if let Err(error) = self.append(intent.records()).await {
+            let journal = self.traces.journal(intent.records(), cause);
+            let since = Stopwatch::start();
+            let appended = self.append(intent.records()).await;
+            self.surroundings.metrics.appended(since.elapsed());
+            if let Err(error) = appended {
+                journal.fail("not durable");
                 // What this lane believes is not what the ledger holds. Nothing may be built on it: the process stops, and the next
                 // one begins from what is on disk.
                 if error == AppendError::Closed {
@@ -180,7 +218,9 @@ impl Driver {
                 }
                 std::future::pending::<()>().await;
             }
+            journal.end();
             for record in intent.records() {
+                let _within = self.traces.stepped(record).enter();
                 let before = self.surroundings.watchers.state_name(record.after.terms.withdrawal);
                 self.surroundings.metrics.stepped(record, before);
                 log_step(record);
@@ -189,6 +229,7 @@ impl Driver {
             }
         }
         for one in intent.remarks() {
+            let _within = self.traces.of(one.withdrawal).enter();
             if one.kind == OUTCOME_CONTRADICTS_END {
                 tracing::error!(withdrawal = %one.withdrawal, detail = one.detail, "the machine contradicts how it ended: reconcile it");
             } else {
@@ -237,148 +278,6 @@ impl Driver {
             self.surroundings.ledger.append(part.iter().map(step_record).collect()).await?;
         }
         Ok(())
-    }
-
-    fn run_errand(&mut self, errand: Errand) {
-        let (surroundings, inbox) = (Arc::clone(&self.surroundings), self.own_inbox.clone());
-        match errand {
-            Errand::Tell(message) => self.tell(message),
-            Errand::LinkReplaced(link) => {
-                tracing::info!(atm = %self.attendant.atm(), ?link, "another connection of the ATM took over")
-            }
-            Errand::Answer { request, answer } => {
-                if let Some(reply) = self.waiting.remove(&request) {
-                    // A caller that went away does not matter: what was done is done.
-                    let _ = reply.send(answer);
-                }
-            }
-            Errand::Mint { qr_session, amount } => self.mint(qr_session, amount),
-            Errand::PlaceHold { terms, pin_block } => {
-                tokio::spawn(async move {
-                    let answer = surroundings.core_banks.place_hold(&terms, pin_block).await;
-                    let input = Input::HoldAnswered { withdrawal: terms.withdrawal, answer };
-                    let _ = inbox.send(Order::Input(input)).await;
-                });
-            }
-            Errand::Settle { terms, hold, settlement } => {
-                tokio::spawn(async move {
-                    let answer = surroundings.core_banks.settle(&terms, hold.as_ref(), settlement).await;
-                    let input = Input::SettlementAnswered { withdrawal: terms.withdrawal, settlement, answer };
-                    let _ = inbox.send(Order::Input(input)).await;
-                });
-            }
-            Errand::Recall { withdrawal, report } => self.recall(withdrawal, report),
-            Errand::AskOutcome { withdrawal, with_status } => self.ask_outcome(withdrawal, with_status),
-            Errand::MakeDispenseToken { withdrawal, nonce, amount } => {
-                let atm = self.attendant.atm().clone();
-                tokio::spawn(async move {
-                    let input = match surroundings.desk.dispense_tokens().make(&atm, &nonce, amount).await {
-                        Ok(token) => Input::DispenseTokenMade { withdrawal, token },
-                        Err(error) => {
-                            tracing::warn!(%atm, %withdrawal, %error, "no dispense token could be made");
-                            Input::DispenseTokenFailed { withdrawal }
-                        }
-                    };
-                    let _ = inbox.send(Order::Input(input)).await;
-                });
-            }
-            Errand::VerifyPresentToken { withdrawal, report, dispense_token, asked_with } => {
-                self.verify(withdrawal, report, dispense_token, asked_with);
-            }
-        }
-    }
-
-    /// Asks for an outcome, and for the dispenser's status under a nonce that nobody has seen before.
-    fn ask_outcome(&mut self, withdrawal: WithdrawalId, with_status: bool) {
-        let present_nonce = if with_status { clock::fresh_nonce() } else { None };
-        if let Some(nonce) = &present_nonce {
-            self.attendant.asked_with(withdrawal, nonce.clone());
-        }
-        self.tell(ToAtm::QueryOutcome { withdrawal, present_nonce });
-    }
-
-    /// The lane goes on meanwhile; the report is not acknowledged before it comes back to the lane, whatever the HSM says.
-    fn verify(
-        &self,
-        withdrawal: WithdrawalId,
-        mut report: OutcomeReport,
-        dispense_token: DispenseToken,
-        asked_with: Vec<CommandNonce>,
-    ) {
-        let (atm, surroundings) = (self.attendant.atm().clone(), Arc::clone(&self.surroundings));
-        let inbox = self.own_inbox.clone();
-        tokio::spawn(async move {
-            if let Some(present) = &mut report.present {
-                let tokens = surroundings.desk.dispense_tokens();
-                present.finding = tokens.find(&atm, &present.token, &dispense_token, &asked_with).await;
-                if let PresentFinding::Wrong(why) = &present.finding {
-                    tracing::warn!(%atm, %withdrawal, why = why.name(), "a present token proves nothing");
-                }
-            }
-            let _ = inbox.send(Order::Input(Input::PresentTokenVerified { withdrawal, report })).await;
-        });
-    }
-
-    fn mint(&mut self, qr_session: QrSessionId, amount: Option<Money>) {
-        let (atm, surroundings) = (self.attendant.atm().clone(), Arc::clone(&self.surroundings));
-        let before = self.shown.replace(qr_session);
-        surroundings.showing.begins(&atm, qr_session, before);
-        let inbox = self.own_inbox.clone();
-        tokio::spawn(async move {
-            let input = match surroundings.mint.mint(&atm, qr_session, amount, clock::now()).await {
-                Ok(code) => Input::CodeMinted(code),
-                Err(error) => {
-                    tracing::warn!(%atm, %error, "no QR token could be made");
-                    Input::MintFailed { qr_session }
-                }
-            };
-            let _ = inbox.send(Order::Input(input)).await;
-        });
-    }
-
-    /// Reads back a withdrawal that is not open. One of another ATM is none of this ATM's business.
-    fn recall(&self, id: WithdrawalId, report: OutcomeReport) {
-        let (reader, inbox) = (self.surroundings.ledger.reader().clone(), self.own_inbox.clone());
-        let atm = self.attendant.atm().clone();
-        tokio::task::spawn_blocking(move || {
-            let order = match super::recovery::read_back(&reader, id) {
-                Ok(found) => {
-                    let theirs = found.map(|(withdrawal, _)| withdrawal).filter(|found| found.terms.atm == atm);
-                    Order::Input(Input::Recalled { withdrawal: theirs.map(Box::new), id, report })
-                }
-                Err(error) => {
-                    tracing::error!(%atm, withdrawal = %id, %error, "a withdrawal could not be read back");
-                    Order::RecallFailed
-                }
-            };
-            let _ = inbox.blocking_send(order);
-        });
-    }
-
-    fn tell(&mut self, message: ToAtm) {
-        if let ToAtm::Refused { refusal, .. } = &message {
-            self.surroundings.metrics.refused("Connect", refusal);
-        }
-        let Some((link, outbox)) = &self.outbox else { return };
-        if outbox.try_send(Ok(wire_atm::message_to(message))).is_err() {
-            // It does not read, or it is gone. Its connection is dropped; what matters is repeated when it comes back.
-            tracing::warn!(atm = %self.attendant.atm(), ?link, "the ATM does not take its messages");
-            let link = *link;
-            self.lose(link);
-        }
-    }
-
-    /// Drops the ATM's connection from this side. The lane is told when the present order is done.
-    fn lose(&mut self, link: LinkId) {
-        self.drop_outbox(link);
-        self.lost = Some(link);
-    }
-
-    fn drop_outbox(&mut self, link: LinkId) {
-        if self.outbox.as_ref().is_some_and(|(current, _)| *current == link) {
-            self.outbox = None;
-            self.surroundings.metrics.connected_atms(-1);
-        }
     }
 
     fn send_away(&mut self) {

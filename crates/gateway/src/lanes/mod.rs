@@ -2,11 +2,13 @@
 
 mod attendant;
 mod driver;
+mod errands;
 #[cfg(feature = "planted")]
 pub(crate) mod planted;
 mod records;
 mod recovery;
 mod showing;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +29,7 @@ use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::metrics::Metrics;
 use crate::minting::Mint;
+use crate::telemetry::{Span, Traceparent, Tracing};
 use crate::watchers::Watchers;
 pub use attendant::{Attendant, Errand, Intent};
 use driver::Driver;
@@ -63,6 +66,8 @@ pub struct Surroundings {
     pub showing: Showing,
     /// Counts.
     pub metrics: Metrics,
+    /// Begins the spans of customers.
+    pub tracing: Tracing,
     /// How long to wait for what.
     pub settings: Arc<LaneSettings>,
     /// Set once when the process must stop because what it knows can no longer be trusted to be on disk.
@@ -73,8 +78,15 @@ pub struct Surroundings {
 pub(crate) enum Order {
     /// The ATM connected.
     Connected { facts: AtmFacts, unresolved: Vec<(WithdrawalId, OutcomeReport)>, link: LinkId, outbox: Outbox },
-    /// The ATM said something, or the outcome of an action came in.
+    /// The outcome of an action came in, or a connection ended.
     Input(Input),
+    /// The ATM said something.
+    Said {
+        link: LinkId,
+        message: FromAtm,
+        /// The trace context that came with it.
+        from: Option<Traceparent>,
+    },
     /// What [`Errand::Recall`] was to find could not be read.
     RecallFailed,
     /// A caller asks and waits.
@@ -82,6 +94,8 @@ pub(crate) enum Order {
         input: Box<dyn FnOnce(RequestId) -> Input + Send>,
         pin_block: Option<PinBlock>,
         reply: oneshot::Sender<Result<Answer, Refusal>>,
+        /// The span that the caller asks in.
+        caller: Span,
     },
     /// An operator looks.
     View(oneshot::Sender<LaneView>),
@@ -210,9 +224,9 @@ impl LaneHandle {
         self.order(Order::Connected { facts, unresolved, link, outbox }).await;
     }
 
-    /// The ATM said something.
-    pub async fn said(&self, link: LinkId, message: FromAtm) {
-        self.order(Order::Input(Input::AtmSaid { link, message })).await;
+    /// The ATM said something, in the context that came with it.
+    pub async fn said(&self, link: LinkId, message: FromAtm, from: Option<Traceparent>) {
+        self.order(Order::Said { link, message, from }).await;
     }
 
     /// The connection is old: the ATM is to connect anew once it serves nobody.
@@ -232,7 +246,7 @@ impl LaneHandle {
         input: impl FnOnce(RequestId) -> Input + Send + 'static,
     ) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let order = Order::Request { input: Box::new(input), pin_block, reply };
+        let order = Order::Request { input: Box::new(input), pin_block, reply, caller: Span::current() };
         self.inbox.try_send(order).map_err(|_| Refusal::Overloaded)?;
         answer.await.unwrap_or(Err(Refusal::Overloaded))
     }

@@ -22,6 +22,7 @@ use crate::guard::{Cut, Link};
 use crate::identity::Identity;
 use crate::lanes::{LaneHandle, Lanes, OUTBOX_LENGTH_MAX};
 use crate::listener::Peer;
+use crate::telemetry::Traceparent;
 
 /// How long an ATM may take to say Hello.
 const HELLO_MAX: Duration = Duration::from_secs(5);
@@ -153,7 +154,7 @@ impl Listening {
                     continue;
                 }
             };
-            let message = match message {
+            let mut message = match message {
                 Ok(Some(message)) => message,
                 Ok(None) => return "it ended its stream".to_owned(),
                 Err(status) => return format!("{:?}: {}", status.code(), status.message()),
@@ -166,12 +167,13 @@ impl Listening {
                 self.connection.cut(Cut::MessageFlood);
                 return "it said too much".to_owned();
             }
+            let from = Traceparent::from_text(&std::mem::take(&mut message.traceparent));
             match message_from(message, clock::fresh_qr_session(), self.notes_per_dispense_max) {
-                Ok(message) => self.lane.said(self.link, message).await,
+                Ok(message) => self.lane.said(self.link, message, from).await,
                 Err(refusal) => {
                     self.lanes.surroundings().metrics.refused("Connect", &refusal);
-                    let told = self.outbox.upgrade().map(|outbox| outbox.try_send(Ok(refused(&refusal))));
-                    if !matches!(told, Some(Ok(()))) {
+                    let told = self.outbox.upgrade().map(|outbox| outbox.try_send(Ok(refused(&refusal))).is_ok());
+                    if told != Some(true) {
                         return "it does not take its messages".to_owned();
                     }
                 }

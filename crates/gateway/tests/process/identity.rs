@@ -19,7 +19,7 @@ use crate::harness::{
 const NOT_ALLOWED: &str = "PermissionDenied IDENTITY_NOT_ALLOWED";
 
 fn first() -> AtmMessage {
-    AtmMessage { message: Some(Message::Hello(hello())) }
+    AtmMessage { message: Some(Message::Hello(hello())), ..Default::default() }
 }
 
 /// What an rpc answers, as words.

@@ -27,4 +27,5 @@ mod secrecy;
 mod starting;
 mod stopping;
 mod suspects;
+mod tracing;
 mod withdrawing;

@@ -18,7 +18,8 @@ async fn idle_atms_are_told_to_come_back() {
     assert_eq!(site.ended().await.code(), Some(0));
     let log = site.log();
     assert!(!log.contains("some connections were cut"), "nothing had to be cut");
-    assert!(log.lines().last().unwrap().contains("stopped"));
+    // Not always the last line: what ATMs heard is written by tasks of their own.
+    assert!(log.contains(r#""message":"stopped""#));
 }
 
 #[tokio::test]
@@ -31,7 +32,7 @@ async fn a_customer_who_is_being_served_is_served_to_the_end() {
     let command = atm.is_commanded().await;
     site.ask_to_stop();
     assert!(matches!(idle.hears().await, Heard::Reconnect(_)));
-    let first = AtmMessage { message: Some(Message::Hello(hello())) };
+    let first = AtmMessage { message: Some(Message::Hello(hello())), ..Default::default() };
     let refused = Atm::try_connect(&site, "atm/A3", first).await.err().expect("nobody is taken any more");
     assert_eq!(in_words(&refused), "Unavailable OVERLOADED");
     assert!(site.is_running(), "it waits for the customer");

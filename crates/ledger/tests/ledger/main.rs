@@ -6,7 +6,6 @@
 
 mod appending;
 mod approvals;
-mod cost;
 mod damage;
 mod devices;
 mod durability;

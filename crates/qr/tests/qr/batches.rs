@@ -17,7 +17,7 @@ fn every_token_of_every_batch_verifies_and_says_its_own_claims() {
         let tokens = published()[0].mint_batch(&claims);
         assert_eq!(tokens.len(), count);
         for (token, claims) in tokens.iter().zip(&claims) {
-            let verified = verify(token.text(), &keys).unwrap();
+            let verified = verify(&token.text(), &keys).unwrap();
             assert_eq!(verified.claims(), claims, "one of {count}");
             assert_eq!(verified.digest(), token.digest(), "one of {count}");
         }
@@ -78,7 +78,7 @@ fn a_token_tells_nothing_of_its_neighbours() {
         let (_, _, path) = proof_in(token.bytes()).unwrap();
         assert!(!path.contains(&guess));
         for neighbour in
-            claims.iter().filter(|claims| verify(token.text(), &published_set()).unwrap().claims() != *claims)
+            claims.iter().filter(|claims| verify(&token.text(), &published_set()).unwrap().claims() != *claims)
         {
             let held = |bytes: &[u8]| token.bytes().windows(bytes.len()).any(|window| window == bytes);
             assert!(!held(neighbour.qr_session.as_bytes()) && !held(&neighbour.nonce.0));
@@ -163,7 +163,7 @@ fn a_batch_has_a_twin_as_a_single_token_has() {
     assert_ne!(is_high_s(signature), is_high_s(twin));
     let (tokens, twins) = (unsigned.clone().signed_with(signature), unsigned.signed_with(twin));
     for (one, other) in tokens.iter().zip(&twins) {
-        let [one, other] = [one, other].map(|token| verify(token.text(), &published_set()).unwrap());
+        let [one, other] = [one, other].map(|token| verify(&token.text(), &published_set()).unwrap());
         assert_eq!(one.claims(), other.claims());
         assert_ne!(one.digest(), other.digest());
     }

@@ -13,7 +13,7 @@ use super::test_keys::{
 #[test]
 fn a_token_expires_after_its_lifetime() {
     let token = published()[0].mint(&usual_claims());
-    let verified = verify(token.text(), &published_set()).unwrap();
+    let verified = verify(&token.text(), &published_set()).unwrap();
     let expiry_ms = (ISSUED_UNIX_S + 30) * 1000;
     assert_eq!(verified.expires_at(), Timestamp::from_unix_ms(expiry_ms));
     for (now_ms, expired) in [(0, false), (expiry_ms - 1, false), (expiry_ms, true), (expiry_ms + 1, true)] {
@@ -25,16 +25,16 @@ fn a_token_expires_after_its_lifetime() {
 fn a_token_carries_whole_seconds() {
     let claims = QrClaims { issued_at: Timestamp::from_unix_ms(ISSUED_UNIX_S * 1000 + 999), ..usual_claims() };
     let token = published()[0].mint(&claims);
-    assert_eq!(verify(token.text(), &published_set()).unwrap().claims(), &usual_claims());
+    assert_eq!(verify(&token.text(), &published_set()).unwrap().claims(), &usual_claims());
 }
 
 #[test]
 fn either_published_key_signs() {
     for key in published() {
-        let verified = verify(key.mint(&usual_claims()).text(), &published_set()).unwrap();
+        let verified = verify(&key.mint(&usual_claims()).text(), &published_set()).unwrap();
         assert_eq!(verified.key_id(), key.key_id());
     }
-    assert!(verify(published()[0].mint(&usual_claims()).text(), &KeySet::default()).is_err());
+    assert!(verify(&published()[0].mint(&usual_claims()).text(), &KeySet::default()).is_err());
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_signature_has_a_twin_so_the_digest_alone_does_not_tell_used_tokens() {
     let twin = with_other_s(signature);
     assert_ne!(is_high_s(signature), is_high_s(twin));
     let [one, other] = [signature, twin].map(|signature| unsigned.clone().signed_with(signature).remove(0));
-    let [one, other] = [one, other].map(|token| verify(token.text(), &published_set()).unwrap());
+    let [one, other] = [one, other].map(|token| verify(&token.text(), &published_set()).unwrap());
     assert_eq!(one.claims(), other.claims());
     assert_ne!(one.digest(), other.digest());
 }
@@ -90,7 +90,7 @@ fn the_longest_claims_fill_the_longest_text() {
     assert_eq!(published()[0].mint(&claims).text().len(), 427, "in the single form");
     let tokens = published()[0].mint_batch(&for_several(BATCH_MAX, &claims));
     for token in &tokens {
-        assert!(verify(token.text(), &published_set()).is_ok());
+        assert!(verify(&token.text(), &published_set()).is_ok());
     }
     assert_eq!(tokens.iter().map(|token| token.text().len()).max(), Some(TEXT_LENGTH_MAX));
     assert_eq!(TEXT_LENGTH_MAX, 760, "README.md says so");
@@ -135,7 +135,7 @@ proptest! {
         let key = &published()[which];
         let token = key.mint(&claims);
         prop_assert!(token.text().len() <= TEXT_LENGTH_MAX);
-        let verified = verify(token.text(), &published_set()).unwrap();
+        let verified = verify(&token.text(), &published_set()).unwrap();
         prop_assert_eq!(verified.claims(), &claims);
         prop_assert_eq!(verified.digest(), token.digest());
         prop_assert_eq!(verified.key_id(), key.key_id());

@@ -76,7 +76,7 @@ fn only_a_hello_opens_a_stream() {
     for other in others {
         assert_eq!(hello_from(said(other)), Err(Refusal::HelloMissing));
     }
-    assert_eq!(hello_from(pb::AtmMessage { message: None }), Err(Refusal::HelloMissing));
+    assert_eq!(hello_from(pb::AtmMessage::default()), Err(Refusal::HelloMissing));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_report_inside_a_hello_is_refused_with_its_path_inside_the_hello() {
 
 #[test]
 fn a_later_message_is_of_a_known_kind_and_no_second_hello() {
-    assert_eq!(refused_field(message_from(pb::AtmMessage { message: None }, FRESH, 40)), "message");
+    assert_eq!(refused_field(message_from(pb::AtmMessage::default(), FRESH, 40)), "message");
     assert_eq!(refused_field(later(Message::Hello(hello()))), "message");
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn hello() -> atm::Hello {
 }
 
 pub(crate) fn said(message: atm_message::Message) -> atm::AtmMessage {
-    atm::AtmMessage { message: Some(message) }
+    atm::AtmMessage { message: Some(message), ..Default::default() }
 }
 
 /// Two of three notes came out.

@@ -31,7 +31,7 @@ fn an_invalid_hello_is_an_invalid_argument() {
 
 #[test]
 fn a_message_of_no_kind_is_refused() {
-    let empty = pb::AtmMessage { message: None };
+    let empty = pb::AtmMessage::default();
     let refusal = message_from(empty, QrSessionId::from_bytes([9; 16]), 40).unwrap_err();
     let Some(gateway_message::Message::Refused(told)) = refused(&refusal).message else { panic!("not refused") };
     assert_eq!(told.reason, "FIELD_INVALID", "as AtmMessage says");

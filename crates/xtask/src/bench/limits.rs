@@ -21,12 +21,15 @@ const THROUGHPUT: [(&str, &str, &str, &str); 7] = [
     ("limits_throughput_all_1m_2t", "all", "1000000", "2"),
     ("limits_throughput_bare_1m_1t", "bare", "1000000", "1"),
 ];
+/// The design's row is the worst of these: accounts and threads of section 9.
+const SUMMARY: &str = "limits_throughput";
 /// With the account alone, and with a device each beside it.
 const MEMORY: [(&str, &str); 2] = [("limits_bytes", "memory"), ("limits_bytes_all", "memory_all")];
 const WORST_INSERT: &str = "limits_worst_insert";
 const ACCOUNTS: &str = "10000000";
 
-pub(super) const NAMES: [&str; 10] = [
+pub(super) const NAMES: [&str; 11] = [
+    SUMMARY,
     "limits_throughput_1m_1t",
     "limits_throughput_1m_2t",
     "limits_throughput_10m_1t",
@@ -46,6 +49,7 @@ pub(super) fn measure(order: Order<'_>) -> Result<Vec<Row>, String> {
     for (name, what, accounts, threads) in THROUGHPUT.into_iter().filter(|row| order.wants(row.0)) {
         rows.push(throughput(&program, order, name, &["--what", what, "--accounts", accounts, "--threads", threads])?);
     }
+    rows.splice(0..0, Row::worst(SUMMARY, rows.iter().filter(|row| is_of_the_summary(&row.name))));
     for (name, what) in MEMORY {
         let wants_longest = what == "memory" && order.wants(WORST_INSERT);
         if !order.wants(name) && !wants_longest {
@@ -65,6 +69,10 @@ pub(super) fn measure(order: Order<'_>) -> Result<Vec<Row>, String> {
         }
     }
     Ok(rows)
+}
+
+fn is_of_the_summary(name: &str) -> bool {
+    THROUGHPUT.iter().any(|(known, what, ..)| *known == name && *what == "throughput")
 }
 
 fn throughput(program: &Path, order: Order<'_>, name: &str, arguments: &[&str]) -> Result<Row, String> {

@@ -5,12 +5,15 @@
 // Ratios of measured figures; no money here.
 #![allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
 
+mod ledger;
 mod limits;
 mod mint;
 mod policy;
 mod program;
 mod qr;
+mod recovery;
 mod row;
+mod withdrawal;
 
 use std::fs;
 
@@ -18,6 +21,22 @@ use serde_json::json;
 
 use crate::{command, interrupt, packages};
 use row::Row;
+
+/// Rows that are measured together.
+struct Group {
+    names: &'static [&'static str],
+    measure: fn(Order<'_>) -> Result<Vec<Row>, String>,
+}
+
+const GROUPS: [Group; 7] = [
+    Group { names: &mint::NAMES, measure: mint::measure },
+    Group { names: &policy::NAMES, measure: |_| policy::measure() },
+    Group { names: &qr::NAMES, measure: |_| qr::measure() },
+    Group { names: &limits::NAMES, measure: limits::measure },
+    Group { names: &ledger::NAMES, measure: ledger::measure },
+    Group { names: &recovery::NAMES, measure: recovery::measure },
+    Group { names: &withdrawal::NAMES, measure: withdrawal::measure },
+];
 
 /// What is measured, and how long.
 #[derive(Clone, Copy)]
@@ -49,21 +68,11 @@ pub(crate) fn run(order: Order<'_>) -> Result<(), String> {
     interrupt::watch()?;
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
     let mut rows = Vec::new();
-    if mint::NAMES.iter().any(|name| order.wants(name)) {
-        rows.extend(mint::measure(order)?);
-    }
-    if policy::NAMES.iter().any(|name| order.wants(name)) {
-        rows.extend(policy::measure()?);
-    }
-    if qr::NAMES.iter().any(|name| order.wants(name)) {
-        rows.extend(qr::measure()?.into_iter().filter(|row| order.wants(&row.name)));
-    }
-    if limits::NAMES.iter().any(|name| order.wants(name)) {
-        rows.extend(limits::measure(order)?);
+    for group in GROUPS.iter().filter(|group| group.names.iter().any(|name| order.wants(name))) {
+        rows.extend((group.measure)(order)?.into_iter().filter(|row| order.wants(&row.name)));
     }
     if rows.is_empty() {
-        let all = mint::NAMES.iter().chain(&policy::NAMES).chain(&qr::NAMES).chain(&limits::NAMES);
-        let names: Vec<&str> = all.copied().collect();
+        let names: Vec<&str> = GROUPS.iter().flat_map(|group| group.names).copied().collect();
         return Err(format!("nothing is called {:?}; there are {}", order.only.unwrap_or_default(), names.join(", ")));
     }
     println!("\n{}", Row::HEADING);

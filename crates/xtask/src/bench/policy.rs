@@ -16,26 +16,36 @@ pub(super) fn measure() -> Result<Vec<Row>, String> {
     let line = command::output(command::cargo().args(bench))?;
     let found: Value =
         serde_json::from_str(line.trim()).map_err(|error| format!("the bench wrote no JSON: {error}"))?;
-    let figure = |name: &str| found.get(name).and_then(Value::as_f64).ok_or_else(|| format!("{name} is missing"));
     println!(
         "facts of a withdrawal, gathered and remembered: {} ns, {} bytes an account; forgetting holds others up for {} us at most",
-        figure("withdrawal_ns")?,
-        figure("bytes_per_account")?,
-        figure("sweep_us")?
+        figure(&found, "withdrawal_ns")?,
+        figure(&found, "bytes_per_account")?,
+        figure(&found, "sweep_us")?
     );
-    let (ours, baseline) = (figure("decide_p99_ns")? / 1_000.0, figure("decide_p50_ns")? / 1_000.0);
+    let (ours, baseline) = (figure(&found, "decide_p99_ns")? / 1_000.0, figure(&found, "decide_p50_ns")? / 1_000.0);
     let decide = Row { name: "policy_decide".to_owned(), ours, baseline, unit: "us", target: Target::None };
     Ok(vec![decide, share()?])
 }
 
 /// What the rules add to the processor time of an approval, against all of it before anything is written: two signatures and the desk.
 fn share() -> Result<Row, String> {
+    let found = admission()?;
+    let (admit, without) = (figure(&found, "admit_us")?, figure(&found, "admit_without_rules_us")?);
+    let (ours, baseline) = (admit - without, admit + 2.0 * figure(&found, "signature_us")?);
+    Ok(Row { name: "policy_share".to_owned(), ours, baseline, unit: "us", target: Target::None })
+}
+
+/// Processor time of one P-256 verification, in us.
+pub(super) fn signature_us() -> Result<f64, String> {
+    figure(&admission()?, "signature_us")
+}
+
+fn admission() -> Result<Value, String> {
     let bench = ["bench", "--quiet", "-p", "cashgate-gateway", "--bench", "admit"];
     let line = command::output(command::cargo().args(bench))?;
-    let found: Value =
-        serde_json::from_str(line.trim()).map_err(|error| format!("the bench wrote no JSON: {error}"))?;
-    let figure = |name: &str| found.get(name).and_then(Value::as_f64).ok_or_else(|| format!("{name} is missing"));
-    let (admit, without, signature) = (figure("admit_us")?, figure("admit_without_rules_us")?, figure("signature_us")?);
-    let (ours, baseline) = (admit - without, admit + 2.0 * signature);
-    Ok(Row { name: "policy_share".to_owned(), ours, baseline, unit: "us", target: Target::None })
+    serde_json::from_str(line.trim()).map_err(|error| format!("the bench wrote no JSON: {error}"))
+}
+
+fn figure(found: &Value, name: &str) -> Result<f64, String> {
+    found.get(name).and_then(Value::as_f64).ok_or_else(|| format!("{name} is missing in {found}"))
 }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub(crate) enum Target {
     /// Ours divided by the baseline: at least this.
     RatioAtLeast(f64),
+    /// Ours divided by the baseline: at most this.
+    RatioAtMost(f64),
     /// Ours itself: at least this, in the row's unit.
     AtLeast(f64),
     /// Ours itself: at most this, in the row's unit.
@@ -45,6 +47,12 @@ impl Row {
         Ok(Self { name: name.to_owned(), ours, baseline, unit, target })
     }
 
+    /// The row with the lowest ratio, under another name.
+    pub(crate) fn worst<'a>(name: &str, rows: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let worst = rows.min_by(|a, b| a.ratio().total_cmp(&b.ratio()))?;
+        Some(Self { name: name.to_owned(), ..*worst })
+    }
+
     fn ratio(&self) -> f64 {
         self.ours / self.baseline
     }
@@ -53,6 +61,7 @@ impl Row {
     pub(crate) fn holds(&self) -> bool {
         match self.target {
             Target::RatioAtLeast(least) => self.ratio() >= least,
+            Target::RatioAtMost(most) => self.ratio() <= most,
             Target::AtLeast(least) => self.ours >= least,
             Target::AtMost(most) => self.ours <= most,
             Target::AddsAtMost(most) => self.ours - self.baseline <= most,
@@ -63,6 +72,7 @@ impl Row {
     fn target(&self) -> String {
         match self.target {
             Target::RatioAtLeast(least) => format!(">= {least}x"),
+            Target::RatioAtMost(most) => format!("<= {most}x"),
             Target::AtLeast(least) => format!(">= {least} {}", self.unit),
             Target::AtMost(most) => format!("<= {most} {}", self.unit),
             Target::AddsAtMost(most) => format!("adds <= {most} {}", self.unit),
@@ -109,6 +119,8 @@ mod tests {
         let rows = [
             (200.0, Target::RatioAtLeast(20.0), true),
             (199.0, Target::RatioAtLeast(20.0), false),
+            (15.0, Target::RatioAtMost(1.5), true),
+            (15.1, Target::RatioAtMost(1.5), false),
             (1_000.0, Target::AtLeast(1_000.0), true),
             (999.0, Target::AtLeast(1_000.0), false),
             (128.0, Target::AtMost(128.0), true),
@@ -120,6 +132,14 @@ mod tests {
         for (ours, target, holds) in rows {
             assert_eq!(row(ours, target).holds(), holds, "{ours} {}", row(ours, target).target());
         }
+    }
+
+    #[test]
+    fn the_worst_row_stands_for_all() {
+        let rows = [row(20.0, Target::RatioAtLeast(1.0)), row(9.0, Target::RatioAtLeast(1.0))];
+        let worst = Row::worst("all", rows.iter()).unwrap();
+        assert_eq!((worst.name.as_str(), worst.ours, worst.holds()), ("all", 9.0, false));
+        assert!(Row::worst("none", [].iter()).is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What a crate of the workspace may depend on inside it, tests aside. A new crate needs a row.
-const DIRECTION: [(&str, &[&str]); 14] = [
+const DIRECTION: [(&str, &[&str]); 15] = [
     ("cashgate-withdrawal", &[]),
     ("cashgate-limits", &["cashgate-withdrawal"]),
     ("cashgate-qr", &["cashgate-withdrawal"]),
@@ -26,6 +26,7 @@ const DIRECTION: [(&str, &[&str]); 14] = [
     ("cashgate-fuzz", &[]),
     ("cashgate-siege", &["cashgate-wire"]),
     ("cashgate-fleet", &["cashgate-withdrawal", "cashgate-qr", "cashgate-wire"]),
+    ("cashgate-loadtest", &["cashgate-withdrawal", "cashgate-wire", "cashgate-fleet"]),
     (
         "cashgate-simulation",
         &[
@@ -66,7 +67,7 @@ const PINNED: [(&str, &[&str]); 2] = [
 /// A crate of the workspace.
 pub(super) struct Crate {
     pub(super) name: String,
-    /// Its folder under `crates/`.
+    /// Its folder, under `crates/` or, for `loadtest`, at the root.
     pub(super) folder: String,
     pub(super) dependencies: Vec<Dependency>,
 }

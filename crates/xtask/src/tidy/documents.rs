@@ -18,7 +18,10 @@ pub(super) fn read(root: &Path) -> Vec<(String, String)> {
 pub(super) fn missing_crate_docs(sources: &Sources, crates: &[Crate]) -> Vec<String> {
     let mut findings = Vec::new();
     for one in crates {
-        let roots = ["lib.rs", "main.rs"].map(|root| format!("crates/{}/src/{root}", one.folder));
+        let roots: Vec<String> = ["crates/", ""]
+            .iter()
+            .flat_map(|above| ["lib.rs", "main.rs"].map(|root| format!("{above}{}/src/{root}", one.folder)))
+            .collect();
         let mut found = sources.files().iter().filter(|file| roots.contains(&file.path)).peekable();
         if found.peek().is_none() {
             findings.push(format!("crates/{}: neither src/lib.rs nor src/main.rs", one.folder));

@@ -13,13 +13,15 @@ pub(super) struct SourceFile {
     pub(super) text: String,
 }
 
-/// Every Rust file under `crates/`.
+/// Every Rust file under `crates/` and `loadtest/`.
 pub(super) struct Sources(Vec<SourceFile>);
 
 impl Sources {
     pub(super) fn read(root: &Path) -> Result<Self, String> {
         let mut files = Vec::new();
-        collect(root, &root.join("crates"), &mut files)?;
+        for folder in ["crates", "loadtest"] {
+            collect(root, &root.join(folder), &mut files)?;
+        }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Self(files))
     }

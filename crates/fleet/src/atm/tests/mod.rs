@@ -236,7 +236,8 @@ fn the_cassettes_stay_counted_over_a_restart() {
 fn a_machine_that_is_told_to_reconnect_hangs_up_and_comes_back() {
     let mut machine = Machine::new(plan(), &[]);
     machine.handle(Input::Connected, NOW);
-    let reconnect = GatewayMessage { message: Some(Told::Reconnect(Reconnect { after_ms: 700 })) };
+    let reconnect =
+        GatewayMessage { message: Some(Told::Reconnect(Reconnect { after_ms: 700 })), ..Default::default() };
     let outputs = machine.handle(Input::Gateway(reconnect), NOW);
     assert!(outputs.contains(&Output::HangUp));
     assert!(outputs.contains(&Output::Dial(Some(Duration::from_millis(700)))));
@@ -249,7 +250,7 @@ fn a_machine_that_is_told_to_reconnect_hangs_up_and_comes_back() {
 #[test]
 fn switching_off_waits_for_notes_on_their_way() {
     let mut machine = Machine::new(plan(), &[]);
-    let command = GatewayMessage { message: Some(dispense(W1, 30_000, NOW + 1)) };
+    let command = GatewayMessage { message: Some(dispense(W1, 30_000, NOW + 1)), ..Default::default() };
     machine.handle(Input::Gateway(command), NOW);
     assert!(!machine.handle(Input::Operator(Command::Quit), NOW).contains(&Output::SwitchOff));
     assert_eq!(machine.handle(Input::Presented, NOW).last(), Some(&Output::SwitchOff));
@@ -267,7 +268,7 @@ fn the_customer_needs_a_line_and_a_code() {
     assert!(refused(&machine.handle(Input::Operator(Command::End), NOW)));
     let qr_session_id = "01981f2e-7c1a-7000-8000-0000000000ff".to_owned();
     let shown = ShowQr { qr_session_id, ..ShowQr::default() };
-    machine.handle(Input::Gateway(GatewayMessage { message: Some(Told::ShowQr(shown)) }), NOW);
+    machine.handle(Input::Gateway(GatewayMessage { message: Some(Told::ShowQr(shown)), ..Default::default() }), NOW);
     let ended = machine.handle(Input::Operator(Command::End), NOW);
     assert!(matches!(ended.as_slice(), [Output::Send(Saying::EndQrSession(_))]), "{ended:?}");
 }

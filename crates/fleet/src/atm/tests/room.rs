@@ -65,7 +65,7 @@ impl Room {
     }
 
     pub(super) fn told(&mut self, message: Told) {
-        self.feed(Input::Gateway(GatewayMessage { message: Some(message) }));
+        self.feed(Input::Gateway(GatewayMessage { message: Some(message), ..Default::default() }));
     }
 
     pub(super) fn feed(&mut self, input: Input) {

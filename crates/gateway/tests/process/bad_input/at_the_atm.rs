@@ -54,7 +54,7 @@ async fn first_messages_that_are_not_valid() {
         ("an unknown outcome", unresolved(OutcomeReport { outcome: 99, ..nothing_left(NOBODYS) }), "hello.unresolved"),
     ];
     for (what, hello, field) in rows {
-        let first = AtmMessage { message: Some(Message::Hello(hello)) };
+        let first = AtmMessage { message: Some(Message::Hello(hello)), ..Default::default() };
         let found = connecting(&site, first).await;
         refused.heard(what, &found, &format!("InvalidArgument FIELD_INVALID {field}")).await;
     }
@@ -80,7 +80,7 @@ async fn the_first_message_must_be_hello() {
     ];
     let mut refused = Refusals::of(&site, "Connect").await;
     for (what, message) in rows {
-        let found = connecting(&site, AtmMessage { message }).await;
+        let found = connecting(&site, AtmMessage { message, ..Default::default() }).await;
         refused.heard(what, &found, "FailedPrecondition HELLO_MISSING").await;
     }
     refused.done();
@@ -120,7 +120,7 @@ async fn later_messages_are_refused_and_the_stream_goes_on() {
     ];
     let mut refused = Refusals::of(&site, "Connect").await;
     for (what, message, reason) in rows {
-        atm.says_raw(AtmMessage { message }).await;
+        atm.says_raw(AtmMessage { message, ..Default::default() }).await;
         refused.heard(what, &atm.hears_refusal().await, &format!("refused {reason}")).await;
     }
     refused.done();
@@ -223,7 +223,10 @@ async fn a_message_of_more_than_16_kib_ends_the_stream_and_nothing_else() {
     let report = OutcomeReport { detail: "d".repeat(17 * 1024), ..nothing_left(NOBODYS) };
     atm.says(Message::Outcome(report)).await;
     assert!(!matches!(atm.hears_or_ends().await, Ok(Some(_))), "the stream is over");
-    let first = AtmMessage { message: Some(Message::Hello(Hello { name: "n".repeat(17 * 1024), ..hello() })) };
+    let first = AtmMessage {
+        message: Some(Message::Hello(Hello { name: "n".repeat(17 * 1024), ..hello() })),
+        ..Default::default()
+    };
     let found = connecting(&site, first).await;
     assert!(found.starts_with("OutOfRange"), "{found}");
     Atm::connect(&site, "A1").await.shows_code().await;

@@ -21,6 +21,7 @@ pub(crate) struct Atm {
     hearing: Streaming<GatewayMessage>,
     recording: Recording,
     heard: usize,
+    traceparent: String,
 }
 
 impl Atm {
@@ -31,7 +32,7 @@ impl Atm {
 
     /// Connects and is welcome.
     pub(crate) async fn connect_saying(site: &Site, id: &str, hello: Hello) -> Self {
-        let first = AtmMessage { message: Some(atm_message::Message::Hello(hello)) };
+        let first = AtmMessage { message: Some(atm_message::Message::Hello(hello)), ..Default::default() };
         let mut atm = Self::try_connect(site, &format!("atm/{id}"), first).await.unwrap();
         match atm.hears().await {
             Heard::Welcome(welcome) => assert_eq!(welcome.atm_id, id, "the id comes from the certificate"),
@@ -48,11 +49,11 @@ impl Atm {
         let mut client = AtmServiceClient::new(recording.clone());
         let connecting = client.connect(ReceiverStream::new(said));
         let hearing = in_time("the stream is answered", connecting).await?.into_inner();
-        Ok(Self { saying, hearing, recording, heard: 0 })
+        Ok(Self { saying, hearing, recording, heard: 0, traceparent: String::new() })
     }
 
     pub(crate) async fn says(&self, message: atm_message::Message) {
-        self.says_raw(AtmMessage { message: Some(message) }).await;
+        self.says_raw(AtmMessage { message: Some(message), ..Default::default() }).await;
     }
 
     pub(crate) async fn says_raw(&self, message: AtmMessage) {
@@ -61,7 +62,7 @@ impl Atm {
 
     /// Says something, unless the gateway is gone.
     pub(crate) async fn tries_to_say(&self, message: atm_message::Message) -> Option<()> {
-        self.saying.send(AtmMessage { message: Some(message) }).await.ok()
+        self.saying.send(AtmMessage { message: Some(message), ..Default::default() }).await.ok()
     }
 
     /// The next message, unless the gateway is gone.
@@ -78,7 +79,13 @@ impl Atm {
     pub(crate) async fn hears_or_ends(&mut self) -> Result<Option<Heard>, Status> {
         let message = in_time("the ATM hears something", self.hearing.message()).await?;
         self.heard += 1;
+        self.traceparent = message.as_ref().map(|message| message.traceparent.clone()).unwrap_or_default();
         Ok(message.map(|message| message.message.expect("a message says something")))
+    }
+
+    /// The trace context that came with the last message.
+    pub(crate) fn traceparent(&self) -> &str {
+        &self.traceparent
     }
 
     /// The last message that was heard, as it was sent.

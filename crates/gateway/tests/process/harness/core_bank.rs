@@ -64,7 +64,8 @@ impl CoreBank {
     pub(crate) fn reserve_ports() -> Self {
         let listeners = (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let script = Arc::new(Mutex::new(HoldScript::Grant));
-        Self { listeners, counter: Counter { calls: watch::Sender::new(Vec::new()), script } }
+        let counter = Counter { calls: watch::Sender::new(Vec::new()), traceparents: Arc::default(), script };
+        Self { listeners, counter }
     }
 
     /// The ports, in the order of the institutions.
@@ -103,6 +104,11 @@ impl CoreBank {
         self.calls(withdrawal_id).iter().map(Call::name).collect()
     }
 
+    /// The trace contexts that came with the calls, in order.
+    pub(crate) fn traceparents(&self) -> Vec<String> {
+        self.counter.traceparents.lock().unwrap().clone()
+    }
+
     /// How many calls there were at all.
     pub(crate) fn call_count(&self) -> usize {
         self.counter.calls.borrow().len()
@@ -123,11 +129,16 @@ impl CoreBank {
 #[derive(Clone)]
 struct Counter {
     calls: watch::Sender<Vec<Call>>,
+    traceparents: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<HoldScript>>,
 }
 
 impl Counter {
-    fn note(&self, call: Call) {
+    fn note<T>(&self, request: Request<T>, call: impl FnOnce(T) -> Call) {
+        if let Some(given) = request.metadata().get("traceparent") {
+            self.traceparents.lock().unwrap().push(given.to_str().unwrap().to_owned());
+        }
+        let call = call(request.into_inner());
         self.calls.send_modify(|calls| calls.push(call));
     }
 }
@@ -136,9 +147,8 @@ impl Counter {
 impl CoreBankingService for Counter {
     async fn place_hold(&self, request: Request<PlaceHoldRequest>) -> Result<Response<PlaceHoldResponse>, Status> {
         use place_hold_response::Decision;
-        let request = request.into_inner();
-        let hold_reference = format!("hold-{}", request.withdrawal_id);
-        self.note(Call::Place(request));
+        let hold_reference = format!("hold-{}", request.get_ref().withdrawal_id);
+        self.note(request, Call::Place);
         let script = *self.script.lock().unwrap();
         let decision = match script {
             HoldScript::Grant => Decision::Granted(HoldGranted { hold_reference }),
@@ -152,7 +162,7 @@ impl CoreBankingService for Counter {
         &self,
         request: Request<ConfirmHoldRequest>,
     ) -> Result<Response<ConfirmHoldResponse>, Status> {
-        self.note(Call::Confirm(request.into_inner()));
+        self.note(request, Call::Confirm);
         Ok(Response::new(ConfirmHoldResponse { refused: None }))
     }
 
@@ -160,7 +170,7 @@ impl CoreBankingService for Counter {
         &self,
         request: Request<ReverseHoldRequest>,
     ) -> Result<Response<ReverseHoldResponse>, Status> {
-        self.note(Call::Reverse(request.into_inner()));
+        self.note(request, Call::Reverse);
         Ok(Response::new(ReverseHoldResponse { refused: None }))
     }
 

@@ -2,6 +2,7 @@
 
 mod atm;
 pub(crate) mod certificates;
+mod collector;
 mod core_bank;
 mod feed;
 mod phone;
@@ -12,6 +13,7 @@ mod site;
 use std::time::Duration;
 
 pub(crate) use atm::{Atm, Heard, hello, report_dispensed, yen};
+pub(crate) use collector::{Collector, attribute};
 pub(crate) use core_bank::{Call, CoreBank, HoldScript};
 pub(crate) use feed::notices;
 pub(crate) use phone::{Phone, raw_signature, withdrawal_state};

@@ -1,27 +1,37 @@
 //! What the gateway counts. No account, device, token or PIN ever becomes a label.
+//!
+//! A series that appears with its first event hides that event from Prometheus, which sees no increase. So what an alert counts begins at zero.
+
+mod observed;
+mod rpcs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use cashgate_hsm::{Batcher, Hsm, HsmState, HsmStats};
-use cashgate_ledger::Ledger;
 use cashgate_policy::Decision;
-use cashgate_withdrawal::lane::Record;
+use cashgate_policy::patterns::Pattern;
+use cashgate_withdrawal::event::Event;
+use cashgate_withdrawal::lane::{OUTCOME_CONTRADICTS_END, Record};
 use cashgate_withdrawal::refusal::Refusal;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
-
-use crate::stops::Stops;
+use rpcs::Durations;
+pub use rpcs::code_name;
+use tonic::Code;
 
 /// The gateway's counters.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
     provider: SdkMeterProvider,
+    durations: Durations,
     minted: Arc<Minted>,
+    claimed: Counter<u64>,
+    dispensed: Counter<u64>,
     refused: Counter<u64>,
     steps: Counter<u64>,
     open: UpDownCounter<i64>,
@@ -61,6 +71,18 @@ impl Minted {
     }
 }
 
+/// The states of withdrawals that are open.
+const OPEN_STATES: [&str; 8] = [
+    "hold_requested",
+    "awaiting_code",
+    "held",
+    "dispense_commanded",
+    "outcome_unknown",
+    "confirming",
+    "reversing",
+    "suspect",
+];
+
 /// The exporter could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the metrics exporter could not be set up: {0}")]
@@ -77,14 +99,31 @@ impl Metrics {
         let resource = Resource::builder().with_service_name("cashgate").build();
         let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build();
 
-        let meter = provider.meter("cashgate");
+        let durations = Durations::in_registry(&registry).map_err(|error| MetricsError(error.to_string()))?;
+        // CPU, memory, descriptors and start of the process, under the names that every Prometheus client gives them.
+        #[cfg(target_os = "linux")]
+        registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .map_err(|error| MetricsError(error.to_string()))?;
+        let metrics = Self::counted_by(&provider.meter("cashgate"), durations, registry, provider.clone());
+        metrics.begin_at_zero();
+        Ok(metrics)
+    }
+
+    fn counted_by(meter: &Meter, durations: Durations, registry: Registry, provider: SdkMeterProvider) -> Self {
         let counter =
             |name: &'static str, meaning: &'static str| meter.u64_counter(name).with_description(meaning).build();
         let gauge = |name: &'static str, meaning: &'static str| {
             meter.i64_up_down_counter(name).with_description(meaning).build()
         };
-        Ok(Self {
-            minted: Minted::observed_by(&meter),
+        Self {
+            durations,
+            minted: Minted::observed_by(meter),
+            claimed: counter("cashgate_qr_tokens_claimed", "QR tokens that a phone claimed"),
+            dispensed: counter(
+                "cashgate_dispensed_minor_units",
+                "Money that left machines and was confirmed to core banking, in minor units, by institution and currency",
+            ),
             refused: counter("cashgate_refused", "Refused requests by rpc, reason and (for operators) factor"),
             steps: counter("cashgate_withdrawal_steps", "Durable steps of withdrawals by event and the state after it"),
             open: gauge("cashgate_withdrawals_open", "Open withdrawals by state"),
@@ -117,7 +156,69 @@ impl Metrics {
                 .build(),
             registry,
             provider,
-        })
+        }
+    }
+
+    fn begin_at_zero(&self) {
+        for state in OPEN_STATES {
+            self.open.add(0, &[KeyValue::new("state", state)]);
+        }
+        self.steps.add(0, &[KeyValue::new("event", "outcome_deadline_passed"), KeyValue::new("state", "suspect")]);
+        self.connected_atms.add(0, &[]);
+        self.claimed.add(0, &[]);
+        self.remarks.add(0, &[KeyValue::new("kind", OUTCOME_CONTRADICTS_END)]);
+        for pattern in Pattern::ALL {
+            self.alarms.add(0, &[KeyValue::new("pattern", pattern.name())]);
+        }
+        for result in ["taken", "refused"] {
+            self.rule_reloads.add(0, &[KeyValue::new("result", result)]);
+        }
+        for (call, answers) in [
+            ("place_hold", ["granted", "declined", "unanswered"]),
+            ("confirm_hold", ["done", "refused", "unanswered"]),
+            ("reverse_hold", ["done", "refused", "unanswered"]),
+        ] {
+            for answer in answers {
+                self.core_banking_calls.add(0, &[KeyValue::new("call", call), KeyValue::new("answer", answer)]);
+            }
+        }
+        for (rpc, reason, factor) in [("Approve", "NOT_ALLOWED", "policy"), ("Approve", "NOT_ALLOWED", "signature")] {
+            let labels = [KeyValue::new("rpc", rpc), KeyValue::new("reason", reason), KeyValue::new("factor", factor)];
+            self.refused.add(0, &labels);
+        }
+        for factor in ["per_withdrawal", "per_day", "per_24h", "burst"] {
+            let labels = [
+                KeyValue::new("rpc", "Approve"),
+                KeyValue::new("reason", "LIMIT_EXCEEDED"),
+                KeyValue::new("factor", factor),
+            ];
+            self.refused.add(0, &labels);
+        }
+        self.notices.add(0, &[KeyValue::new("kind", "approval_refused")]);
+        self.policy_decisions.add(
+            0,
+            &[KeyValue::new("set", "running"), KeyValue::new("verdict", "forbid"), KeyValue::new("reason", "")],
+        );
+    }
+
+    /// An rpc was answered.
+    pub fn rpc_served(&self, rpc: &'static str, code: Code, took: Duration) {
+        self.durations.served(rpc, code, took);
+    }
+
+    /// Core banking answered an rpc, or did not: [`Code::DeadlineExceeded`].
+    pub fn rpc_called(&self, rpc: &'static str, code: Code, took: Duration) {
+        self.durations.called(rpc, code, took);
+    }
+
+    /// Steps that were handed to the ledger are on disk.
+    pub fn appended(&self, took: Duration) {
+        self.durations.ledger_append.observe(took.as_secs_f64());
+    }
+
+    /// A phone claimed a QR token.
+    pub fn claimed(&self) {
+        self.claimed.add(1, &[]);
     }
 
     /// For parts that count for themselves.
@@ -151,6 +252,20 @@ impl Metrics {
         }
         if !record.after.state.is_ended() {
             self.open.add(1, &[KeyValue::new("state", state)]);
+        }
+        let terms = &record.after.terms;
+        match (&record.event, record.after.state.dispensed()) {
+            (Some(Event::DispenseCommanded { .. }), _) => {
+                self.durations.approve_to_dispense.observe(record.at.since(terms.approved_at).as_secs_f64());
+            }
+            (Some(_), Some(amount)) if record.after.state.is_ended() => {
+                let labels = [
+                    KeyValue::new("institution", terms.institution.to_string()),
+                    KeyValue::new("currency", amount.currency().to_string()),
+                ];
+                self.dispensed.add(amount.minor_units(), &labels);
+            }
+            _ => {}
         }
     }
 
@@ -207,92 +322,15 @@ impl Metrics {
         self.rule_reloads.add(1, &[KeyValue::new("result", result)]);
     }
 
-    /// Has what the ledger could not keep exported whenever the metrics are read: nobody waited for it.
-    pub fn observe_ledger(&self, ledger: Ledger) {
-        let meter = self.provider.meter("cashgate");
-        let _counter = meter
-            .u64_observable_counter("cashgate_ledger_dropped")
-            .with_description("Remarks and notices that were not kept because the queue or the disk was full")
-            .with_callback(move |observer| {
-                let stats = ledger.stats();
-                for (kind, many) in [("remark", stats.remarks_dropped), ("notice", stats.notices_dropped)] {
-                    observer.observe(many, &[KeyValue::new("kind", kind)]);
-                }
-            })
-            .build();
-    }
-
-    /// Has the number of stops in force exported whenever the metrics are read.
-    pub fn observe_stops(&self, stops: Arc<Stops>) {
-        let meter = self.provider.meter("cashgate");
-        let _gauge = meter
-            .u64_observable_gauge("cashgate_stops_active")
-            .with_description("Stops of the kill switch in force by the kind of their scope")
-            .with_callback(move |observer| {
-                let active = stops.active();
-                for scope in ["everything", "institution", "atm", "account", "device"] {
-                    let many = active.iter().filter(|(stopped, _)| stopped.name() == scope).count();
-                    observer.observe(count(many), &[KeyValue::new("scope", scope)]);
-                }
-            })
-            .build();
-    }
-
     /// Core banking answered, or did not.
     pub fn core_banking(&self, call: &'static str, answer: &'static str) {
         self.core_banking_calls.add(1, &[KeyValue::new("call", call), KeyValue::new("answer", answer)]);
     }
 
     /// An HSM signed `codes` QR tokens at once.
-    pub fn hsm_signed(&self, codes: usize, took: std::time::Duration) {
+    pub fn hsm_signed(&self, codes: usize, took: Duration) {
         self.hsm_batch.record(u64::try_from(codes).unwrap_or(u64::MAX), &[]);
         self.hsm_signature.record(took.as_secs_f64(), &[]);
-    }
-
-    /// Has the HSMs' own figures exported whenever the metrics are read.
-    pub fn observe_hsm<B: Batcher>(&self, hsm: &Hsm<B>) {
-        let meter = self.provider.meter("cashgate");
-        let gauge =
-            |name: &'static str, meaning: &'static str| meter.u64_observable_gauge(name).with_description(meaning);
-        let (queue, states, workers) = (hsm.clone(), hsm.clone(), hsm.clone());
-        let _queue = gauge("cashgate_hsm_queue_depth", "Calls that wait for an HSM")
-            .with_callback(move |observer| observer.observe(count(queue.queue_depth()), &[]))
-            .build();
-        let _states =
-            gauge("cashgate_hsm_slot_state", "1 for the state that an HSM slot is in: ready, degraded or lost")
-                .with_callback(move |observer| {
-                    for slot in states.slots() {
-                        for state in [HsmState::Lost, HsmState::Degraded, HsmState::Ready] {
-                            let labels =
-                                [KeyValue::new("slot", slot.token_label.clone()), KeyValue::new("state", state.name())];
-                            observer.observe(u64::from(slot.state == state), &labels);
-                        }
-                    }
-                })
-                .build();
-        let _workers = gauge(
-            "cashgate_hsm_slot_workers",
-            "Workers of an HSM slot: at work, of these with a key that may sign, and stuck in a call",
-        )
-        .with_callback(move |observer| {
-            for slot in workers.slots() {
-                for (doing, many) in [("working", slot.workers), ("signing", slot.signers), ("stuck", slot.stuck)] {
-                    let labels = [KeyValue::new("slot", slot.token_label.clone()), KeyValue::new("doing", doing)];
-                    observer.observe(count(many), &labels);
-                }
-            }
-        })
-        .build();
-        let hsm = hsm.clone();
-        let _events = meter
-            .u64_observable_counter("cashgate_hsm_events")
-            .with_description("What happened to calls to the HSMs, by kind")
-            .with_callback(move |observer| {
-                for (kind, many) in kinds(hsm.stats()) {
-                    observer.observe(many, &[KeyValue::new("kind", kind)]);
-                }
-            })
-            .build();
     }
 
     /// Everything in the Prometheus text format.
@@ -307,23 +345,4 @@ impl Metrics {
             }
         }
     }
-}
-
-fn count(many: usize) -> u64 {
-    u64::try_from(many).unwrap_or(u64::MAX)
-}
-
-fn kinds(stats: HsmStats) -> [(&'static str, u64); 9] {
-    let HsmStats { calls, signatures, signed, failures, refused, timed_out, skipped, stuck, reopened } = stats;
-    [
-        ("call_answered", calls),
-        ("signature", signatures),
-        ("code_signed", signed),
-        ("failure", failures),
-        ("refused", refused),
-        ("timed_out", timed_out),
-        ("skipped", skipped),
-        ("stuck", stuck),
-        ("reopened", reopened),
-    ]
 }

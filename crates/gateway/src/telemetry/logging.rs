@@ -1,0 +1,78 @@
+//! Log lines as JSON, with the trace that they belong to.
+
+use std::fmt::{self, Write as _};
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Logs to standard error from now on, as much as `CASHGATE_LOG` says: a level, or more exactly
+/// (<https://docs.rs/tracing-subscriber/latest/tracing_subscriber/filter/struct.EnvFilter.html>).
+pub fn to_stderr() {
+    let filter = EnvFilter::try_from_env("CASHGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .fmt_fields(JsonFields::new())
+        .event_format(WithTrace(tracing_subscriber::fmt::format().json()))
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// JSON with `trace_id` and `span_id` at the end of a line that was written within a span.
+struct WithTrace(Format<Json>);
+
+impl<S, N> FormatEvent<S, N> for WithTrace
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    Format<Json>: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let within = Context::map_current(|current| {
+            let span = current.span();
+            let found = span.span_context();
+            found.is_valid().then(|| found.clone())
+        });
+        let Some(within) = within else { return self.0.format_event(context, writer, event) };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        writer.write_str(&with_ids(&line, &within))
+    }
+}
+
+fn with_ids(line: &str, within: &SpanContext) -> String {
+    let Some(open) = line.trim_end().strip_suffix('}') else { return line.to_owned() };
+    let mut whole = String::with_capacity(line.len() + 80);
+    whole.push_str(open);
+    // Writing into a String does not fail.
+    let _ = writeln!(whole, ",\"trace_id\":\"{}\",\"span_id\":\"{}\"}}", within.trace_id(), within.span_id());
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
+
+    use super::*;
+
+    #[test]
+    fn the_ids_become_fields_of_the_line() {
+        let within = SpanContext::new(
+            TraceId::from(0x4bf9_u128),
+            SpanId::from(0x00f0_u64),
+            TraceFlags::default(),
+            false,
+            TraceState::NONE,
+        );
+        let line = with_ids("{\"level\":\"INFO\",\"fields\":{\"message\":\"}\"}}\n", &within);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["trace_id"], "00000000000000000000000000004bf9");
+        assert_eq!(value["span_id"], "00000000000000f0");
+        assert_eq!(value["fields"]["message"], "}");
+        assert!(line.ends_with("}\n"));
+    }
+}

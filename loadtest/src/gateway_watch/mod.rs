@@ -1,0 +1,92 @@
+//! Looks at the gateway once a second: its CPU time and memory in `/proc`, and its own metrics. Both are optional; the load does not need them.
+
+mod metrics;
+mod process;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::recording::Sample;
+use crate::visit::Hall;
+pub use metrics::MetricsAddress;
+use metrics::Scrape;
+use process::Usage;
+
+/// Where the gateway can be looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Windows {
+    /// A file with the gateway's process id, read anew every second, because a restart changes it. Only for a gateway on this machine.
+    pub pid_file: Option<PathBuf>,
+    /// Its metrics.
+    pub metrics: Option<MetricsAddress>,
+}
+
+/// Looks once a second until it is aborted.
+pub(crate) async fn watch(hall: Arc<Hall>, windows: Windows) {
+    let mut every = interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut last = Look::at(&windows).await;
+    every.tick().await;
+    loop {
+        every.tick().await;
+        let look = Look::at(&windows).await;
+        let mut sample = look.since(&last);
+        sample.at = hall.recorder.elapsed();
+        sample.atms_connected = hall.machines.connected();
+        let busy = hall.machines.count().saturating_sub(hall.machines.idle());
+        sample.customers = u64::try_from(busy).unwrap_or(u64::MAX);
+        hall.recorder.sampled(sample);
+        last = look;
+    }
+}
+
+/// What is seen at one moment.
+struct Look {
+    at: Instant,
+    gateway: Option<(u32, Usage)>,
+    generator: Option<Usage>,
+    scrape: Option<Scrape>,
+}
+
+impl Look {
+    async fn at(windows: &Windows) -> Self {
+        let pid = windows.pid_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok());
+        let scrape = match &windows.metrics {
+            Some(address) => address.scrape().await,
+            None => None,
+        };
+        Self {
+            at: Instant::now(),
+            gateway: pid.and_then(|pid: u32| Some((pid, Usage::of(&pid.to_string())?))),
+            generator: Usage::of("self"),
+            scrape,
+        }
+    }
+
+    fn since(&self, last: &Self) -> Sample {
+        let passed = self.at.saturating_duration_since(last.at);
+        let gateway = match (self.gateway, last.gateway) {
+            // Another process has used another clock.
+            (Some((pid, usage)), Some((last_pid, last))) if pid == last_pid => usage.cpu_percent_since(last, passed),
+            _ => None,
+        };
+        let generator = self.generator.zip(last.generator);
+        let rate = |of: fn(&Scrape) -> Option<f64>| {
+            let (now, before) = (of(self.scrape.as_ref()?)?, of(last.scrape.as_ref()?)?);
+            metrics::per_second(before, now, passed)
+        };
+        Sample {
+            gateway_cpu_percent: gateway,
+            gateway_rss_kib: self.gateway.map(|(_, usage)| usage.rss_kib),
+            generator_cpu_percent: generator.and_then(|(now, last)| now.cpu_percent_since(last, passed)),
+            hsm_queue: self.scrape.as_ref().and_then(Scrape::hsm_queue),
+            hsm_signatures_per_s: rate(Scrape::hsm_signatures),
+            qr_tokens_per_s: rate(Scrape::qr_tokens),
+            durable_steps_per_s: rate(Scrape::durable_steps),
+            ..Sample::default()
+        }
+    }
+}
