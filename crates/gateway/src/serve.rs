@@ -21,7 +21,6 @@ use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
 use crate::dispense_tokens::DispenseTokens;
-use crate::grpc::{Guarded, MESSAGE_BYTES_MAX};
 use crate::guard::{GuardMetrics, PortGuard, Registry};
 use crate::http::Readiness;
 use crate::keys::{KeyOffice, KeyRing, KeySettings};
@@ -30,12 +29,13 @@ use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
 use crate::reloading::Seen;
+use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
 use crate::stops::StopSwitch;
 use crate::telemetry::{Observed, Telemetry, Tracing};
 use crate::tls::watching::TlsKeeper;
 use crate::watchers::Watchers;
-use crate::{clock, grpc, guard, http, listener, reloading};
+use crate::{clock, guard, http, listener, reloading};
 
 /// How often what no decision needs any more is let go.
 const FORGET_EVERY: Duration = Duration::from_secs(300);
@@ -229,7 +229,7 @@ impl Parts {
 
     /// A service whose every rpc is counted, timed and traced.
     fn observed<S>(&self, service: S) -> Observed<S> {
-        Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.clone())
+        Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.served().clone())
     }
 
     /// What goes on beside serving, until the gateway stops.
@@ -280,13 +280,14 @@ impl Ports {
     ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
         let domain: Arc<str> = config.trust_domain.as_str().into();
         let [atm_registry, api_registry] = parts.registries.clone();
-        let atm = grpc::router(atm_registry.guard()).map_err(ServeError::new)?.add_service(parts.observed(
-            AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        ));
+        let atm =
+            with_reflection(hardened(atm_registry.guard())).map_err(ServeError::new)?.add_service(parts.observed(
+                AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            ));
         let customers = CustomerPort::new(Arc::clone(lanes));
         let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
         let events = EventPort::new(Arc::clone(lanes));
-        let api = grpc::router(api_registry.guard())
+        let api = with_reflection(hardened(api_registry.guard()))
             .map_err(ServeError::new)?
             .add_service(
                 parts.observed(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX)),

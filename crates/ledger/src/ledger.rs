@@ -1,8 +1,8 @@
 //! The handle that lanes append through.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -10,6 +10,7 @@ use crate::devices::DeviceRow;
 use crate::error::{AppendError, LedgerFailure, LedgerOpenError};
 use crate::key_events::KeyEvent;
 use crate::notices::Notice;
+use crate::observer::CommitObserver;
 use crate::open;
 use crate::reader::LedgerReader;
 use crate::records::{Remark, Sequence, StepRecord};
@@ -81,6 +82,7 @@ pub(crate) struct Counters {
 /// What the writer thread and the handles share.
 pub(crate) struct Shared {
     pub(crate) counters: Counters,
+    pub(crate) observer: OnceLock<Box<dyn CommitObserver>>,
     pub(crate) last_sequence: watch::Sender<Sequence>,
     pub(crate) failure: watch::Sender<Option<LedgerFailure>>,
     pub(crate) room: watch::Sender<Room>,
@@ -258,6 +260,11 @@ impl Ledger {
     #[must_use]
     pub fn failure(&self) -> Option<LedgerFailure> {
         self.shared.failure.borrow().clone()
+    }
+
+    /// Has somebody hear of every commit from now on. Only the first is heeded.
+    pub fn observe_commits(&self, observer: impl CommitObserver + 'static) {
+        let _ = self.shared.observer.set(Box::new(observer));
     }
 
     /// What the writer did so far.

@@ -33,6 +33,7 @@ mod ledger;
 mod lock;
 mod marker;
 mod notices;
+mod observer;
 mod open;
 mod queries;
 mod reader;
@@ -55,6 +56,7 @@ pub use feed::{ENTRIES_LOOKED_AT_MAX, FeedEntry, FeedPage};
 pub use key_events::{KeyAction, KeyEvent, StoredKeyEvent};
 pub use ledger::{Ledger, LedgerOptions, LedgerStats};
 pub use notices::{Notice, StoredNotice};
+pub use observer::CommitObserver;
 pub use queries::PAGE_SIZE_MAX;
 pub use reader::LedgerReader;
 pub use records::{

@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -53,6 +53,7 @@ pub(crate) fn adjusted_ledger(
     let (queue, requests) = mpsc::channel(options.queue_length_max.max(1));
     let shared = Arc::new(Shared {
         counters: Counters::default(),
+        observer: OnceLock::new(),
         last_sequence: watch::Sender::new(last),
         failure: watch::Sender::new(None),
         room: watch::Sender::new(room),

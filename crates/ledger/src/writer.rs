@@ -188,6 +188,9 @@ impl Writer {
         if group.is_empty() {
             return Ok(());
         }
+        if let Some(observer) = self.shared.observer.get() {
+            observer.begins();
+        }
         let outcomes = match self.committed_with_room(&group) {
             Ok(outcomes) => outcomes,
             Err(failure) => {
@@ -197,6 +200,9 @@ impl Writer {
                 return Err(failure);
             }
         };
+        if let Some(observer) = self.shared.observer.get() {
+            observer.is_durable(group.iter().map(|write| write.work.rows()).sum());
+        }
         self.count(&group, &outcomes);
         if let Some(last) =
             outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).map(|written| written.last).max()

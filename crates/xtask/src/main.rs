@@ -6,6 +6,7 @@
 // It is a program for a terminal, and its tasks stand outside the worlds that are replayed from a seed.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod alerts;
 mod bench;
 mod books;
 mod clock;
@@ -15,6 +16,7 @@ mod demo;
 mod dice;
 mod figures;
 mod fuzz;
+mod http;
 mod interrupt;
 mod loadtest;
 mod outside_client;
@@ -28,6 +30,7 @@ mod siege;
 mod simulate;
 mod site;
 mod stages;
+mod telemetry;
 mod tidy;
 
 use std::path::PathBuf;
@@ -144,6 +147,12 @@ enum Task {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
         seconds: u64,
     },
+    /// Lets a real Prometheus watch a real gateway while faults are injected: each alert must fire, and the commands of its page must run.
+    Telemetry {
+        /// Only this alert.
+        #[arg(long, value_name = "ALERT")]
+        only: Option<String>,
+    },
     /// Runs every check that a change must pass.
     Test {
         /// Run this stage alone.
@@ -170,6 +179,7 @@ fn main() -> ExitCode {
         Task::Replay { options } => replay::run(&options),
         Task::Siege { quick, release, only, before } => siege::run(&siege::Order { quick, release, only, before }),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Telemetry { only } => telemetry::run(only.as_deref()),
         Task::Test { only } => stages::run(only.as_deref()),
         Task::Tidy => tidy::run(),
     };

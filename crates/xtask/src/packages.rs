@@ -71,6 +71,24 @@ pub(crate) const DEJAVU: Package = Package {
     is_there: || Path::new("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf").exists(),
 };
 
+pub(crate) const CHROMIUM: Package = Package {
+    name: "chromium",
+    purpose: "a browser that looks at the report of the load test",
+    is_there: || command::succeeds("chromium", &["--version"]) || command::succeeds("google-chrome", &["--version"]),
+};
+
+pub(crate) const PROMETHEUS: Package = Package {
+    name: "prometheus",
+    purpose: "promtool tests the alert rules, Prometheus lets them fire",
+    is_there: || command::succeeds("promtool", &["--version"]) && command::succeeds("prometheus", &["--version"]),
+};
+
+pub(crate) const CURL: Package = Package {
+    name: "curl",
+    purpose: "the commands of the runbooks use it",
+    is_there: || command::succeeds("curl", &["--version"]),
+};
+
 pub(crate) const C_COMPILER: Package = Package {
     name: "build-essential",
     purpose: "SQLite, AWS-LC and jemalloc are compiled from source",

@@ -1,8 +1,7 @@
 //! One folder with everything that a running Cashgate needs: configuration, certificates, token, ledger, logs.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use serde_json::Value;
 use crate::clock::Deadline;
 use crate::command::Programs;
 use crate::process::{Process, tail};
-use crate::{clock, command, interrupt};
+use crate::{clock, command, http, interrupt};
 
 /// The banks of the demo.
 pub(crate) const INSTITUTIONS: [&str; 2] = ["sakura", "momiji"];
@@ -151,6 +150,11 @@ impl Site {
         json_lines(&self.ask_gateway(&["withdrawals", "list", "--json"])?)
     }
 
+    /// Where the programs are.
+    pub(crate) fn programs_folder(&self) -> &Path {
+        self.programs.cashgate.parent().unwrap_or(Path::new("."))
+    }
+
     /// The folder of this site.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
@@ -179,7 +183,8 @@ impl Site {
         fs::remove_dir_all(&self.folder).map_err(|error| format!("cannot delete {}: {error}", self.folder.display()))
     }
 
-    fn config(&self) -> PathBuf {
+    /// The configuration.
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir().join("cashgate.toml")
     }
 }
@@ -190,6 +195,11 @@ pub(crate) fn json_lines(text: &str) -> Result<Vec<Value>, String> {
     lines
         .map(|line| serde_json::from_str(line).map_err(|error| format!("not a line of JSON ({error}): {line}")))
         .collect()
+}
+
+/// A port for one more process.
+pub(crate) fn free_port() -> Result<u16, String> {
+    free_ports().map(|ports| ports.http)
 }
 
 /// Ports below those that the system gives to outgoing connections: while a killed gateway is away, nobody else may take its port.
@@ -210,13 +220,5 @@ fn free_ports() -> Result<Ports, String> {
 }
 
 fn is_ready(port: u16) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    http::page(port, "/readyz").is_some_and(|(status, _)| status == 200)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::python::Venv;
-use crate::{clock, command, crashes, demo, fuzz, outside_client, packages, siege, simulate, tidy};
+use crate::{alerts, clock, command, crashes, demo, fuzz, loadtest, outside_client, packages, siege, simulate, tidy};
 
 /// Installed under `target/tools` when there is no other; a debug build takes two minutes and runs fast enough.
 const CARGO_DENY: &str = "0.20.2";
@@ -22,7 +22,7 @@ struct Stage {
     run: fn() -> Result<(), String>,
 }
 
-const STAGES: [Stage; 15] = [
+const STAGES: [Stage; 17] = [
     Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
     Stage { name: "tidy", run: tidy::run },
     Stage { name: "protos", run: protos },
@@ -37,9 +37,11 @@ const STAGES: [Stage; 15] = [
     Stage { name: "mutants", run: mutants },
     Stage { name: "vectors", run: vectors },
     Stage { name: "outside-client", run: outside_client::run },
+    Stage { name: "alerts", run: alerts::run },
     Stage { name: "demo", run: || demo::run(true, None) },
     Stage { name: "siege", run: || siege::run(&siege::Order { quick: true, ..Default::default() }) },
     Stage { name: "crashes", run: || crashes::run(crashes::Order { kills: 40, minutes: None, seed: None }) },
+    Stage { name: "loadtest", run: loadtest::stage },
     Stage { name: "deny", run: deny },
 ];
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::json::mebibytes;
-use super::plot::{Chart, Curve, Scale};
+use super::plot::{Chart, Curve, Drawn, Scale};
 use super::{Report, ReportError};
 use crate::recording::{PAID, Recording, Sample, Step, Visit};
 
@@ -15,16 +15,17 @@ const REASONS_MAX: usize = 6;
 /// The steps that are compared in one plot.
 const STEPS: [Step; 5] = [Step::Code, Step::Scan, Step::Approve, Step::Dispense, Step::Whole];
 
-/// Every plot of a report, each an SVG element.
-pub(super) fn all(report: &Report<'_>) -> Result<Vec<String>, ReportError> {
-    let recording = &report.outcome.recording;
+/// Every plot of a report.
+pub(super) fn all(report: &Report<'_>) -> Result<Vec<Drawn>, ReportError> {
+    let (recording, samples) = (&report.outcome.recording, during(report));
     let faults: Vec<(f64, f64)> =
         report.scenario.faults.iter().map(|fault| (fault.at.as_secs_f64(), fault.ends_at().as_secs_f64())).collect();
     let seconds = report.scenario.duration.as_secs_f64();
+    let gap = 2.5 * recording.slice.as_secs_f64().max(1.0);
     let draw = |title, unit, scale, curves: Vec<Curve>| {
         let curves: Vec<Curve> = curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();
-        let chart = Chart { title, unit, scale, seconds, curves, faults: &faults };
-        (!chart.curves.is_empty()).then(|| chart.svg())
+        let chart = Chart { title, unit, scale, seconds, gap, curves, faults: &faults };
+        (!chart.curves.is_empty()).then(|| chart.drawn())
     };
     let p99 = STEPS.iter().map(|step| percentile(recording, *step, 0.99, step.meaning())).collect();
     let whole = [(0.5, "median"), (0.99, "p99"), (1.0, "longest")];
@@ -37,10 +38,10 @@ pub(super) fn all(report: &Report<'_>) -> Result<Vec<String>, ReportError> {
         draw("Customers by second of arrival", "1/s", Scale::Linear, throughput(recording)),
         draw("Left without cash, by reason and second of arrival", "1/s", Scale::Linear, reasons(recording)),
         draw("ATMs without their line until Welcome, by its loss", "ms", Scale::Logarithmic, connect),
-        draw("CPU, hundredths of one core", "%", Scale::Linear, cpu(&recording.samples)),
-        draw("Gateway's memory, resident", "MiB", Scale::Linear, memory(&recording.samples)),
-        draw("HSM and ledger", "calls, 1/s", Scale::Linear, hsm(&recording.samples)),
-        draw("ATMs connected, and ATMs in use", "", Scale::Linear, atms(&recording.samples)),
+        draw("CPU, hundredths of one core", "%", Scale::Linear, cpu(samples)),
+        draw("Gateway's memory, resident", "MiB", Scale::Linear, memory(samples)),
+        draw("HSM and ledger", "calls, 1/s", Scale::Linear, hsm(samples)),
+        draw("ATMs connected, and in use", "ATMs", Scale::Linear, atms(samples)),
     ];
     plots.into_iter().flatten().collect()
 }
@@ -93,6 +94,13 @@ fn reasons(recording: &Recording) -> Vec<Curve> {
         rate(recording, &format!("{reason} ({count})"), |visit| visit.ending == *reason)
     };
     by_count.iter().take(REASONS_MAX).map(curve).collect()
+}
+
+/// Without what was looked at when everybody had left.
+fn during<'a>(report: &'a Report<'_>) -> &'a [Sample] {
+    let samples = report.outcome.recording.samples.as_slice();
+    let end = samples.partition_point(|sample| sample.at <= report.scenario.duration);
+    samples.get(..end).unwrap_or_default()
 }
 
 fn sampled(samples: &[Sample], name: &str, of: impl Fn(&Sample) -> Option<f64>) -> Curve {

@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::json::{PERCENTILES, endings, means, name_of};
+use super::plot::Drawn;
 use super::{Report, ReportError, charts};
 use crate::books::Totals;
 use crate::recording::Step;
@@ -16,7 +17,8 @@ td, th { padding: .25em .8em .25em 0; text-align: left; vertical-align: top; bor
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 .ok { color: #00703c } .fail { color: #b00020; font-weight: bold }
 .verdict { font-size: 1.2em } code { background: #f4f4f4; padding: .1em .3em }
-svg { max-width: 100%; height: auto; display: block; margin: 1em 0 } .note { color: #555 }
+svg { max-width: 100%; height: auto; display: block; margin: 1.5em 0 0 } .legend { margin: 0 0 0 64px; font-size: .87em }
+.legend span { margin-right: 1.2em; white-space: nowrap } .legend i { display: inline-block; width: 18px; height: 4px; margin: 0 .4em .2em 0 } .note { color: #555 }
 ";
 
 /// The most problems of books that are listed; all of them are in `report.json`.
@@ -47,7 +49,7 @@ pub(super) fn page(report: &Report<'_>) -> Result<String, ReportError> {
                 h2 { "Latency" }
                 (latencies(report))
                 (omission())
-                @for plot in &plots { (PreEscaped(plot)) }
+                @for plot in &plots { (drawn(plot)) }
                 p.note { "Orange: something was wrong on purpose." }
                 h2 { "How visits ended" }
                 (visits(report))
@@ -60,6 +62,13 @@ pub(super) fn page(report: &Report<'_>) -> Result<String, ReportError> {
         }
     };
     Ok(page.into_string())
+}
+
+fn drawn(Drawn { svg, legend }: &Drawn) -> Markup {
+    html! {
+        (PreEscaped(svg))
+        p.legend { @for (name, colour) in legend { span { i style={"background: " (colour)} {} (name) } " " } }
+    }
 }
 
 /// In UTC, as RFC 3339 writes it.
@@ -106,7 +115,8 @@ fn omission() -> Markup {
             "Arrivals are an open loop: they are drawn by a seed before the run (a Poisson process) and do not wait for answers. Each latency is counted from the "
             "moment at which its customer meant to begin, and is plotted there. A generator that waits for an answer before it sends the next request leaves out "
             "just the requests that a stalled gateway would have kept waiting (" em { "coordinated omission" } "); here they are all counted. Steps within a visit follow one another, as "
-            "a customer cannot scan a code that is not shown yet; a late step makes its own visit's figures late and nobody else's arrival. How late the generator "
+            "a customer cannot scan a code that is not shown yet; a late step makes its own visit's figures late and nobody else's arrival. "
+            "Who gave up waiting counts with the time until then; who was refused is not in the latencies but in the table below. How late the generator "
             "itself was is the first row; if that is large, the figures say nothing about the gateway."
         }
     }

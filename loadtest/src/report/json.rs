@@ -36,6 +36,7 @@ pub(super) fn text(report: &Report<'_>) -> String {
         "book_problems": report.outcome.books.problems,
         "failures": report.outcome.failures,
         "means": means(recording, report.scenario.warm_up, report.scenario.duration),
+        "samples": recording.samples.iter().map(sample).collect::<Vec<_>>(),
         "log": recording.log.iter().map(|(at, what)| json!({"at_s": seconds(*at), "what": what})).collect::<Vec<_>>(),
     });
     // A value of this kind always has a text.
@@ -82,8 +83,9 @@ pub(super) fn means(recording: &Recording, from: Duration, until: Duration) -> B
         let count = u32::try_from(values.len()).ok().filter(|count| *count > 0)?;
         Some(values.iter().sum::<f64>() / f64::from(count))
     };
+    let cpu = mean(&|sample| sample.gateway_cpu_percent);
     let rows = [
-        ("gateway_cpu_percent", mean(&|sample| sample.gateway_cpu_percent)),
+        ("gateway_cpu_percent", cpu),
         ("generator_cpu_percent", mean(&|sample| sample.generator_cpu_percent)),
         ("gateway_rss_mib", mean(&|sample| sample.gateway_rss_kib.map(mebibytes))),
         ("hsm_queue", mean(&|sample| sample.hsm_queue)),
@@ -94,13 +96,30 @@ pub(super) fn means(recording: &Recording, from: Duration, until: Duration) -> B
     let paid = recording.totals.get(&Step::Whole).map(hdrhistogram::Histogram::len);
     let measured_s = until.saturating_sub(from).as_secs_f64();
     let paid = paid.and_then(|paid| u32::try_from(paid).ok()).map(|paid| f64::from(paid) / measured_s);
-    let rows = rows.into_iter().chain([("paid_visits_per_s", paid)]);
+    // A hundredth of a core is 10 ms of CPU time a second.
+    let cpu_each = cpu.zip(paid).filter(|(_, paid)| *paid > 0.0).map(|(cpu, paid)| cpu * 10.0 / paid);
+    let rows = rows.into_iter().chain([("paid_visits_per_s", paid), ("gateway_cpu_ms_per_paid_visit", cpu_each)]);
     rows.filter_map(|(name, value)| Some((name, (value? * 100.0).round() / 100.0))).collect()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "memory below a pebibyte")]
 pub(super) fn mebibytes(kibibytes: u64) -> f64 {
     kibibytes as f64 / 1_024.0
+}
+
+fn sample(sample: &Sample) -> Value {
+    json!({
+        "at_s": seconds(sample.at),
+        "gateway_cpu_percent": sample.gateway_cpu_percent,
+        "gateway_rss_kib": sample.gateway_rss_kib,
+        "generator_cpu_percent": sample.generator_cpu_percent,
+        "hsm_queue": sample.hsm_queue,
+        "hsm_signatures_per_s": sample.hsm_signatures_per_s,
+        "qr_tokens_per_s": sample.qr_tokens_per_s,
+        "durable_steps_per_s": sample.durable_steps_per_s,
+        "atms_connected": sample.atms_connected,
+        "atms_in_use": sample.customers,
+    })
 }
 
 fn seconds(time: Duration) -> f64 {

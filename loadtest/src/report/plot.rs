@@ -44,6 +44,14 @@ pub fn load_font(file: Option<&Path>) -> Result<(), ReportError> {
     plotters::style::register_font("sans-serif", FontStyle::Normal, bytes).map_err(|_| not_a_font())
 }
 
+/// A picture, and what its lines are.
+pub(super) struct Drawn {
+    /// An SVG element.
+    pub(super) svg: String,
+    /// The name and colour (as CSS writes it) of each line.
+    pub(super) legend: Vec<(String, String)>,
+}
+
 /// A line: its name, and its points by second.
 pub(super) struct Curve {
     pub(super) name: String,
@@ -67,16 +75,18 @@ pub(super) struct Chart<'a> {
     pub(super) scale: Scale,
     /// How long the run was, in seconds.
     pub(super) seconds: f64,
+    /// Points that lie further apart are not joined, in seconds: where nothing was measured there is no line.
+    pub(super) gap: f64,
     pub(super) curves: Vec<Curve>,
     /// From when to when something was wrong, in seconds.
     pub(super) faults: &'a [(f64, f64)],
 }
 
-type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+type Done<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 impl Chart<'_> {
-    /// The picture as an SVG element.
-    pub(super) fn svg(&self) -> Result<String, ReportError> {
+    /// Draws it.
+    pub(super) fn drawn(&self) -> Result<Drawn, ReportError> {
         let mut text = String::new();
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         let heights = self.curves.iter().flat_map(|curve| curve.points.iter().map(|(_, y)| *y));
@@ -91,7 +101,9 @@ impl Chart<'_> {
         };
         drawn.map_err(|error| ReportError::NotDrawn { title: self.title.to_owned(), problem: error.to_string() })?;
         drop(area);
-        Ok(text)
+        let css = |RGBColor(red, green, blue): &RGBColor| format!("rgb({red}, {green}, {blue})");
+        let legend = self.curves.iter().zip(COLOURS.iter().cycle());
+        Ok(Drawn { svg: text, legend: legend.map(|(curve, colour)| (curve.name.clone(), css(colour))).collect() })
     }
 
     fn onto<'b, Y>(
@@ -99,7 +111,7 @@ impl Chart<'_> {
         area: &DrawingArea<SVGBackend<'b>, plotters::coord::Shift>,
         heights: Y,
         floor: f64,
-    ) -> Drawn<SVGBackend<'b>>
+    ) -> Done<SVGBackend<'b>>
     where
         Y: AsRangedCoord<Value = f64>,
         Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -128,23 +140,15 @@ impl Chart<'_> {
             .x_label_formatter(&|second| format!("{second:.0} s"))
             .y_label_formatter(&|value| label(*value))
             .draw()?;
-        for (Curve { name, points }, colour) in self.curves.iter().zip(COLOURS.iter().cycle()) {
-            let colour = *colour;
-            let points = points.iter().map(|(x, y)| (*x, y.max(floor)));
-            chart
-                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
-                .label(name.as_str())
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
+        for (curve, colour) in self.curves.iter().zip(COLOURS.iter().cycle()) {
+            for stretch in curve.points.chunk_by(|(before, _), (after, _)| after - before <= self.gap) {
+                let points = || stretch.iter().map(|(x, y)| (*x, y.max(floor)));
+                chart.draw_series(LineSeries::new(points(), colour.stroke_width(2)))?;
+                // A point that stands alone would be no line.
+                let alone = points().filter(|_| stretch.len() == 1);
+                chart.draw_series(alone.map(|point| Circle::new(point, 3, colour.filled())))?;
+            }
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .margin(8)
-            .legend_area_size(24)
-            .background_style(WHITE.mix(0.8))
-            .border_style(GREY.mix(0.4))
-            .label_font(("sans-serif", 13))
-            .draw()?;
         area.present()
     }
 }

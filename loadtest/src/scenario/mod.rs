@@ -13,7 +13,7 @@ pub use rate::{Rate, RatePoint};
 pub use thresholds::Thresholds;
 
 /// The scenarios that come with the program: name and text.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 10] = [
     ("steady", include_str!("../../scenarios/steady.toml")),
     ("payday", include_str!("../../scenarios/payday.toml")),
     ("storm", include_str!("../../scenarios/storm.toml")),
@@ -22,6 +22,7 @@ const BUILT_IN: [(&str, &str); 9] = [
     ("corebank-down", include_str!("../../scenarios/corebank-down.toml")),
     ("fraud-wave", include_str!("../../scenarios/fraud-wave.toml")),
     ("soak", include_str!("../../scenarios/soak.toml")),
+    ("freeze", include_str!("../../scenarios/freeze.toml")),
     ("rolling-restart", include_str!("../../scenarios/rolling-restart.toml")),
 ];
 
@@ -176,10 +177,12 @@ impl Scenario {
         self
     }
 
-    /// The same with every rate multiplied by so many percent.
+    /// The same with every rate multiplied by so many percent. More customers have more accounts, or their limits would be what is measured.
     #[must_use]
     pub fn with_rate_percent(mut self, percent: u32) -> Self {
         self.arrivals = self.arrivals.times_percent(percent);
+        let accounts = u64::from(self.accounts) * u64::from(percent.max(100)) / 100;
+        self.accounts = u32::try_from(accounts).unwrap_or(u32::MAX);
         self
     }
 }

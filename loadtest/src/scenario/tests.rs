@@ -93,3 +93,11 @@ fn a_scenario_that_is_not_there_is_said_to_be_so_with_those_that_are() {
     let said = Scenario::load("paynight").unwrap_err().to_string();
     assert!(said.contains("paynight") && said.contains("payday"), "{said}");
 }
+
+#[test]
+fn more_customers_have_more_accounts_and_fewer_have_as_many() {
+    let small = || Scenario::parse("small", SMALL).unwrap();
+    assert_eq!((small().with_rate_percent(250).accounts, small().with_rate_percent(50).accounts), (25, 10));
+    assert_eq!(small().with_rate_percent(250).arrivals.expected(Duration::from_secs(10)), 50);
+    assert_eq!(small().with_atms(0).atms, 1);
+}

@@ -135,7 +135,7 @@ impl Bank {
                     move_balance(books, &hold.account, signed(hold.held - amount))?;
                     let sql = "UPDATE holds SET standing = 'confirmed', confirmed = ?2, posted_at_ms = ?3
                                WHERE withdrawal_id = ?1";
-                    books.execute(sql, params![withdrawal_id, signed(amount), unix_ms()])?;
+                    books.prepare_cached(sql)?.execute(params![withdrawal_id, signed(amount), unix_ms()])?;
                     Ok(SettlementAnswer::Done)
                 }
             }
@@ -156,7 +156,7 @@ impl Bank {
                 Some(hold) => {
                     move_balance(books, &hold.account, signed(hold.held))?;
                     let sql = "UPDATE holds SET standing = 'reversed', posted_at_ms = ?2 WHERE withdrawal_id = ?1";
-                    books.execute(sql, params![withdrawal_id, unix_ms()])?;
+                    books.prepare_cached(sql)?.execute(params![withdrawal_id, unix_ms()])?;
                 }
                 None => {
                     let (account, currency) = (String::new(), String::new());
@@ -223,7 +223,7 @@ fn answer_again(known: &Hold, request: &PlaceHold) -> PlaceHoldAnswer {
 fn why_not(books: &Transaction<'_>, request: &PlaceHold) -> Result<Option<&'static str>, BankError> {
     let sql = "SELECT currency, balance FROM accounts WHERE account = ?1";
     let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-    let account = books.query_row(sql, params![request.account], row).optional()?;
+    let account = books.prepare_cached(sql)?.query_row(params![request.account], row).optional()?;
     Ok(match account {
         _ if request.amount == 0 => Some("amount_invalid"),
         None => Some("unknown_account"),
@@ -235,7 +235,8 @@ fn why_not(books: &Transaction<'_>, request: &PlaceHold) -> Result<Option<&'stat
 
 fn hold_of(books: &Transaction<'_>, withdrawal_id: &str) -> Result<Option<Hold>, BankError> {
     let sql = "SELECT account, currency, asked, held, confirmed, standing, code FROM holds WHERE withdrawal_id = ?1";
-    let hold = books.query_row(sql, params![withdrawal_id], |row| {
+    // Kept prepared, as the other statements of a hold's life: parsing them would be most of what a bank in memory does.
+    let hold = books.prepare_cached(sql)?.query_row(params![withdrawal_id], |row| {
         Ok(Hold {
             account: row.get(0)?,
             currency: row.get(1)?,
@@ -261,12 +262,22 @@ fn insert_hold(
                VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8)";
     let PlaceHold { withdrawal_id, account, amount, currency } = request;
     let (asked, held) = (signed(*amount), signed(held));
-    books.execute(sql, params![withdrawal_id, account, currency, asked, held, standing.as_str(), code, unix_ms()])?;
+    books.prepare_cached(sql)?.execute(params![
+        withdrawal_id,
+        account,
+        currency,
+        asked,
+        held,
+        standing.as_str(),
+        code,
+        unix_ms()
+    ])?;
     Ok(())
 }
 
 fn move_balance(books: &Transaction<'_>, account: &str, by: i64) -> Result<(), BankError> {
-    books.execute("UPDATE accounts SET balance = balance + ?2 WHERE account = ?1", params![account, by])?;
+    let sql = "UPDATE accounts SET balance = balance + ?2 WHERE account = ?1";
+    books.prepare_cached(sql)?.execute(params![account, by])?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use cashgate_fleet::atm::{
     AtmError, Book, Command, DispenseKey, Ended, Installation, Notes, OutcomeWord, Plan, ScreenEvent, read_facts, run,
-    run_secured,
+    run_in_memory, run_secured,
 };
 use cashgate_fleet::clock::unix_ms;
 use cashgate_wire::proto::atm::v1::atm_service_server::{AtmService, AtmServiceServer};
@@ -169,6 +169,27 @@ async fn pays_and_reports_and_is_switched_off() {
     let book = Book::of(&read_facts(state.path()).unwrap());
     let line = book.lines().next().unwrap();
     assert_eq!((line.cash_out, line.outcome, line.acknowledged), (30_000, Some(OutcomeWord::Dispensed), true));
+}
+
+#[tokio::test]
+async fn a_machine_without_a_record_on_disk_pays_as_well_and_gives_its_book_in_the_end() {
+    let (mut site, nowhere) = (Site::open().await, tempfile::tempdir().unwrap());
+    let Installation { plan, gateway, .. } = site.installation(nowhere.path());
+    let (operator, commands) = mpsc::channel(4);
+    let (screen, mut shown) = mpsc::unbounded_channel();
+    let running = tokio::spawn(run_in_memory(plan, gateway, commands, screen, std::future::pending()));
+    let mut call = site.call().await;
+    call.welcome().await;
+    call.dispense(30_000);
+    assert!(matches!(call.hear().await, Saying::Outcome(_)));
+    call.tell(Told::OutcomeRecorded(OutcomeRecorded { withdrawal_id: W1.to_owned() }));
+    while !matches!(shown.recv().await.expect("the ATM is on"), ScreenEvent::OutcomeRecorded { .. }) {}
+    operator.send(Command::Quit).await.unwrap();
+    drop(call);
+    let book = running.await.unwrap().unwrap();
+    let line = book.lines().next().unwrap();
+    assert_eq!((line.withdrawal_id, line.cash_out, line.acknowledged), (W1, 30_000, true));
+    assert_eq!(std::fs::read_dir(nowhere.path()).unwrap().count(), 0, "nothing is written");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ pub struct TelemetrySection {
     pub instance: String,
     /// How many of 1,000 traces are told whatever happens in them. Those in which something goes wrong are told besides.
     pub sampled_of_1000: u64,
-    /// How many spans may wait for the collector; more are dropped and counted. Each takes about 1 KiB.
+    /// How many spans may wait for the collector; more are dropped and counted. Each takes about 800 bytes.
     pub queue_spans: usize,
     /// How many spans of traces that are not sampled are held back, in case something goes wrong in them yet.
     pub held_back_spans: usize,

@@ -170,7 +170,7 @@ impl Call {
             Ok(Err(status)) => status.code(),
             Err(_) => Code::DeadlineExceeded,
         };
-        metrics.rpc_called(self.rpc, code, self.since.elapsed());
+        metrics.called().observe(self.rpc, code, self.since.elapsed());
         called(&self.span, code);
     }
 }

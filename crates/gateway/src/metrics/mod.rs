@@ -20,8 +20,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 use rpcs::Durations;
-pub use rpcs::code_name;
-use tonic::Code;
+pub use rpcs::{RpcDurations, code_name};
 
 /// The gateway's counters.
 #[derive(Clone, Debug)]
@@ -201,14 +200,16 @@ impl Metrics {
         );
     }
 
-    /// An rpc was answered.
-    pub fn rpc_served(&self, rpc: &'static str, code: Code, took: Duration) {
-        self.durations.served(rpc, code, took);
+    /// The rpcs that are served.
+    #[must_use]
+    pub const fn served(&self) -> &RpcDurations {
+        &self.durations.served
     }
 
-    /// Core banking answered an rpc, or did not: [`Code::DeadlineExceeded`].
-    pub fn rpc_called(&self, rpc: &'static str, code: Code, took: Duration) {
-        self.durations.called(rpc, code, took);
+    /// The rpcs of core banking that are called.
+    #[must_use]
+    pub const fn called(&self) -> &RpcDurations {
+        &self.durations.called
     }
 
     /// Steps that were handed to the ledger are on disk.

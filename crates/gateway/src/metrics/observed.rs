@@ -1,15 +1,38 @@
 //! Figures that others keep, exported whenever the metrics are read.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cashgate_hsm::{Batcher, Hsm, HsmState, HsmStats};
-use cashgate_ledger::{Ledger, Room};
+use cashgate_ledger::{CommitObserver, Ledger, Room};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
+use prometheus::Histogram;
 
 use super::Metrics;
+use crate::clock::Stopwatch;
 use crate::stops::Stops;
 use crate::telemetry::SpanCounts;
+
+/// Times the ledger's commits, of which there is one at a time.
+struct Commits {
+    began: Mutex<Option<Stopwatch>>,
+    took: Histogram,
+    rows: Histogram,
+}
+
+impl CommitObserver for Commits {
+    fn begins(&self) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stopwatch::start());
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a group has at most some hundred rows")]
+    fn is_durable(&self, rows: usize) {
+        if let Some(began) = self.began.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.took.observe(began.elapsed().as_secs_f64());
+            self.rows.observe(rows as f64);
+        }
+    }
+}
 
 impl Metrics {
     /// Has what the ledger could not keep exported whenever the metrics are read: nobody waited for it.
@@ -26,11 +49,16 @@ impl Metrics {
                 }
             })
             .build();
-        self.observe_commits(ledger);
+        ledger.observe_commits(Commits {
+            began: Mutex::default(),
+            took: self.durations.ledger_commit.clone(),
+            rows: self.durations.ledger_group.clone(),
+        });
+        self.observe_writes(ledger);
     }
 
     /// Steps and appends over commits are how many share one sync.
-    fn observe_commits(&self, ledger: Ledger) {
+    fn observe_writes(&self, ledger: Ledger) {
         let meter = self.provider.meter("cashgate");
         let rooms = ledger.clone();
         let _writes = meter

@@ -12,16 +12,24 @@ use crate::telemetry::{CALLED, OTHER, SERVED};
 /// Seconds. From what a unary call takes at rest to core banking's longest time-out.
 const CALL_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Histograms in seconds.
+/// As far as a group goes, and one append over it.
+const GROUP_ROWS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// Histograms, all but the last in seconds.
 #[derive(Clone, Debug)]
 pub(super) struct Durations {
-    served: Arc<Rpcs>,
-    called: Arc<Rpcs>,
+    pub(super) served: RpcDurations,
+    pub(super) called: RpcDurations,
     pub(super) approve_to_dispense: Histogram,
     pub(super) ledger_append: Histogram,
+    pub(super) ledger_commit: Histogram,
+    pub(super) ledger_group: Histogram,
 }
 
-/// The histograms of a list of rpcs.
+/// The durations of a list of rpcs. A clone is one pointer: every request takes one along.
+#[derive(Clone, Debug)]
+pub struct RpcDurations(Arc<Rpcs>);
+
 #[derive(Debug)]
 struct Rpcs {
     all: HistogramVec,
@@ -31,24 +39,25 @@ struct Rpcs {
 
 impl Durations {
     pub(super) fn in_registry(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let one = |name: &str, meaning: &str| {
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, meaning).buckets(CALL_SECONDS.to_vec()))?;
+        let within = |name: &str, meaning: &str, buckets: &[f64]| {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, meaning).buckets(buckets.to_vec()))?;
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
         };
+        let one = |name: &str, meaning: &str| within(name, meaning, &CALL_SECONDS);
         Ok(Self {
-            served: Arc::new(Rpcs::in_registry(
+            served: RpcDurations::in_registry(
                 registry,
                 "rpc_server_call_duration_seconds",
                 "Time from a request to the first answer, by rpc and gRPC code (OpenTelemetry's rpc.server.call.duration)",
                 &SERVED,
-            )?),
-            called: Arc::new(Rpcs::in_registry(
+            )?,
+            called: RpcDurations::in_registry(
                 registry,
                 "rpc_client_call_duration_seconds",
                 "Time from a request to core banking to its answer or time-out, by rpc and gRPC code (rpc.client.call.duration)",
                 &CALLED,
-            )?),
+            )?,
             approve_to_dispense: one(
                 "cashgate_approve_to_dispense_seconds",
                 "Time from an accepted approval to the durable command to pay out",
@@ -57,19 +66,17 @@ impl Durations {
                 "cashgate_ledger_append_seconds",
                 "Time from handing steps to the ledger until they are on disk: queue, group commit and sync",
             )?,
+            ledger_commit: one("cashgate_ledger_commit_seconds", "Time of one commit of the ledger with its sync")?,
+            ledger_group: within(
+                "cashgate_ledger_commit_rows",
+                "Steps, notices and other rows that shared one commit and its sync",
+                &GROUP_ROWS,
+            )?,
         })
-    }
-
-    pub(super) fn served(&self, rpc: &'static str, code: Code, took: Duration) {
-        self.served.observe(rpc, code, took);
-    }
-
-    pub(super) fn called(&self, rpc: &'static str, code: Code, took: Duration) {
-        self.called.observe(rpc, code, took);
     }
 }
 
-impl Rpcs {
+impl RpcDurations {
     fn in_registry(
         registry: &Registry,
         name: &str,
@@ -81,14 +88,15 @@ impl Rpcs {
         registry.register(Box::new(all.clone()))?;
         let went_well = |rpc: &&'static str| (*rpc, all.with_label_values(&[*rpc, code_name(Code::Ok)]));
         let went_well = rpcs.iter().chain([&OTHER]).map(went_well).collect();
-        Ok(Self { all, went_well })
+        Ok(Self(Arc::new(Rpcs { all, went_well })))
     }
 
-    fn observe(&self, rpc: &'static str, code: Code, took: Duration) {
-        let known = self.went_well.iter().find(|(name, _)| *name == rpc && code == Code::Ok);
+    /// One call, as far as its first answer.
+    pub fn observe(&self, rpc: &'static str, code: Code, took: Duration) {
+        let known = self.0.went_well.iter().find(|(name, _)| *name == rpc && code == Code::Ok);
         match known {
             Some((_, histogram)) => histogram.observe(took.as_secs_f64()),
-            None => self.all.with_label_values(&[rpc, code_name(code)]).observe(took.as_secs_f64()),
+            None => self.0.all.with_label_values(&[rpc, code_name(code)]).observe(took.as_secs_f64()),
         }
     }
 }

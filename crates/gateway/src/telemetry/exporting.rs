@@ -16,7 +16,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use super::counts::{Fate, SpanCounts};
 use crate::config::{Config, TelemetrySection};
 
-/// The most spans in one request: about 300 KiB.
+/// The most spans in one request.
 const BATCH_MAX: usize = 512;
 /// How long a batch waits to become full.
 const LINGER: Duration = Duration::from_secs(1);
@@ -147,3 +147,6 @@ pub(super) fn exporter(
     exporter.set_resource(resource);
     Ok(exporter)
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,4 +179,6 @@ fn sampled(span: SpanData) -> SpanData {
 }
 
 #[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use super::{REFUSED, Span, Traceparent, Tracing};
 use crate::clock::Stopwatch;
-use crate::metrics::{Metrics, code_name};
+use crate::metrics::{RpcDurations, code_name};
 
 /// Every rpc that the gateway serves, as `package.Service/Method`. A test compares it with `proto/`.
 pub(crate) const SERVED: [&str; 21] = [
@@ -65,14 +65,14 @@ fn served_rpc(path: &str) -> &'static str {
 pub struct Observed<S> {
     service: S,
     tracing: Tracing,
-    metrics: Metrics,
+    durations: RpcDurations,
 }
 
 impl<S> Observed<S> {
     /// Observes a service.
     #[must_use]
-    pub const fn new(service: S, tracing: Tracing, metrics: Metrics) -> Self {
-        Self { service, tracing, metrics }
+    pub const fn new(service: S, tracing: Tracing, durations: RpcDurations) -> Self {
+        Self { service, tracing, durations }
     }
 }
 
@@ -102,7 +102,8 @@ where
         } else {
             Span::OFF
         };
-        let mut served = Served { rpc, span, since: Stopwatch::start(), metrics: self.metrics.clone(), ended: false };
+        let mut served =
+            Served { rpc, span, since: Stopwatch::start(), durations: self.durations.clone(), ended: false };
         // Within the span, because what a service does before its first await counts too.
         let serving = {
             let _within = served.span.enter();
@@ -128,14 +129,14 @@ struct Served {
     rpc: &'static str,
     span: Span,
     since: Stopwatch,
-    metrics: Metrics,
+    durations: RpcDurations,
     ended: bool,
 }
 
 impl Served {
     fn answered(&mut self, code: Code) {
         self.ended = true;
-        self.metrics.rpc_served(self.rpc, code, self.since.elapsed());
+        self.durations.observe(self.rpc, code, self.since.elapsed());
         says(&self.span, code);
         self.span.end();
     }

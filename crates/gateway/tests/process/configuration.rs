@@ -262,3 +262,21 @@ async fn a_grade_of_evidence_is_a_letter() {
     replaced(&site, &[("\"D\"", "\"A\"")]);
     assert_eq!(check(&site), Ok(()));
 }
+
+#[tokio::test]
+async fn telemetry_is_off_without_its_table_and_checked_with_it() {
+    let mut site = Site::folder_only().await;
+    for (key, value, problem) in [
+        ("telemetry.endpoint", "localhost:4317", "telemetry.endpoint: must begin with http:// or https://"),
+        ("telemetry.endpoint", "http://localhost:4317", ""),
+        ("telemetry.sampled_of_1000", "1001", "telemetry.sampled_of_1000: must be a whole number from 0 to 1000"),
+        ("telemetry.sampled_of_1000", "1000", ""),
+        ("telemetry.queue_spans", "0", "telemetry.queue_spans: must be a whole number from 1 to 1000000"),
+        ("telemetry.queue_spans", "1", ""),
+        ("telemetry.ratio", "1", "telemetry.ratio: is not a key of this configuration"),
+    ] {
+        site.set(key, value);
+        let expected = if problem.is_empty() { Ok(()) } else { Err(vec![problem.to_owned()]) };
+        assert_eq!(check(&site), expected, "{key} = {value}");
+    }
+}

@@ -20,6 +20,7 @@ mod hsm_loss;
 mod identity;
 mod keys;
 mod kill_switch;
+mod metrics;
 mod phones;
 mod reconciling;
 mod rules;

@@ -8,7 +8,7 @@ use cashgate_wire::proto::atm::v1::{AtmMessage, StartQrSession};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tonic::Request;
 
-use crate::harness::{Atm, Collector, Phone, Site, attribute, eventually, report_dispensed, yen};
+use crate::harness::{Atm, Collector, Phone, Site, attribute, eventually, hello, report_dispensed, yen};
 
 const TOUCH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 const APP: &str = "00-11111111111111111111111111111111-2222222222222222-00";
@@ -237,4 +237,39 @@ async fn without_telemetry_nobody_is_told_anything() {
     assert_eq!(atm.traceparent(), "");
     assert!(!site.log().contains("trace_id"));
     assert_eq!(site.metric("cashgate_spans_total", &[]).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_restart_brings_back_begins_a_trace_of_its_own() {
+    let collector = Collector::takes().await;
+    let mut site = traced(&collector, 1_000, &[]).await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
+    let withdrawal_id = phone.approve_at(&mut atm, 10_000).await;
+    let command = atm.is_commanded().await;
+    site.kill();
+    site.serve().await;
+    let mut unresolved = hello();
+    unresolved.unresolved = vec![report_dispensed(&command)];
+    let _atm = Atm::connect_saying(&site, "A1", unresolved).await;
+    let is_it = |span: &&Span| attribute(span, "cashgate.withdrawal.id").as_deref() == Some(&withdrawal_id);
+    let spans = collector.has("the end is told", |spans| spans.iter().any(|span| is_it(&span))).await;
+    let whole = spans.iter().find(is_it).unwrap();
+    assert_eq!((whole.name.as_str(), hex(&whole.parent_span_id)), ("withdrawal", String::new()));
+    let confirm = named(&of_trace(&spans, &hex(&whole.trace_id)), CONFIRM);
+    assert_eq!(confirm.parent_span_id, whole.span_id);
+    let steps: Vec<&str> = whole.events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(steps, ["outcome_reported", "hold_confirmed"]);
+}
+
+#[tokio::test]
+async fn a_collector_over_tls_gets_the_gateways_own_certificate() {
+    let mut site = Site::folder_only().await;
+    let collector = Collector::takes_over_tls(&site).await;
+    site.set("telemetry.endpoint", &collector.tls_endpoint());
+    site.set("telemetry.sampled_of_1000", "1000");
+    site.serve().await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    atm.shows_code().await;
+    collector.has("a code was made", |spans| spans.iter().any(|span| span.name == "mint")).await;
 }

@@ -3,6 +3,7 @@
 mod dependencies;
 mod documents;
 mod lengths;
+mod runbooks;
 mod sources;
 
 use crate::command;
@@ -23,6 +24,7 @@ pub(crate) fn run() -> Result<(), String> {
         documents::missing_crate_docs(&sources, &crates),
         documents::missing_mentions(&documents, &crates),
         dependencies::findings(&crates),
+        runbooks::findings(&root),
     ]
     .concat();
     if findings.is_empty() {

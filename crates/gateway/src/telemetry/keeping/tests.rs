@@ -1,32 +1,8 @@
-use opentelemetry::InstrumentationScope;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{Link, SpanId, SpanKind, TraceState};
+use opentelemetry::trace::Link;
 
+use super::testing::{context, span};
 use super::*;
-
-fn context(trace: u128, span: u64, is_sampled: bool) -> SpanContext {
-    let flags = if is_sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-    SpanContext::new(TraceId::from(trace), SpanId::from(span), flags, false, TraceState::NONE)
-}
-
-/// A span that ended well in a trace that is not sampled.
-fn span(trace: u128, id: u64) -> SpanData {
-    SpanData {
-        span_context: context(trace, id, false),
-        parent_span_id: SpanId::INVALID,
-        parent_span_is_remote: false,
-        span_kind: SpanKind::Internal,
-        name: "mint".into(),
-        start_time: std::time::UNIX_EPOCH,
-        end_time: std::time::UNIX_EPOCH,
-        attributes: Vec::new(),
-        dropped_attributes_count: 0,
-        events: opentelemetry_sdk::trace::SpanEvents::default(),
-        links: opentelemetry_sdk::trace::SpanLinks::default(),
-        status: Status::Unset,
-        instrumentation_scope: InstrumentationScope::default(),
-    }
-}
 
 fn failed(trace: u128, id: u64) -> SpanData {
     SpanData { status: Status::error("no"), ..span(trace, id) }

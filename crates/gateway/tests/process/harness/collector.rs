@@ -8,11 +8,11 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-use super::in_time;
+use super::{Site, in_time};
 
 /// A collector in this process.
 pub(crate) struct Collector {
@@ -23,11 +23,25 @@ pub(crate) struct Collector {
 impl Collector {
     /// One that takes everything.
     pub(crate) async fn takes() -> Self {
+        Self::behind(Server::builder()).await
+    }
+
+    /// The same over TLS, with a certificate of the site; it takes only what comes with one, too.
+    pub(crate) async fn takes_over_tls(site: &Site) -> Self {
+        let stem = site.certificate("corebank/sakura").display().to_string();
+        let read = |file: String| std::fs::read(file).unwrap();
+        let identity = Identity::from_pem(read(format!("{stem}.pem")), read(format!("{stem}-key.pem")));
+        let authority = Certificate::from_pem(read(site.path("ca.pem").display().to_string()));
+        let tls = ServerTlsConfig::new().identity(identity).client_ca_root(authority);
+        Self::behind(Server::builder().tls_config(tls).unwrap()).await
+    }
+
+    async fn behind(mut server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let taken = watch::Sender::new(Vec::new());
         let service = TraceServiceServer::new(Taker { taken: taken.clone() });
-        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener)));
+        tokio::spawn(server.add_service(service).serve_with_incoming(TcpIncoming::from(listener)));
         Self { port, taken }
     }
 
@@ -42,6 +56,10 @@ impl Collector {
             }
         });
         Self { port, taken: watch::Sender::new(Vec::new()) }
+    }
+
+    pub(crate) fn tls_endpoint(&self) -> String {
+        format!("https://localhost:{}", self.port)
     }
 
     pub(crate) fn endpoint(&self) -> String {

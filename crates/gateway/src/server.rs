@@ -1,4 +1,4 @@
-//! The gRPC server under every port: its bounds, and the services that every port has.
+//! The gRPC server of a port, with bounds that were attacked. `docs/hardening.md` lists them all.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 pub(crate) type Guarded = Router<Stack<Counted, Identity>>;
 
 /// A server with bounds that were attacked. `docs/hardening.md` lists them all, with those of [`crate::guard`].
-fn hardened(guard: &PortGuard) -> Server<Stack<Counted, Identity>> {
+pub(crate) fn hardened(guard: &PortGuard) -> Server<Stack<Counted, Identity>> {
     let server = Server::builder()
         // Streams that a peer may have open, and so what it may make the gateway keep. Left alone, tonic would take hyper's own bound away.
         .max_concurrent_streams(guard.streams_max)
@@ -43,13 +43,15 @@ fn hardened(guard: &PortGuard) -> Server<Stack<Counted, Identity>> {
     server.layer(Counted)
 }
 
-/// A router as every port begins with: bounds, health and reflection.
-pub(crate) fn router(guard: &PortGuard) -> Result<Guarded, tonic_reflection::server::Error> {
+/// Health and reflection, as every port has them.
+pub(crate) fn with_reflection(
+    mut server: Server<Stack<Counted, Identity>>,
+) -> Result<Guarded, tonic_reflection::server::Error> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(cashgate_wire::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     // Ports are served only while the gateway is up; finer readiness is /readyz.
     let (_, health) = tonic_health::server::health_reporter();
-    Ok(hardened(guard).add_service(reflection).add_service(health))
+    Ok(server.add_service(reflection).add_service(health))
 }

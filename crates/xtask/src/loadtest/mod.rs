@@ -1,5 +1,7 @@
 //! `cargo xtask loadtest`: a gateway of its own, `cashgate-loadtest` against it, and the hooks that its scenarios want.
 
+mod check;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +11,7 @@ use crate::command::{self, Build};
 use crate::process::Process;
 use crate::site::{INSTITUTIONS, Site};
 use crate::{interrupt, packages};
+pub(crate) use check::stage;
 
 /// What the rules that are built in ask of a phone's age, and what a site for load tests asks instead: the word by which the generator's established phones
 /// are known. To the gateway every phone of a run is minutes old; so each rule is still evaluated, with the same answer as for a customer of years.
@@ -33,6 +36,16 @@ pub(crate) struct Order<'a> {
     pub(crate) how: Build,
     /// Further words for `cashgate-loadtest run`.
     pub(crate) options: &'a [std::ffi::OsString],
+}
+
+impl Order<'_> {
+    /// What was typed here, for whoever reads the report.
+    fn told_as(&self) -> String {
+        let options: Vec<_> = self.options.iter().map(|word| word.to_string_lossy()).collect();
+        let options = if options.is_empty() { String::new() } else { format!(" -- {}", options.join(" ")) };
+        let debug = if self.how == Build::Debug { " --debug" } else { "" };
+        format!("cargo xtask loadtest {} --atms {}{debug}{options}", self.scenario, self.atms)
+    }
 }
 
 /// Runs a scenario; an error if it does not pass. Gives the folder of its report.
@@ -123,10 +136,12 @@ fn spawn(site: &Site, generator: &Path, out: &Path, pid_file: &Path, order: &Ord
         format!("hsm-away=mv {tokens} {tokens}.away"),
         format!("hsm-back=mv {tokens}.away {tokens}"),
         format!("gateway-restart=kill -TERM $(cat {})", pid_file.display()),
+        format!("gateway-freeze=kill -STOP $(cat {})", pid_file.display()),
+        format!("gateway-thaw=kill -CONT $(cat {})", pid_file.display()),
     ] {
         command.args(["--hook", &hook]);
     }
-    command.args(order.options).stdin(Stdio::null());
+    command.args(["--command", &order.told_as()]).args(order.options).stdin(Stdio::null());
     command.spawn().map_err(|error| format!("`{}` cannot be started: {error}", command::words(&command)))
 }
 
