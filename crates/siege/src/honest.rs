@@ -9,7 +9,7 @@ use cashgate_wire::proto::atm::v1::{
 };
 use cashgate_wire::proto::operations::v1::ListAtmsRequest;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -55,7 +55,7 @@ pub(crate) struct Latency {
     pub(crate) many: usize,
 }
 
-/// The honest peers at work, until dropped.
+/// The honest peers at work, until dropped. They have a thread of their own: attackers, who keep the others busy, must not stand in their way here.
 pub(crate) struct Honest {
     /// From StartQrSession to the code.
     pub(crate) codes: Samples,
@@ -63,31 +63,63 @@ pub(crate) struct Honest {
     pub(crate) lists: Samples,
     /// From connecting to Welcome.
     pub(crate) connects: Samples,
-    _at_work: JoinSet<()>,
+    _until: oneshot::Sender<()>,
 }
 
 impl Honest {
     /// Connects them all.
     pub(crate) async fn at_work(site: &Site) -> Result<Self, String> {
         let (codes, lists, connects) = (Samples::default(), Samples::default(), Samples::default());
+        let peers = Peers {
+            machine: endpoint(site, site.ports.atm, "atm/H1", 101)?,
+            operator: endpoint(site, site.ports.api, "operator/honest", 102)?,
+            coming_back: endpoint(site, site.ports.atm, "atm/H2", 103)?,
+            samples: [codes.clone(), lists.clone(), connects.clone()],
+        };
+        let (connected, are_connected) = oneshot::channel();
+        let (until, ended) = oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let Ok(runtime) = runtime else { return };
+            runtime.block_on(async {
+                let at_work = peers.begin().await;
+                let (at_work, told) = at_work.map_or_else(|problem| (None, Err(problem)), |set| (Some(set), Ok(())));
+                // Nobody waits any more only if all is over.
+                let _ = connected.send(told);
+                let _ = ended.await;
+                drop(at_work);
+            });
+        });
+        are_connected.await.map_err(|_| "the honest peers' thread ended")??;
+        Ok(Self { codes, lists, connects, _until: until })
+    }
+}
+
+/// Who is honest, and where their latencies go.
+struct Peers {
+    machine: Endpoint,
+    operator: Endpoint,
+    coming_back: Endpoint,
+    samples: [Samples; 3],
+}
+
+impl Peers {
+    async fn begin(self) -> Result<JoinSet<()>, String> {
+        let [codes, lists, connects] = self.samples;
         let mut at_work = JoinSet::new();
-        let machine = Machine::connected(&endpoint(site, site.ports.atm, "atm/H1", 101)?).await?;
-        at_work.spawn(machine.shows_codes(codes.clone()));
-        let operator = endpoint(site, site.ports.api, "operator/honest", 102)?;
-        let operator = operator.connect().await.map_err(|error| format!("the operator: {error}"))?;
-        at_work.spawn(lists_atms(operator, lists.clone()));
-        let coming_back = endpoint(site, site.ports.atm, "atm/H2", 103)?;
-        let sampled = connects.clone();
+        let machine = Machine::connected(&self.machine).await?;
+        at_work.spawn(machine.shows_codes(codes));
+        let operator = self.operator.connect().await.map_err(|error| format!("the operator: {error}"))?;
+        at_work.spawn(lists_atms(operator, lists));
         at_work.spawn(async move {
             loop {
                 let began = clock::now();
-                // Kept until the next, so that no connection is cut for being the third.
-                let connected = tokio::time::timeout(PATIENCE, Machine::connected(&coming_back)).await;
-                sampled.add(if matches!(connected, Ok(Ok(_))) { began.elapsed() } else { PATIENCE });
+                let connected = tokio::time::timeout(PATIENCE, Machine::connected(&self.coming_back)).await;
+                connects.add(if matches!(connected, Ok(Ok(_))) { began.elapsed() } else { PATIENCE });
                 tokio::time::sleep(CONNECT_EVERY).await;
             }
         });
-        Ok(Self { codes, lists, connects, _at_work: at_work })
+        Ok(at_work)
     }
 }
 
@@ -128,7 +160,7 @@ impl Machine {
             notes_per_dispense_max: 40,
             ..Hello::default()
         };
-        let hello = AtmMessage { message: Some(atm_message::Message::Hello(hello)), ..AtmMessage::default() };
+        let hello = AtmMessage { message: Some(atm_message::Message::Hello(hello)), ..Default::default() };
         says.send(hello).await.map_err(|_| "an honest ATM could not speak")?;
         let connected = AtmServiceClient::new(channel).connect(ReceiverStream::new(said)).await;
         let hears = connected.map_err(|status| format!("an honest ATM: {status}"))?.into_inner();
@@ -168,7 +200,7 @@ impl Machine {
     }
 
     async fn shows_one(&mut self) -> Result<(), String> {
-        let say = |message| AtmMessage { message: Some(message), ..AtmMessage::default() };
+        let say = |message| AtmMessage { message: Some(message), ..Default::default() };
         let start = atm_message::Message::StartQrSession(StartQrSession::default());
         self.says.send(say(start)).await.map_err(|_| "cut off")?;
         let shown = self.until(|heard| matches!(heard, gateway_message::Message::ShowQr(_))).await?;

@@ -29,7 +29,7 @@ impl Default for GuardSection {
             atm_connections_max: 20_000,
             api_connections_max: 2_000,
             connections_per_peer_max: 256,
-            handshakes_per_address_max: 64,
+            handshakes_per_address_max: 16,
             requests_per_peer_s: 5_000,
             messages_per_atm_s: 100,
             connection_age: Duration::from_secs(3_600),

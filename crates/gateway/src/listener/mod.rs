@@ -31,10 +31,6 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the system has no more sockets to give.
 const PAUSE_ON_ERROR: Duration = Duration::from_millis(100);
-/// So many connections are accepted without a pause: at most 5,000 a second, which is more than two cores can shake hands with. Whoever opens many
-/// more at once fills the kernel's backlog, and takes no time from those that are connected.
-const ACCEPTED_AT_ONCE: u32 = 50;
-const PAUSE_BETWEEN: Duration = Duration::from_millis(10);
 /// Connections that the kernel keeps until they are accepted. Linux caps it at `net.core.somaxconn`, 4,096 by default.
 const BACKLOG: u32 = 4_096;
 /// How often the rates of peers that are gone are forgotten.
@@ -84,12 +80,7 @@ pub(crate) fn connections(
     let port = Arc::new(Port { tls, trust_domain, registry });
     tokio::spawn(async move {
         let mut forgetting = tokio::time::interval(FORGET_EVERY);
-        let mut at_once = 0;
         loop {
-            if at_once == ACCEPTED_AT_ONCE {
-                at_once = 0;
-                tokio::time::sleep(PAUSE_BETWEEN).await;
-            }
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = ready.closed() => return,
@@ -106,7 +97,6 @@ pub(crate) fn connections(
                     continue;
                 }
             };
-            at_once += 1;
             match door.enter(source(address)) {
                 Ok(visitor) => drop(tokio::spawn(receive(stream, visitor, Arc::clone(&port), ready.clone()))),
                 Err(why) => port.registry.metrics().turned_away(port.registry.guard().port, why),

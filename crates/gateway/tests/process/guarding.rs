@@ -131,14 +131,15 @@ async fn whoever_asks_too_often_is_told_when_to_go_on() {
 #[tokio::test]
 async fn an_old_connection_ends_where_nothing_is_under_way() {
     let site = Site::ready_with(&[("guard.connection_age_s", "5")]).await;
-    let operator = site.channel(Port::Api, "operator/dev").await;
-    assert!(OperationsServiceClient::new(operator).list_atms(ListAtmsRequest {}).await.is_ok());
+    let mut operator = OperationsServiceClient::new(site.channel(Port::Api, "operator/dev").await);
+    assert!(operator.list_atms(ListAtmsRequest {}).await.is_ok());
     let mut idle = Atm::connect(&site, "A1").await;
     assert!(matches!(idle.hears().await, Heard::Reconnect(_)), "it is asked, not cut");
     eventually("the operator's connection is closed", async || {
         (site.metric("cashgate_connections_cut_total", &[("port", "api"), ("reason", "aged")]).await > 0).then_some(())
     })
     .await;
+    assert!(operator.list_atms(ListAtmsRequest {}).await.is_ok(), "and connects anew with its next request");
 }
 
 #[tokio::test]

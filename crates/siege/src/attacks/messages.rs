@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attack, Attacking, Scale, at_once};
-use crate::raw::{self, DATA, END_HEADERS, HEADERS, PING, WINDOW_UPDATE};
+use crate::raw::{self, DATA, END_HEADERS, HEADERS, WINDOW_UPDATE};
 use crate::site::Site;
 
 /// `SETTINGS_INITIAL_WINDOW_SIZE` (RFC 9113, section 6.5.2).
@@ -38,10 +38,10 @@ pub(super) const ATTACKS: fn() -> Vec<Attack> = || {
                     let shown = Arc::clone(shown);
                     async move {
                         let Ok(stream) = raw::tls(port, &shown).await else { return Some(Duration::ZERO) };
-                        // It answers nothing on the stream's window, and shows that it lives by a PING a second.
-                        let asks = raw::message(raw::START_QR_SESSION).repeat(20);
-                        let mut first = Some(call(&[(INITIAL_WINDOW_SIZE, 0)], &[raw::hello(), asks].concat()));
-                        let next = move || first.take().or_else(|| Some(raw::frame(PING, 0, 0, &[1; 8])));
+                        // It gives the stream no window, and goes on asking.
+                        let mut first = Some(call(&[(INITIAL_WINDOW_SIZE, 0)], &raw::hello()));
+                        let asks = raw::frame(DATA, 0, 1, &raw::message(raw::START_QR_SESSION));
+                        let next = move || first.take().or_else(|| Some(asks.clone()));
                         raw::press(stream, next, Duration::from_secs(1)).await
                     }
                 };
