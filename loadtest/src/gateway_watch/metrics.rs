@@ -63,8 +63,9 @@ impl Scrape {
         self.sum("cashgate_hsm_signature_seconds_count")
     }
 
+    /// Without those that could not be signed.
     pub(super) fn qr_tokens(&self) -> Option<f64> {
-        self.sum("cashgate_qr_tokens_minted_total")
+        self.sum_of("cashgate_qr_tokens_minted_total", |labels| !labels.contains("\"failed\""))
     }
 
     pub(super) fn durable_steps(&self) -> Option<f64> {
@@ -73,9 +74,14 @@ impl Scrape {
 
     /// Over all labels.
     fn sum(&self, name: &str) -> Option<f64> {
+        self.sum_of(name, |_| true)
+    }
+
+    fn sum_of(&self, name: &str, is_it: impl Fn(&str) -> bool) -> Option<f64> {
         let values = self.0.lines().filter_map(|line| {
             let behind = line.strip_prefix(name).filter(|behind| behind.starts_with(['{', ' ']))?;
-            behind.rsplit_once(' ')?.1.parse::<f64>().ok()
+            let (labels, value) = behind.rsplit_once(' ')?;
+            value.parse::<f64>().ok().filter(|_| is_it(labels))
         });
         values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
     }
@@ -105,6 +111,12 @@ mod tests {
                     cashgate_withdrawal_steps_total{event=\"b\"} 4\ncashgate_hsm_queue_depth_max 9\ncashgate_hsm_queue_depth 2\n";
         let scrape = Scrape(text.to_owned());
         assert_eq!((scrape.durable_steps(), scrape.hsm_queue(), scrape.qr_tokens()), (Some(7.0), Some(2.0), None));
+    }
+
+    #[test]
+    fn a_token_that_could_not_be_signed_was_not_minted() {
+        let minted = "cashgate_qr_tokens_minted_total{result=\"signed\"} 5\ncashgate_qr_tokens_minted_total{result=\"failed\"} 9\n";
+        assert_eq!(Scrape(minted.to_owned()).qr_tokens(), Some(5.0));
     }
 
     #[test]
