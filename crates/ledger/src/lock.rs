@@ -9,7 +9,17 @@ use crate::error::LedgerOpenError;
 
 /// Held as long as a ledger's writer lives. The operating system releases it when the process dies, however it dies.
 pub(crate) struct WriterLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for WriterLock {
+    /// Said, and not left to the file's closing: a child that this process is about to start has the file open too, until it becomes another
+    /// program.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the ledger's lock ends with the process");
+        }
+    }
 }
 
 impl WriterLock {
@@ -28,7 +38,7 @@ impl WriterLock {
             Err(TryLockError::Error(error)) => return Err(fault(error)),
         }
         sign(&mut file).map_err(fault)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
