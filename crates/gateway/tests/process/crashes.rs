@@ -1,5 +1,7 @@
 //! The gateway is killed in the middle of a withdrawal, and the next one goes on from what is on disk.
 
+use std::time::Duration;
+
 use cashgate_wire::proto::atm::v1::atm_message::Message;
 use cashgate_wire::proto::atm::v1::{Dispense, Hello};
 use cashgate_wire::proto::withdrawal::v1::WithdrawalState;
@@ -96,6 +98,8 @@ async fn after_its_time_the_command_is_asked_about_and_never_repeated() {
             }
             other => panic!("{other:?}"),
         }
+        // As a machine does: the gateway turns away who comes back faster for long.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         atm = Atm::connect(&killed.site, "A1").await;
     }
     atm.says(Message::Outcome(report_dispensed(&killed.command))).await;
