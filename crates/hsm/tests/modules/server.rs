@@ -14,6 +14,9 @@ pub(crate) fn address(directory: &Path) -> String {
     format!("unix:path={}", socket_in(directory).display())
 }
 
+/// How long a server is waited for.
+const PATIENCE_MS: usize = 5_000;
+
 /// A running server, until it is killed or dropped.
 pub(crate) struct Server {
     directory: PathBuf,
@@ -34,6 +37,11 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         signal_group("KILL", self.process.id());
         self.process.wait().expect("a child of ours");
+        // Its own children have the socket too and die a moment later: who connects meanwhile is taken in and then cut off.
+        let socket = socket_in(&self.directory);
+        let waits = (0..PATIENCE_MS).take_while(|_| UnixStream::connect(&socket).is_ok());
+        let waited = waits.map(|_| std::thread::sleep(Duration::from_millis(1))).count();
+        assert!(waited < PATIENCE_MS, "somebody listens {PATIENCE_MS} ms after p11-kit server was killed");
         fs::remove_file(pid_file_in(&self.directory)).expect("written at its start");
     }
 
@@ -68,7 +76,6 @@ pub(crate) fn kill_what_is_left(directory: &Path) {
 }
 
 fn start_process(directory: &Path, provider: &Path, token_label: &str) -> Child {
-    const PATIENCE_MS: usize = 5_000;
     let socket = socket_in(directory);
     // A killed server leaves its socket, and a new one refuses to take its place.
     if socket.exists() {
