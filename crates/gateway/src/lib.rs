@@ -14,6 +14,7 @@ pub mod devices;
 pub mod dispense_keys;
 pub mod dispense_tokens;
 pub mod evidence;
+mod fingerprint;
 pub mod guard;
 mod http;
 pub mod identity;

@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use cashgate_policy::{PolicyError, PolicySet};
 
 use crate::admission::{Rulebook, Rules};
 use crate::config::{Config, ConfigError, Institution};
+use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 
 /// Why rules were not taken.
@@ -136,29 +136,17 @@ fn with_figures_of(running: &[Institution], now: &[Institution]) -> Vec<Institut
     running.iter().map(figures).collect()
 }
 
-/// A digest over every file that rules come from. What cannot be read is different from what could.
+/// A digest over every file that rules come from.
 fn fingerprint(config: &Config) -> [u8; 32] {
-    let mut digest = Context::new(&SHA256);
-    let mut files = vec![config.file.clone()];
+    let mut fingerprint = Fingerprint::new();
+    fingerprint.add(&config.file);
     for folder in config.policy.folder.iter().chain(&config.policy.shadow_folder) {
         match files_in(folder) {
-            Ok(found) => files.extend(found),
-            Err(error) => digest.update(error.to_string().as_bytes()),
+            Ok(found) => found.iter().for_each(|file| fingerprint.add(file)),
+            Err(error) => fingerprint.add_error(&error),
         }
     }
-    for file in files {
-        digest.update(file.as_os_str().as_encoded_bytes());
-        match fs::read(&file) {
-            Ok(bytes) => {
-                digest.update(&(bytes.len() as u64).to_be_bytes());
-                digest.update(&bytes);
-            }
-            Err(error) => digest.update(error.to_string().as_bytes()),
-        }
-    }
-    let mut found = [0; 32];
-    found.copy_from_slice(digest.finish().as_ref());
-    found
+    fingerprint.finish()
 }
 
 fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {

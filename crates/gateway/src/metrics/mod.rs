@@ -20,7 +20,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 use rpcs::Durations;
-pub use rpcs::{RpcDurations, code_name};
+pub use rpcs::RpcDurations;
 
 /// The gateway's counters.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use cashgate_wire::status::code_name;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
@@ -11,7 +12,7 @@ use tonic::{Code, Status};
 
 use super::{REFUSED, Span, Traceparent, Tracing};
 use crate::clock::Stopwatch;
-use crate::metrics::{RpcDurations, code_name};
+use crate::metrics::RpcDurations;
 
 /// Every rpc that the gateway serves, as `package.Service/Method`. A test compares it with `proto/`.
 pub(crate) const SERVED: [&str; 21] = [

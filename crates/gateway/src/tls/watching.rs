@@ -1,14 +1,13 @@
 //! Reads the TLS files again when they change: whole and valid, or not at all.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::watch;
 
 use super::{Tls, TlsError, TlsFiles, TlsSet};
 use crate::clock;
+use crate::fingerprint::Fingerprint;
 use crate::guard::GuardMetrics;
 
 /// Holds the set, and looks after it.
@@ -79,20 +78,10 @@ impl TlsKeeper {
     }
 }
 
-/// A digest over all files. What cannot be read is different from what could.
+/// A digest over all files.
 fn fingerprint(files: &TlsFiles) -> [u8; 32] {
-    let mut digest = Context::new(&SHA256);
-    for file in [Some(&files.certificate), Some(&files.key), Some(&files.ca), files.crl.as_ref()].into_iter().flatten()
-    {
-        match fs::read(file) {
-            Ok(bytes) => {
-                digest.update(&(bytes.len() as u64).to_be_bytes());
-                digest.update(&bytes);
-            }
-            Err(error) => digest.update(error.to_string().as_bytes()),
-        }
-    }
-    let mut found = [0; 32];
-    found.copy_from_slice(digest.finish().as_ref());
-    found
+    let mut fingerprint = Fingerprint::new();
+    let all = [Some(&files.certificate), Some(&files.key), Some(&files.ca), files.crl.as_ref()];
+    all.into_iter().flatten().for_each(|file| fingerprint.add(file));
+    fingerprint.finish()
 }

@@ -5,15 +5,15 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::Order;
-use super::program::bench_program;
+use super::program::{bench_program, figures, in_turn, series};
 use super::row::{Row, Target};
 use crate::command;
 
 pub(super) const NAMES: [&str; 1] = ["durable_steps"];
 
 pub(super) fn measure(order: Order<'_>) -> Result<Vec<Row>, String> {
-    let figures = figures(order, order.rounds())?;
-    let rounds: Vec<(f64, f64)> = series(&figures, "ours")?.into_iter().zip(series(&figures, "baseline")?).collect();
+    let figures = measured(order, order.rounds())?;
+    let rounds = in_turn(&figures)?;
     for (round, ((ours, baseline), group)) in (1..).zip(rounds.iter().zip(series(&figures, "group")?)) {
         println!("durable_steps {round}/{}: ours {ours:.0}, baseline {baseline:.0}, {group:.0} a sync", rounds.len());
     }
@@ -22,11 +22,11 @@ pub(super) fn measure(order: Order<'_>) -> Result<Vec<Row>, String> {
 
 /// Processor time of one durable step in a full group commit, in us.
 pub(super) fn step_cpu_us(order: Order<'_>) -> Result<f64, String> {
-    let figures = figures(order, 1)?;
+    let figures = measured(order, 1)?;
     series(&figures, "cpu_us")?.first().copied().ok_or_else(|| "no round was measured".to_owned())
 }
 
-fn figures(order: Order<'_>, rounds: usize) -> Result<Value, String> {
+fn measured(order: Order<'_>, rounds: usize) -> Result<Value, String> {
     println!("building the bench of the ledger (release; the first time takes minutes)");
     let program = bench_program("cashgate-ledger", "durable_steps")?;
     // Beside the build's files: a temporary folder may be memory, whose syncs cost nothing.
@@ -35,12 +35,5 @@ fn figures(order: Order<'_>, rounds: usize) -> Result<Value, String> {
     let mut run = Command::new(program);
     run.arg("--folder").arg(&folder);
     run.args(["--seconds", &order.seconds().to_string(), "--rounds", &rounds.to_string()]);
-    let line = command::output(&mut run)?;
-    serde_json::from_str(line.trim()).map_err(|error| format!("no JSON: {error}: {line}"))
-}
-
-fn series(figures: &Value, which: &str) -> Result<Vec<f64>, String> {
-    let rounds = figures.get(which).and_then(Value::as_array);
-    let rounds = rounds.ok_or_else(|| format!("{which} is missing in {figures}"))?;
-    Ok(rounds.iter().filter_map(Value::as_f64).collect())
+    figures(&mut run)
 }

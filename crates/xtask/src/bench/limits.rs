@@ -6,9 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::Order;
-use super::program::bench_program;
+use super::program::{bench_program, figure, figures, in_turn};
 use super::row::{Row, Target};
-use crate::command;
 
 /// Account and tiers against one check; with `all` device, ATM and institution too, against one check for each of the four.
 /// `bare`, whose baseline has shorter keys, has no target.
@@ -78,12 +77,7 @@ fn is_of_the_summary(name: &str) -> bool {
 fn throughput(program: &Path, order: Order<'_>, name: &str, arguments: &[&str]) -> Result<Row, String> {
     let (seconds, rounds) = (order.seconds().to_string(), order.rounds().to_string());
     let figures = run(program, &[arguments, &["--seconds", &seconds, "--rounds", &rounds]].concat())?;
-    let series = |which: &str| -> Result<Vec<f64>, String> {
-        let rounds =
-            figures.get(which).and_then(Value::as_array).ok_or_else(|| format!("{which} is missing in {figures}"))?;
-        Ok(rounds.iter().filter_map(Value::as_f64).collect())
-    };
-    let rounds: Vec<(f64, f64)> = series("ours")?.into_iter().zip(series("baseline")?).collect();
+    let rounds = in_turn(&figures)?;
     for (round, (ours, baseline)) in (1..).zip(&rounds) {
         println!("{name} {round}/{}: ours {ours:.0}, baseline {baseline:.0}", rounds.len());
     }
@@ -92,10 +86,5 @@ fn throughput(program: &Path, order: Order<'_>, name: &str, arguments: &[&str]) 
 }
 
 fn run(program: &Path, arguments: &[&str]) -> Result<Value, String> {
-    let line = command::output(Command::new(program).args(arguments))?;
-    serde_json::from_str(line.trim()).map_err(|error| format!("no JSON: {error}: {line}"))
-}
-
-fn figure(figures: &Value, which: &str) -> Result<f64, String> {
-    figures.get(which).and_then(Value::as_f64).ok_or_else(|| format!("{which} is missing in {figures}"))
+    figures(Command::new(program).args(arguments))
 }

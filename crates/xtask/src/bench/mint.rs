@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
-
 use super::Order;
-use super::program::bench_program;
+use super::program::{bench_program, figure, figures};
 use super::row::{Row, Target};
 use crate::command::{self, Build};
 use crate::site::Site;
@@ -99,9 +97,7 @@ impl Bench {
         run.env("SOFTHSM2_CONF", self.site.dir().join("softhsm2.conf"));
         run.env("FAULTY_MODULE_BEHIND", softhsm).env("FAULTY_MODULE_CONTROL", self.site.dir().join("slow"));
         run.env("FAULTY_MODULE_COUNTS", self.site.dir().join("counts"));
-        let line = command::output(&mut run)?;
-        let found: Value = serde_json::from_str(line.trim()).map_err(|error| format!("no JSON: {error}: {line}"))?;
-        found.get(which).and_then(Value::as_f64).ok_or_else(|| format!("{which} is missing in {line}"))
+        figure(&figures(&mut run)?, which)
     }
 }
 

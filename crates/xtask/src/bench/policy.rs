@@ -5,17 +5,14 @@
 
 use serde_json::Value;
 
+use super::program::{figure, figures_of_bench};
 use super::row::{Row, Target};
-use crate::command;
 
 pub(super) const NAMES: [&str; 2] = ["policy_decide", "policy_share"];
 
 /// One thread: the 99th percentile of a decision with the built-in rules against its median; prints what gathering the facts costs beside it.
 pub(super) fn measure() -> Result<Vec<Row>, String> {
-    let bench = ["bench", "--quiet", "-p", "cashgate-policy", "--bench", "decide"];
-    let line = command::output(command::cargo().args(bench))?;
-    let found: Value =
-        serde_json::from_str(line.trim()).map_err(|error| format!("the bench wrote no JSON: {error}"))?;
+    let found = figures_of_bench("cashgate-policy", "decide", &[])?;
     println!(
         "facts of a withdrawal, gathered and remembered: {} ns, {} bytes an account; forgetting holds others up for {} us at most",
         figure(&found, "withdrawal_ns")?,
@@ -41,11 +38,5 @@ pub(super) fn signature_us() -> Result<f64, String> {
 }
 
 fn admission() -> Result<Value, String> {
-    let bench = ["bench", "--quiet", "-p", "cashgate-gateway", "--bench", "admit"];
-    let line = command::output(command::cargo().args(bench))?;
-    serde_json::from_str(line.trim()).map_err(|error| format!("the bench wrote no JSON: {error}"))
-}
-
-fn figure(found: &Value, name: &str) -> Result<f64, String> {
-    found.get(name).and_then(Value::as_f64).ok_or_else(|| format!("{name} is missing in {found}"))
+    figures_of_bench("cashgate-gateway", "admit", &[])
 }

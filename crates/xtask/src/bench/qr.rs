@@ -2,17 +2,14 @@
 
 use serde_json::Value;
 
+use super::program::figures_of_bench;
 use super::row::{Row, Target};
-use crate::command;
 
 pub(super) const NAMES: [&str; 2] = ["qr_make", "qr_verify"];
 
 /// One thread, a token in a batch of 64 against one alone; prints the table of pictures too.
 pub(super) fn measure() -> Result<Vec<Row>, String> {
-    let bench = ["bench", "--quiet", "-p", "cashgate-qr", "--bench", "tokens", "--", "--json"];
-    let line = command::output(command::cargo().args(bench))?;
-    let found: Value =
-        serde_json::from_str(line.trim()).map_err(|error| format!("the bench wrote no JSON: {error}"))?;
+    let found = figures_of_bench("cashgate-qr", "tokens", &["--json"])?;
     print_pictures(&found);
     let us = |which: &str, batch: u64| -> Result<f64, String> {
         let rows = found.get(which).and_then(Value::as_array).ok_or("the bench says nothing of it")?;

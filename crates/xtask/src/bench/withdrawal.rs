@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::program::bench_program;
+use super::program::{bench_program, figure, figures};
 use super::row::{Row, Target};
 use super::{Order, ledger, policy};
 use crate::command::{self, Build};
@@ -124,8 +124,6 @@ impl Bare {
         let mut run = Command::new(&self.program);
         run.args(arguments).arg("--ca").arg(file("ca.pem"));
         run.arg("--cert").arg(file("gateway.pem")).arg("--key").arg(file("gateway-key.pem"));
-        let line = command::output(&mut run)?;
-        let found: Value = serde_json::from_str(line.trim()).map_err(|error| format!("no JSON: {error}: {line}"))?;
-        found.get(which).and_then(Value::as_f64).ok_or_else(|| format!("{which} is missing in {line}"))
+        figure(&figures(&mut run)?, which)
     }
 }
