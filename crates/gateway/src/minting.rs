@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_hsm::{Batcher, Hsm, HsmError, SigningPublicKey};
-use cashgate_qr::{EncodeError, KeySet, PublicKey, QrClaims, QrToken, UnsignedBatch};
+use cashgate_qr::{EncodeError, EncodedClaims, KeySet, PublicKey, QrClaims, QrToken, SignedClaims, UnsignedBatch};
 use cashgate_withdrawal::ids::{AtmId, NetworkId, Nonce, QrSessionId};
 use cashgate_withdrawal::lane::MintedCode;
 use cashgate_withdrawal::money::Money;
@@ -41,15 +41,15 @@ impl QrBatcher {
 
 impl Batcher for QrBatcher {
     /// Everything but the nonce, in whose place the HSM's is written.
-    type Order = QrClaims;
+    type Order = EncodedClaims;
     type Batch = QrBatch;
-    type Signed = QrToken;
+    type Signed = SignedClaims;
 
     fn may_sign(&self, key: &SigningPublicKey) -> bool {
         self.keys.may_sign(key.sec1_uncompressed()).is_some()
     }
 
-    fn batch(&self, key: &SigningPublicKey, orders: &[(&QrClaims, [u8; 16])]) -> Result<QrBatch, String> {
+    fn batch(&self, key: &SigningPublicKey, orders: &[(&EncodedClaims, [u8; 16])]) -> Result<QrBatch, String> {
         // A code under a key that no app can know would be refused by every app.
         let key_id = self.keys.may_sign(key.sec1_uncompressed()).ok_or("the HSM's signing key is not in use yet")?;
         let published = self.keys.published();
@@ -63,10 +63,10 @@ impl Batcher for QrBatcher {
         batch.unsigned.digest()
     }
 
-    fn signed(&self, batch: QrBatch, signature: [u8; 64]) -> Option<Vec<QrToken>> {
+    fn signed(&self, batch: QrBatch, signature: [u8; 64]) -> Option<Vec<SignedClaims>> {
         let QrBatch { unsigned, key, size, since } = batch;
         self.metrics.hsm_signed(size, since.elapsed());
-        unsigned.is_signed_by(&key, &signature).then(|| unsigned.signed_with(signature))
+        unsigned.is_signed_by(&key, &signature).then(|| unsigned.signed(signature))
     }
 }
 
@@ -147,9 +147,9 @@ impl Mint {
             nonce: Nonce([0; 16]),
             amount,
         };
-        // Checked before it waits with others, so that nobody's mistake is everybody's.
-        claims.check()?;
-        let token = self.hsm.sign(claims).await?;
+        // Encoded before it waits with others, so that nobody's mistake is everybody's, and nobody's work either.
+        let signed = self.hsm.sign(claims.encoded()?).await?;
+        let token = signed.token();
         let expires_at = issued_at.after(self.lifetime);
         Ok(MintedCode { qr_session, text: token.text().into(), digest: token.digest(), expires_at })
     }

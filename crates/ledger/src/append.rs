@@ -1,7 +1,9 @@
 //! One append, inside the writer's transaction: checked first, so that every refusal is precise, then written.
 
-use rusqlite::{Connection, OptionalExtension as _, Statement, params};
+use cashgate_withdrawal::ids::WithdrawalId;
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Statement, params};
 
+use crate::chain_ends::ChainEnds;
 use crate::columns::{self, Standing, signed, signed_money};
 use crate::error::AppendError;
 use crate::records::{Sequence, StepRecord};
@@ -17,42 +19,122 @@ pub(crate) fn last_sequence(connection: &Connection) -> rusqlite::Result<Sequenc
     Ok(Sequence(u64::try_from(last).unwrap_or(0)))
 }
 
-/// Writes the steps after `last`. The caller rolls back if this fails.
-pub(crate) fn apply(connection: &Connection, steps: &[StepRecord], last: Sequence) -> Result<Written, WriteFault> {
-    if !(1..=StepRecord::PER_APPEND_MAX).contains(&steps.len()) {
-        return Err(WriteFault::Refused(AppendError::StepCount { found: steps.len() }));
-    }
-    let mut sequence = last;
-    for step in steps {
-        let id = step.withdrawal.to_string();
-        let follows = standing(connection, &id)?;
-        check(step, follows.as_ref()).map_err(WriteFault::Refused)?;
-        sequence = Sequence(sequence.0 + 1);
-        let seal = Seal::of_step(follows.as_ref().map(|standing| &standing.last_seal), sequence, step);
-        match follows {
-            None => {
-                check_nonce(connection, step)?;
-                insert_step(connection, step, &id, sequence, &seal)?;
-                insert_withdrawal(connection, step, &id, &seal)?;
-            }
-            Some(_) => {
-                insert_step(connection, step, &id, sequence, &seal)?;
-                update_withdrawal(connection, step, &id, &seal)?;
-            }
-        }
-    }
-    Ok(Written { last: sequence, rows: steps.len() })
+/// What one group of writes is written with. Prepared once for all of it.
+pub(crate) struct Appending<'group> {
+    connection: &'group Connection,
+    ends: &'group mut ChainEnds,
+    standing: CachedStatement<'group>,
+    insert_step: CachedStatement<'group>,
+    insert_withdrawal: CachedStatement<'group>,
+    update_withdrawal: CachedStatement<'group>,
 }
 
-/// Reads all of the row, for its check: a step must not be chained to a damaged one.
-fn standing(connection: &Connection, id: &str) -> Result<Option<Standing>, WriteFault> {
-    let mut statement = connection.prepare_cached("SELECT * FROM withdrawals WHERE id = ?1")?;
-    let mut rows = statement.query([id])?;
-    match rows.next()? {
-        Some(row) => columns::standing(row).map(Some).map_err(WriteFault::from),
-        None => Ok(None),
+impl<'group> Appending<'group> {
+    pub(crate) fn new(connection: &'group Connection, ends: &'group mut ChainEnds) -> rusqlite::Result<Self> {
+        Ok(Self {
+            connection,
+            ends,
+            standing: connection.prepare_cached("SELECT * FROM withdrawals WHERE id = ?1")?,
+            insert_step: connection.prepare_cached(INSERT_STEP)?,
+            insert_withdrawal: connection.prepare_cached(INSERT_WITHDRAWAL)?,
+            update_withdrawal: connection.prepare_cached(UPDATE_WITHDRAWAL)?,
+        })
+    }
+
+    /// A write was taken back: what was noted of it is not true.
+    pub(crate) fn forget(&mut self) {
+        self.ends.forget();
+    }
+
+    /// Writes the steps after `last`. The caller takes them back if this fails.
+    pub(crate) fn append(&mut self, steps: &[StepRecord], last: Sequence) -> Result<Written, WriteFault> {
+        if !(1..=StepRecord::PER_APPEND_MAX).contains(&steps.len()) {
+            return Err(WriteFault::Refused(AppendError::StepCount { found: steps.len() }));
+        }
+        let mut sequence = last;
+        for step in steps {
+            let id = step.withdrawal.to_string();
+            let follows = self.standing(step.withdrawal, &id)?;
+            check(step, follows.as_ref()).map_err(WriteFault::Refused)?;
+            sequence = Sequence(sequence.0 + 1);
+            let seal = Seal::of_step(follows.as_ref().map(|standing| &standing.last_seal), sequence, step);
+            self.insert_step(step, &id, sequence, &seal)?;
+            match follows {
+                None => self.insert_withdrawal(step, &id, &seal)?,
+                Some(_) => self.update_withdrawal(step, &id, &seal)?,
+            }
+            self.ends.note(step.withdrawal, Standing { last_step: step.number, open: step.row.open, last_seal: seal });
+        }
+        Ok(Written { last: sequence, rows: steps.len() })
+    }
+
+    /// As noted, or else from the row, all of which is read for its check: a step must not be chained to a damaged one.
+    fn standing(&mut self, withdrawal: WithdrawalId, id: &str) -> Result<Option<Standing>, WriteFault> {
+        if let Some(known) = self.ends.of(withdrawal) {
+            return Ok(Some(known));
+        }
+        let mut rows = self.standing.query([id])?;
+        match rows.next()? {
+            Some(row) => columns::standing(row).map(Some).map_err(WriteFault::from),
+            None => Ok(None),
+        }
+    }
+
+    fn insert_step(&mut self, step: &StepRecord, id: &str, sequence: Sequence, seal: &Seal) -> rusqlite::Result<()> {
+        let values = params![
+            signed(sequence.0),
+            id,
+            step.number,
+            signed(step.at.unix_ms()),
+            step.kind,
+            step.row.institution.as_str(),
+            step.body,
+            seal.as_bytes(),
+        ];
+        self.insert_step.execute(values).map(drop)
+    }
+
+    /// The schema holds nonces unique; whose it is, is asked only when it refuses.
+    fn insert_withdrawal(&mut self, step: &StepRecord, id: &str, seal: &Seal) -> Result<(), WriteFault> {
+        let Err(refused) = execute_with_row(&mut self.insert_withdrawal, step, id, seal) else { return Ok(()) };
+        if refused.sqlite_error_code() != Some(rusqlite::ErrorCode::ConstraintViolation) {
+            return Err(refused.into());
+        }
+        let holder: Option<String> = self
+            .connection
+            .prepare_cached("SELECT id FROM withdrawals WHERE nonce = ?1")?
+            .query_row([step.row.nonce.0], |row| row.get(0))
+            .optional()?;
+        match holder.and_then(|id| id.parse().ok()) {
+            Some(by) => Err(WriteFault::Refused(AppendError::NonceAlreadyClaimed { withdrawal: step.withdrawal, by })),
+            None => Err(refused.into()),
+        }
+    }
+
+    /// Changes what may change, and finds the row only if the rest is what the first step said.
+    fn update_withdrawal(&mut self, step: &StepRecord, id: &str, seal: &Seal) -> Result<(), WriteFault> {
+        if execute_with_row(&mut self.update_withdrawal, step, id, seal)? == 1 {
+            return Ok(());
+        }
+        let &StepRecord { withdrawal, number, .. } = step;
+        Err(WriteFault::Refused(AppendError::ApprovalChanged { withdrawal, number }))
     }
 }
+
+const INSERT_STEP: &str = "INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+const INSERT_WITHDRAWAL: &str =
+    "INSERT INTO withdrawals (id, state, open, institution, account, device, atm, qr_session, nonce, currency, amount,
+         dispensed, hold, day, approved_at_ms, policy_version, key_id, last_step, changed_at_ms, last_seal, row_check)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+
+const UPDATE_WITHDRAWAL: &str =
+    "UPDATE withdrawals SET state = ?2, open = ?3, dispensed = ?12, hold = ?13, last_step = ?18, changed_at_ms = ?19,
+         last_seal = ?20, row_check = ?21
+     WHERE id = ?1 AND open = 1 AND institution = ?4 AND account = ?5 AND device = ?6 AND atm = ?7 AND qr_session = ?8
+         AND nonce = ?9 AND currency = ?10 AND amount = ?11 AND day = ?14 AND approved_at_ms = ?15
+         AND policy_version = ?16 AND key_id = ?17";
 
 fn check(step: &StepRecord, standing: Option<&Standing>) -> Result<(), AppendError> {
     let &StepRecord { withdrawal, number, .. } = step;
@@ -68,68 +150,6 @@ fn check(step: &StepRecord, standing: Option<&Standing>) -> Result<(), AppendErr
     } else {
         Ok(())
     }
-}
-
-/// The schema holds nonces unique too; asking first tells whose it is.
-fn check_nonce(connection: &Connection, step: &StepRecord) -> Result<(), WriteFault> {
-    let holder: Option<String> = connection
-        .prepare_cached("SELECT id FROM withdrawals WHERE nonce = ?1")?
-        .query_row([step.row.nonce.0], |row| row.get(0))
-        .optional()?;
-    match holder.and_then(|id| id.parse().ok()) {
-        Some(by) => Err(WriteFault::Refused(AppendError::NonceAlreadyClaimed { withdrawal: step.withdrawal, by })),
-        None => Ok(()),
-    }
-}
-
-fn insert_step(
-    connection: &Connection,
-    step: &StepRecord,
-    id: &str,
-    sequence: Sequence,
-    seal: &Seal,
-) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            signed(sequence.0),
-            id,
-            step.number,
-            signed(step.at.unix_ms()),
-            step.kind,
-            step.row.institution.as_str(),
-            step.body,
-            seal.as_bytes(),
-        ])
-        .map(drop)
-}
-
-fn insert_withdrawal(connection: &Connection, step: &StepRecord, id: &str, seal: &Seal) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO withdrawals (id, state, open, institution, account, device, atm, qr_session, nonce, currency, amount,
-             dispensed, hold, day, approved_at_ms, policy_version, key_id, last_step, changed_at_ms, last_seal, row_check)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
-    )?;
-    execute_with_row(&mut statement, step, id, seal).map(drop)
-}
-
-/// Changes what may change, and finds the row only if the rest is what the first step said.
-fn update_withdrawal(connection: &Connection, step: &StepRecord, id: &str, seal: &Seal) -> Result<(), WriteFault> {
-    let mut statement = connection.prepare_cached(
-        "UPDATE withdrawals SET state = ?2, open = ?3, dispensed = ?12, hold = ?13, last_step = ?18, changed_at_ms = ?19,
-             last_seal = ?20, row_check = ?21
-         WHERE id = ?1 AND institution = ?4 AND account = ?5 AND device = ?6 AND atm = ?7 AND qr_session = ?8
-             AND nonce = ?9 AND currency = ?10 AND amount = ?11 AND day = ?14 AND approved_at_ms = ?15
-             AND policy_version = ?16 AND key_id = ?17",
-    )?;
-    if execute_with_row(&mut statement, step, id, seal)? == 1 {
-        return Ok(());
-    }
-    let &StepRecord { withdrawal, number, .. } = step;
-    Err(WriteFault::Refused(AppendError::ApprovalChanged { withdrawal, number }))
 }
 
 /// Runs a statement whose parameters 1 to 21 are the columns of `withdrawals` in their order.

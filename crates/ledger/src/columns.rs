@@ -56,6 +56,7 @@ pub(crate) fn withdrawal(row: &Row<'_>) -> Result<WithdrawalSummary, ReadError> 
 }
 
 /// How a withdrawal stands before its next step: all that decides whether the step may come.
+#[derive(Clone, Copy)]
 pub(crate) struct Standing {
     pub(crate) last_step: u32,
     pub(crate) open: bool,

@@ -8,6 +8,8 @@
 
 use rusqlite::Connection;
 
+use crate::append::Appending;
+use crate::chain_ends::ChainEnds;
 use crate::error::{AppendError, LedgerFailure, StorageError};
 use crate::records::Sequence;
 use crate::remarks::LeftOut;
@@ -31,73 +33,143 @@ pub(crate) enum CommitFault {
     Fatal(LedgerFailure),
 }
 
-/// One transaction around the group; each write in a savepoint of its own, so that a refused one takes no other with it.
+/// What the writer knows of what it wrote, and forgets whenever something is taken back.
+#[derive(Default)]
+pub(crate) struct Noted {
+    pub(crate) ends: ChainEnds,
+    pub(crate) left_out: LeftOut,
+}
+
+impl Noted {
+    fn forget(&mut self) {
+        self.ends.forget();
+        self.left_out.forget();
+    }
+}
+
+/// One transaction around the group. A write that is refused takes no other with it: the group is then written once more, each write in a
+/// savepoint of its own. Nearly all groups need none, and a savepoint costs as much as a row.
 pub(crate) fn committed(
     connection: &Connection,
     group: &[Write],
-    left_out: &mut LeftOut,
+    noted: &mut Noted,
 ) -> Result<Vec<Result<Written, AppendError>>, CommitFault> {
-    attempted(connection, group, left_out).map_err(|(doing, fault)| match fault {
-        WriteFault::Storage(error) if found_no_room(&error) => {
-            let failure = LedgerFailure::new(doing, &error);
-            // After some errors SQLite has rolled back itself.
-            match if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") } {
-                Ok(()) => CommitFault::NoRoom(failure),
-                Err(error) => CommitFault::Fatal(LedgerFailure::new("rolling back on a full disk", &error)),
+    let outcomes = match attempted(connection, group, noted, plainly) {
+        Err((_, WriteFault::Refused(_))) => {
+            noted.forget();
+            rolled_back(connection, "taking a group back in which a write was refused")?;
+            attempted(connection, group, noted, in_a_savepoint)
+        }
+        other => other,
+    };
+    outcomes.map_err(|(doing, fault)| {
+        noted.forget();
+        match fault {
+            WriteFault::Storage(error) if found_no_room(&error) => {
+                let failure = LedgerFailure::new(doing, &error);
+                rolled_back(connection, "rolling back on a full disk").err().unwrap_or(CommitFault::NoRoom(failure))
+            }
+            WriteFault::Storage(error) => CommitFault::Fatal(LedgerFailure::new(doing, &error)),
+            WriteFault::Unreadable(error) => {
+                CommitFault::Fatal(LedgerFailure { doing, cause: error.to_string().into() })
+            }
+            // Never comes: it is the answer to one write.
+            WriteFault::Refused(refusal) => {
+                CommitFault::Fatal(LedgerFailure { doing, cause: refusal.to_string().into() })
             }
         }
-        WriteFault::Storage(error) => CommitFault::Fatal(LedgerFailure::new(doing, &error)),
-        WriteFault::Unreadable(error) => CommitFault::Fatal(LedgerFailure { doing, cause: error.to_string().into() }),
-        // Never comes so far: it is the answer to one write.
-        WriteFault::Refused(refusal) => CommitFault::Fatal(LedgerFailure { doing, cause: refusal.to_string().into() }),
     })
 }
 
-type Attempt = Result<Vec<Result<Written, AppendError>>, (&'static str, WriteFault)>;
+/// After some errors SQLite has rolled back itself.
+fn rolled_back(connection: &Connection, doing: &'static str) -> Result<(), CommitFault> {
+    let done = if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") };
+    done.map_err(|error| CommitFault::Fatal(LedgerFailure::new(doing, &error)))
+}
 
-fn attempted(connection: &Connection, group: &[Write], left_out: &mut LeftOut) -> Attempt {
-    let failed = |doing| move |error: rusqlite::Error| (doing, WriteFault::Storage(error));
-    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]);
-    run("BEGIN IMMEDIATE").map_err(failed("beginning a commit"))?;
+type Outcome = Result<Written, AppendError>;
+type Fault = (&'static str, WriteFault);
+
+fn attempted(
+    connection: &Connection,
+    group: &[Write],
+    noted: &mut Noted,
+    write: fn(&mut Writing<'_>, &Work, Sequence) -> Result<Outcome, Fault>,
+) -> Result<Vec<Outcome>, Fault> {
+    run(connection, "BEGIN IMMEDIATE").map_err(failed("beginning a commit"))?;
     let mut last = append::last_sequence(connection).map_err(failed("reading the last sequence"))?;
+    let Noted { ends, left_out } = noted;
+    let appending = Appending::new(connection, ends).map_err(failed("preparing to write"))?;
+    let mut writing = Writing { connection, appending, left_out };
     let mut outcomes = Vec::with_capacity(group.len());
-    for write in group {
-        run("SAVEPOINT one_write").map_err(failed("setting a savepoint"))?;
-        let outcome = match apply(connection, &write.work, last, left_out) {
-            Ok(written) => {
-                last = written.last;
-                Ok(written)
-            }
-            Err(WriteFault::Refused(refusal)) => {
-                run("ROLLBACK TO one_write").map_err(failed("taking a refused write back"))?;
-                Err(refusal)
-            }
-            Err(fault) => return Err(("writing", fault)),
-        };
-        run("RELEASE one_write").map_err(failed("releasing a savepoint"))?;
+    for one in group {
+        let outcome = write(&mut writing, &one.work, last)?;
+        last = outcome.as_ref().map_or(last, |written| written.last);
         outcomes.push(outcome);
     }
-    run("COMMIT").map_err(failed("committing"))?;
+    run(connection, "COMMIT").map_err(failed("committing"))?;
     Ok(outcomes)
 }
 
-fn apply(connection: &Connection, work: &Work, last: Sequence, left_out: &mut LeftOut) -> Result<Written, WriteFault> {
-    let applied = match work {
-        Work::Append(steps) => append::apply(connection, steps, last),
-        Work::Notice { notice, .. } => notices::add(connection, notice, last),
-        Work::PutDevice(device, notice) => devices::put(connection, device).and_then(|()| match notice {
-            Some(notice) => notices::add(connection, notice, last),
-            None => Ok(Written { last, rows: 1 }),
-        }),
-        Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written { last, rows }),
-        Work::Remark(remarks) => remarks::add(connection, remarks, left_out).map(|rows| Written { last, rows }),
-    };
-    applied.map_err(|fault| match fault {
-        WriteFault::Storage(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-            WriteFault::Refused(AppendError::Constraint(StorageError::new(&error)))
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> Fault {
+    move |error| (doing, WriteFault::Storage(error))
+}
+
+/// A transaction, while a group is written in it.
+struct Writing<'group> {
+    connection: &'group Connection,
+    appending: Appending<'group>,
+    left_out: &'group mut LeftOut,
+}
+
+fn plainly(writing: &mut Writing<'_>, work: &Work, last: Sequence) -> Result<Outcome, Fault> {
+    writing.apply(work, last).map(Ok).map_err(|fault| ("writing", fault))
+}
+
+fn in_a_savepoint(writing: &mut Writing<'_>, work: &Work, last: Sequence) -> Result<Outcome, Fault> {
+    let connection = writing.connection;
+    run(connection, "SAVEPOINT one_write").map_err(failed("setting a savepoint"))?;
+    let outcome = match writing.apply(work, last) {
+        Ok(written) => Ok(written),
+        Err(WriteFault::Refused(refusal)) => {
+            writing.appending.forget();
+            run(connection, "ROLLBACK TO one_write").map_err(failed("taking a refused write back"))?;
+            Err(refusal)
         }
-        other => other,
-    })
+        Err(fault) => return Err(("writing", fault)),
+    };
+    run(connection, "RELEASE one_write").map_err(failed("releasing a savepoint"))?;
+    Ok(outcome)
+}
+
+impl Writing<'_> {
+    fn apply(&mut self, work: &Work, last: Sequence) -> Result<Written, WriteFault> {
+        let connection = self.connection;
+        let applied = match work {
+            Work::Append(steps) => self.appending.append(steps, last),
+            Work::Notice { notice, .. } => notices::add(connection, notice, last),
+            Work::PutDevice(device, notice) => devices::put(connection, device).and_then(|()| match notice {
+                Some(notice) => notices::add(connection, notice, last),
+                None => Ok(Written { last, rows: 1 }),
+            }),
+            Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written { last, rows }),
+            Work::Remark(remarks) => {
+                remarks::add(connection, remarks, self.left_out).map(|rows| Written { last, rows })
+            }
+        };
+        applied.map_err(|fault| match fault {
+            WriteFault::Storage(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
+            {
+                WriteFault::Refused(AppendError::Constraint(StorageError::new(&error)))
+            }
+            other => other,
+        })
+    }
 }
 
 /// Whether all of the log is in the file now. Readers of older pages may have kept some of it back, or another process that checkpoints

@@ -22,6 +22,7 @@
 mod append;
 mod approvals;
 mod carry_over;
+mod chain_ends;
 mod columns;
 mod commit;
 mod damage;

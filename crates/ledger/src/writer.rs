@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::commit::{CommitFault, checkpoint, committed, found_no_room};
+use crate::commit::{CommitFault, Noted, checkpoint, committed, found_no_room};
 use crate::devices::DeviceRow;
 use crate::error::{AppendError, LedgerFailure, ReadError};
 use crate::key_events::KeyEvent;
@@ -14,7 +14,6 @@ use crate::ledger::{LedgerOptions, Shared};
 use crate::lock::WriterLock;
 use crate::notices::Notice;
 use crate::records::{Remark, Sequence, StepRecord};
-use crate::remarks::LeftOut;
 use crate::reserve::{Reserve, Room};
 
 /// What the writer is asked for.
@@ -94,7 +93,7 @@ pub(crate) struct Writer {
     /// Whether to look for room after this group: someone asked, or enough commits have passed.
     restore_due: bool,
     commits_without_reserve: u32,
-    left_out: LeftOut,
+    noted: Noted,
     requests: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
     group_steps_max: usize,
@@ -122,7 +121,7 @@ impl Writer {
             reserve,
             restore_due: false,
             commits_without_reserve: 0,
-            left_out: LeftOut::default(),
+            noted: Noted::default(),
             requests,
             shared,
             group_steps_max: options.group_steps_max.max(1),
@@ -217,15 +216,14 @@ impl Writer {
 
     /// Commits the group; if the disk has no room for it, once more with the room of the reserve.
     fn committed_with_room(&mut self, group: &[Write]) -> Result<Vec<Result<Written, AppendError>>, LedgerFailure> {
-        match committed(&self.connection, group, &mut self.left_out) {
+        match committed(&self.connection, group, &mut self.noted) {
             Ok(outcomes) => Ok(outcomes),
             Err(CommitFault::Fatal(failure)) => Err(failure),
             Err(CommitFault::NoRoom(failure)) => {
                 if !self.made_room()? {
                     return Err(failure);
                 }
-                self.left_out.forget(); // Or the second attempt would count the same remarks again.
-                committed(&self.connection, group, &mut self.left_out).map_err(|fault| match fault {
+                committed(&self.connection, group, &mut self.noted).map_err(|fault| match fault {
                     CommitFault::NoRoom(failure) | CommitFault::Fatal(failure) => failure,
                 })
             }

@@ -1,10 +1,11 @@
 //! Making QR tokens, in two phases so that an HSM signs between them: once for one, or once for all that wait.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use cashgate_withdrawal::ids::{KeyId, Nonce};
 
-use crate::claims::{LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims};
+use crate::claims::{EncodedClaims, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims};
 use crate::envelope::{Envelope, SIGNATURE_LENGTH, Signed, sig_structure};
 use crate::merkle::{BATCH_MAX, Hash, Tree, leaf_hash};
 use crate::public_key::PublicKey;
@@ -56,21 +57,28 @@ impl UnsignedBatch {
     /// There are none or more than [`BATCH_MAX`], or one of them may not become a token: ask [`QrClaims::check`] before they wait
     /// with others, so that nobody's mistake is everybody's.
     pub fn new(claims: &[QrClaims], key_id: KeyId) -> Result<Self, EncodeError> {
-        Self::with_nonces(claims.iter().map(|claims| (claims, claims.nonce)), key_id)
+        if !(1..=BATCH_MAX).contains(&claims.len()) {
+            return Err(EncodeError::BatchSize { claims: claims.len() });
+        }
+        let payloads = claims.iter().map(QrClaims::to_payload).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::over(payloads, key_id))
     }
 
-    /// As [`Self::new`], with other nonces than the claims': for claims that waited for theirs.
+    /// As [`Self::new`], of claims that were encoded before their nonces were known.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// There are none or more than [`BATCH_MAX`].
     pub fn with_nonces<'a>(
-        claims: impl ExactSizeIterator<Item = (&'a QrClaims, Nonce)>,
+        claims: impl ExactSizeIterator<Item = (&'a EncodedClaims, Nonce)>,
         key_id: KeyId,
     ) -> Result<Self, EncodeError> {
         if !(1..=BATCH_MAX).contains(&claims.len()) {
             return Err(EncodeError::BatchSize { claims: claims.len() });
         }
-        let payloads = claims.map(|(claims, nonce)| claims.to_payload(nonce)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::over(claims.map(|(claims, nonce)| claims.with_nonce(nonce)).collect(), key_id))
+    }
+
+    fn over(payloads: Vec<Vec<u8>>, key_id: KeyId) -> Self {
         let (placed, signed) = match payloads.as_slice() {
             [alone] => (None, sig_structure(key_id, Signed::Claims(alone))),
             several => {
@@ -79,7 +87,7 @@ impl UnsignedBatch {
                 (Some(placed), signed)
             }
         };
-        Ok(Self { key_id, payloads, placed, digest: sha256(&signed) })
+        Self { key_id, payloads, placed, digest: sha256(&signed) }
     }
 
     /// What the HSM signs with `CKM_ECDSA`: the SHA-256 of the COSE Sig_structure.
@@ -97,21 +105,59 @@ impl UnsignedBatch {
         key.key_id() == self.key_id && key.verifies_digest(&self.digest, signature)
     }
 
-    /// The tokens with their signature, in the order of the claims. It is r and s, each 32 bytes big-endian, as `CKM_ECDSA` gives it.
-    /// A high s is as good as a low one.
+    /// The claims under their signature, in their order. It is r and s, each 32 bytes big-endian, as `CKM_ECDSA` gives it. A high s is as
+    /// good as a low one.
     ///
     /// The signature is not checked here; [`Self::is_signed_by`] does.
     #[must_use]
-    pub fn signed_with(self, signature: [u8; SIGNATURE_LENGTH]) -> Vec<QrToken> {
+    pub fn signed(self, signature: [u8; SIGNATURE_LENGTH]) -> Vec<SignedClaims> {
         let Self { key_id, payloads, placed, .. } = self;
-        let proof = |number: usize| {
-            let placed = placed.as_ref()?;
-            placed.places.get(number).map(|place| placed.tree.proof(*place))
-        };
-        let token = |(number, payload)| {
-            QrToken::of(&Envelope { key_id, proof: proof(number), payload: Cow::Borrowed(payload), signature })
-        };
-        payloads.iter().map(Vec::as_slice).enumerate().map(token).collect()
+        let (tree, places) = placed.map_or((None, Vec::new()), |PlacedTree { tree, places }| (Some(tree), places));
+        let seal = Arc::new(BatchSeal { key_id, tree, signature });
+        let places = places.into_iter().chain(std::iter::repeat(0)); // One alone has no place.
+        let of_one = |(payload, place)| SignedClaims { payload, place, seal: Arc::clone(&seal) };
+        payloads.into_iter().zip(places).map(of_one).collect()
+    }
+
+    /// The tokens of [`Self::signed`].
+    #[must_use]
+    pub fn signed_with(self, signature: [u8; SIGNATURE_LENGTH]) -> Vec<QrToken> {
+        self.signed(signature).iter().map(SignedClaims::token).collect()
+    }
+}
+
+/// Claims that are signed. Their token is put together when it is asked for, by whoever waits for it: the thread that signs has other
+/// batches to sign.
+#[derive(Clone)]
+pub struct SignedClaims {
+    payload: Vec<u8>,
+    place: usize,
+    seal: Arc<BatchSeal>,
+}
+
+/// Shows no bytes, like the token itself.
+impl std::fmt::Debug for SignedClaims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SignedClaims(..)")
+    }
+}
+
+/// What the tokens of a batch have in common.
+struct BatchSeal {
+    key_id: KeyId,
+    /// Absent for one alone.
+    tree: Option<Tree>,
+    signature: [u8; SIGNATURE_LENGTH],
+}
+
+impl SignedClaims {
+    /// The token.
+    #[must_use]
+    pub fn token(&self) -> QrToken {
+        let BatchSeal { key_id, tree, signature } = &*self.seal;
+        let proof = tree.as_ref().map(|tree| tree.proof(self.place));
+        let payload = Cow::Borrowed(self.payload.as_slice());
+        QrToken::of(&Envelope { key_id: *key_id, proof, payload, signature: *signature })
     }
 }
 

@@ -64,8 +64,22 @@ impl QrClaims {
         Ok(())
     }
 
-    /// The CBOR form, with `nonce` in the place of the claims' own.
-    pub(crate) fn to_payload(&self, nonce: Nonce) -> Result<Vec<u8>, EncodeError> {
+    /// The claims as they will be signed, but for a nonce that comes later: whatever stands in [`QrClaims::nonce`] is replaced by it.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn encoded(&self) -> Result<EncodedClaims, EncodeError> {
+        let (payload, nonce_at) = self.encode()?;
+        Ok(EncodedClaims { payload, nonce_at })
+    }
+
+    /// The CBOR form.
+    pub(crate) fn to_payload(&self) -> Result<Vec<u8>, EncodeError> {
+        self.encode().map(|(payload, _)| payload)
+    }
+
+    /// The CBOR form, and where in it the nonce stands.
+    fn encode(&self) -> Result<(Vec<u8>, usize), EncodeError> {
         self.check()?;
         let mut to = Vec::with_capacity(CLAIMS_LENGTH_MAX);
         cbor::map(&mut to, if self.amount.is_some() { 9 } else { 7 });
@@ -83,14 +97,15 @@ impl QrClaims {
         key(&mut to, QR_SESSION);
         cbor::bytes(&mut to, self.qr_session.as_bytes());
         key(&mut to, NONCE);
-        cbor::bytes(&mut to, &nonce.0);
+        cbor::bytes(&mut to, &self.nonce.0);
+        let nonce_at = to.len() - self.nonce.0.len();
         if let Some(amount) = self.amount {
             key(&mut to, AMOUNT);
             cbor::unsigned(&mut to, amount.minor_units());
             key(&mut to, CURRENCY);
             cbor::text(&mut to, amount.currency().as_str());
         }
-        Ok(to)
+        Ok((to, nonce_at))
     }
 
     /// Reads claims whose signature has been verified. Only the very bytes that [`Self::to_payload`] writes are taken: other keys,
@@ -115,10 +130,27 @@ impl QrClaims {
             nonce: Nonce(fields.bytes16(NONCE, "nonce")?),
             amount: fields.amount()?,
         };
-        match claims.to_payload(claims.nonce) {
+        match claims.to_payload() {
             Ok(canonical) if canonical == payload => Ok(claims),
             _ => Err(malformed("claims: not exactly the expected keys in deterministic CBOR")),
         }
+    }
+}
+
+/// Claims in CBOR that wait for their nonce, made by [`QrClaims::encoded`].
+#[derive(Clone, Debug)]
+pub struct EncodedClaims {
+    payload: Vec<u8>,
+    nonce_at: usize,
+}
+
+impl EncodedClaims {
+    pub(crate) fn with_nonce(&self, nonce: Nonce) -> Vec<u8> {
+        let mut payload = self.payload.clone();
+        if let Some(place) = payload.get_mut(self.nonce_at..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = nonce.0;
+        }
+        payload
     }
 }
 

@@ -60,11 +60,11 @@ pub(super) fn measure(order: Order<'_>) -> Result<Vec<Row>, String> {
         println!("{name}: {bytes:.1} B an account, longest insert {longest_ms:.3} ms");
         if order.wants(name) {
             let target = if what == "memory" { Target::AtMost(128.0) } else { Target::None };
-            rows.push(Row { name: name.to_owned(), ours: bytes, baseline: 128.0, unit: "B", target });
+            rows.push(Row::single(name, bytes, 128.0, "B", target));
         }
         if wants_longest {
             let target = Target::AtMost(5.0);
-            rows.push(Row { name: WORST_INSERT.to_owned(), ours: longest_ms, baseline: 5.0, unit: "ms", target });
+            rows.push(Row::single(WORST_INSERT, longest_ms, 5.0, "ms", target));
         }
     }
     Ok(rows)

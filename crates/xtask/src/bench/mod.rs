@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: figures of the design as ratios, ours and the baseline alternating in one run on one machine.
 //!
-//! Writes `target/bench/results.json`. Machines differ and are shared, so a ratio is what counts; the median of the rounds is given.
+//! Writes `target/bench/results.json`, and the table in `loadtest/RESULTS.md`. Machines differ and are shared, so a ratio is what counts; the median of the rounds is given.
 
 // Ratios of measured figures; no money here.
 #![allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
@@ -12,14 +12,11 @@ mod policy;
 mod program;
 mod qr;
 mod recovery;
+mod results;
 mod row;
 mod withdrawal;
 
-use std::fs;
-
-use serde_json::json;
-
-use crate::{command, interrupt, packages};
+use crate::{interrupt, packages};
 use row::Row;
 
 /// Rows that are measured together.
@@ -67,6 +64,7 @@ impl Order<'_> {
 pub(crate) fn run(order: Order<'_>) -> Result<(), String> {
     interrupt::watch()?;
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
+    let load_before = results::load();
     let mut rows = Vec::new();
     for group in GROUPS.iter().filter(|group| group.names.iter().any(|name| order.wants(name))) {
         rows.extend((group.measure)(order)?.into_iter().filter(|row| order.wants(&row.name)));
@@ -77,11 +75,5 @@ pub(crate) fn run(order: Order<'_>) -> Result<(), String> {
     }
     println!("\n{}", Row::HEADING);
     rows.iter().for_each(|row| println!("{row}"));
-    let file = command::target_folder()?.join("bench").join("results.json");
-    let cannot = |error| format!("cannot write {}: {error}", file.display());
-    fs::create_dir_all(file.parent().unwrap_or(&file)).map_err(cannot)?;
-    let rows: Vec<_> = rows.iter().map(Row::json).collect();
-    fs::write(&file, format!("{:#}\n", json!({ "rows": rows }))).map_err(cannot)?;
-    println!("\nwritten to {}", file.display());
-    Ok(())
+    results::write(&rows, order, &load_before)
 }

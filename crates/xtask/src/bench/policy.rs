@@ -20,7 +20,7 @@ pub(super) fn measure() -> Result<Vec<Row>, String> {
         figure(&found, "sweep_us")?
     );
     let (ours, baseline) = (figure(&found, "decide_p99_ns")? / 1_000.0, figure(&found, "decide_p50_ns")? / 1_000.0);
-    let decide = Row { name: "policy_decide".to_owned(), ours, baseline, unit: "us", target: Target::None };
+    let decide = Row::single("policy_decide", ours, baseline, "us", Target::None);
     Ok(vec![decide, share()?])
 }
 
@@ -29,7 +29,7 @@ fn share() -> Result<Row, String> {
     let found = admission()?;
     let (admit, without) = (figure(&found, "admit_us")?, figure(&found, "admit_without_rules_us")?);
     let (ours, baseline) = (admit - without, admit + 2.0 * figure(&found, "signature_us")?);
-    Ok(Row { name: "policy_share".to_owned(), ours, baseline, unit: "us", target: Target::None })
+    Ok(Row::single("policy_share", ours, baseline, "us", Target::None))
 }
 
 /// Processor time of one P-256 verification, in us.

@@ -19,7 +19,7 @@ pub(super) fn measure() -> Result<Vec<Row>, String> {
     };
     let row = |name: &str, which: &str| -> Result<Row, String> {
         let (ours, baseline) = (us(which, 64)?, us(which, 1)?);
-        Ok(Row { name: name.to_owned(), ours, baseline, unit: "us", target: Target::None })
+        Ok(Row::single(name, ours, baseline, "us", Target::None))
     };
     Ok(vec![row("qr_make", "make")?, row("qr_verify", "verify")?])
 }

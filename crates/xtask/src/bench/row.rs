@@ -28,11 +28,18 @@ pub(crate) struct Row {
     pub(crate) baseline: f64,
     pub(crate) unit: &'static str,
     pub(crate) target: Target,
+    /// The lowest and the highest ratio of the rounds, if there were several.
+    spread: Option<(f64, f64)>,
 }
 
 impl Row {
     pub(crate) const HEADING: &str =
         "name                               ours     baseline  unit          ratio  target";
+
+    /// Out of one round.
+    pub(crate) fn single(name: &str, ours: f64, baseline: f64, unit: &'static str, target: Target) -> Self {
+        Self { name: name.to_owned(), ours, baseline, unit, target, spread: None }
+    }
 
     /// Out of several rounds of ours and the baseline: the round whose ratio is the median.
     pub(crate) fn median(
@@ -44,7 +51,9 @@ impl Row {
         let mut rounds = rounds.to_vec();
         rounds.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
         let (ours, baseline) = rounds.get(rounds.len() / 2).copied().ok_or("no round was measured")?;
-        Ok(Self { name: name.to_owned(), ours, baseline, unit, target })
+        let ratio = |(ours, baseline): &(f64, f64)| ours / baseline;
+        let spread = rounds.first().map(ratio).zip(rounds.last().map(ratio));
+        Ok(Self { spread, ..Self::single(name, ours, baseline, unit, target) })
     }
 
     /// The row with the lowest ratio, under another name.
@@ -87,6 +96,8 @@ impl Row {
             "baseline": self.baseline,
             "unit": self.unit,
             "ratio": self.ratio(),
+            "ratio_least": self.spread.map(|(least, _)| least),
+            "ratio_most": self.spread.map(|(_, most)| most),
             "target": self.target(),
             "holds": self.holds(),
         })
@@ -111,7 +122,7 @@ mod tests {
     use super::*;
 
     fn row(ours: f64, target: Target) -> Row {
-        Row { name: "row".to_owned(), ours, baseline: 10.0, unit: "us", target }
+        Row::single("row", ours, 10.0, "us", target)
     }
 
     #[test]
