@@ -132,13 +132,11 @@ macro_rules! uuid_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                for (index, byte) in self.0.iter().enumerate() {
-                    if matches!(index, 4 | 6 | 8 | 10) {
-                        f.write_str("-")?;
-                    }
-                    write!(f, "{byte:02x}")?;
-                }
-                Ok(())
+                // In five numbers: an id is written several times for each step that becomes durable.
+                let bits = u128::from_be_bytes(self.0);
+                let (first, second, third) = (bits >> 96, bits >> 80 & 0xffff, bits >> 64 & 0xffff);
+                let (fourth, last) = (bits >> 48 & 0xffff, bits & 0xffff_ffff_ffff);
+                write!(f, "{first:08x}-{second:04x}-{third:04x}-{fourth:04x}-{last:012x}")
             }
         }
 
@@ -236,8 +234,7 @@ pub struct KeyId(pub [u8; 4]);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d] = self.0;
-        write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}")
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
     }
 }
 
