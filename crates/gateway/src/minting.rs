@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_hsm::{Batcher, Hsm, HsmError, SigningPublicKey};
-use cashgate_qr::{EncodeError, EncodedClaims, KeySet, PublicKey, QrClaims, QrToken, SignedClaims, UnsignedBatch};
+use cashgate_qr::{EncodeError, EncodedClaims, KeySet, PublicKey, QrClaims, SignedClaims, UnsignedBatch};
 use cashgate_withdrawal::ids::{AtmId, NetworkId, Nonce, QrSessionId};
 use cashgate_withdrawal::lane::MintedCode;
 use cashgate_withdrawal::money::Money;
