@@ -23,8 +23,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Appends that wait for the same sync.
 const AT_ONCE: usize = 512;
-/// Withdrawals that one append carries.
-const PER_APPEND: u64 = 16;
+/// Withdrawals that one append carries, with five steps each at most.
+const PER_APPEND: u64 = 12;
 /// Accounts that the withdrawals are spread over.
 const ACCOUNTS: u64 = 50_000;
 /// All were approved within this time before now: later than the outcome deadline none would still wait for its ATM.
