@@ -8,13 +8,14 @@
 
 use rusqlite::Connection;
 
-use crate::append::Appending;
-use crate::chain_ends::ChainEnds;
+use super::append::{self, Appending};
+use super::chain_ends::ChainEnds;
+use super::{devices, key_events, notices, remarks};
 use crate::error::{AppendError, LedgerFailure, StorageError};
 use crate::records::Sequence;
-use crate::remarks::LeftOut;
-use crate::writer::{Work, Write, WriteFault, Written};
-use crate::{append, devices, key_events, notices, remarks};
+use crate::sqlite::remarks::LeftOut;
+use crate::sqlite::writer::WriteFault;
+use crate::work::{Work, Write, Written};
 
 /// SQLITE_IOERR_SHMSIZE: the index of the log could not grow. It is a write as well, of a file that is never synced and can be made anew.
 const INDEX_OF_LOG_FULL: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -150,15 +151,15 @@ impl Writing<'_> {
     fn apply(&mut self, work: &Work, last: Sequence) -> Result<Written, WriteFault> {
         let connection = self.connection;
         let applied = match work {
-            Work::Append(steps) => self.appending.append(steps, last),
+            Work::Append(append) => self.appending.append(&append.steps, last),
             Work::Notice { notice, .. } => notices::add(connection, notice, last),
             Work::PutDevice(device, notice) => devices::put(connection, device).and_then(|()| match notice {
                 Some(notice) => notices::add(connection, notice, last),
-                None => Ok(Written { last, rows: 1 }),
+                None => Ok(Written::of(last, 1)),
             }),
-            Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written { last, rows }),
+            Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written::of(last, rows)),
             Work::Remark(remarks) => {
-                remarks::add(connection, remarks, self.left_out).map(|rows| Written { last, rows })
+                remarks::add(connection, remarks, self.left_out).map(|rows| Written::of(last, rows))
             }
         };
         applied.map_err(|fault| match fault {

@@ -2,25 +2,28 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use crate::commit::{checkpoint, found_no_room};
 use crate::error::LedgerOpenError;
-use crate::ledger::{Counters, Ledger, LedgerOptions, Shared};
-use crate::lock::WriterLock;
-use crate::marker;
+use crate::ledger::{Ledger, LedgerOptions, Shared};
 use crate::reader::LedgerReader;
 use crate::records::Sequence;
-use crate::reserve::{Reserve, Room};
-use crate::schema;
-use crate::wal::{self, LogEnd, TornTail};
-use crate::writer::Writer;
+use crate::room::Room;
+use crate::sqlite::SqliteReader;
+use crate::sqlite::commit::{checkpoint, found_no_room};
+use crate::sqlite::lock::WriterLock;
+use crate::sqlite::marker;
+use crate::sqlite::reserve::Reserve;
+use crate::sqlite::schema;
+use crate::sqlite::wal::{self, LogEnd, TornTail};
+use crate::sqlite::writer::Writer;
+use crate::tail::TailMark;
 
 /// How long the writer waits for someone who holds SQLite's own write lock (a person with `sqlite3`, say) before it gives up, which
 /// stops the process. Other gateways never get so far: [`WriterLock`] keeps them out.
@@ -51,14 +54,8 @@ pub(crate) fn adjusted_ledger(
     };
     let room = if file_may_grow && reserve.restore() { Room::Ample } else { Room::Reserve };
     let (queue, requests) = mpsc::channel(options.queue_length_max.max(1));
-    let shared = Arc::new(Shared {
-        counters: Counters::default(),
-        observer: OnceLock::new(),
-        last_sequence: watch::Sender::new(last),
-        failure: watch::Sender::new(None),
-        room: watch::Sender::new(room),
-        torn_tail: torn_tail(log_end, last),
-    });
+    let torn_tail = torn_tail(log_end, last);
+    let shared = Arc::new(Shared::new(last, room, torn_tail, TailMark::default()));
     let mut writer = Writer::new((connection, log_pages), lock, reserve, requests, Arc::clone(&shared), options);
     adjust(&mut writer);
     std::thread::Builder::new()
@@ -66,7 +63,7 @@ pub(crate) fn adjusted_ledger(
         .spawn(move || writer.run())
         .map_err(|source| LedgerOpenError::System { path: path.clone(), doing: "starting its thread", source })?;
     report(path, &shared);
-    Ok(Ledger::new(queue, reader, shared))
+    Ok(Ledger::new(queue, LedgerReader::over(reader), shared, None))
 }
 
 fn report(path: &Path, shared: &Shared) {
@@ -148,7 +145,7 @@ struct Opened {
     last: Sequence,
     /// Whether the log could be copied into the file.
     file_may_grow: bool,
-    reader: LedgerReader,
+    reader: SqliteReader,
 }
 
 fn opened(path: &Path, options: &LedgerOptions, torn: Torn) -> Result<Opened, LedgerOpenError> {
@@ -160,9 +157,9 @@ fn opened(path: &Path, options: &LedgerOptions, torn: Torn) -> Result<Opened, Le
     } else if torn == Torn::Cut {
         empty_log(&connection).map_err(fault)?;
     }
-    let last = crate::append::last_sequence(&connection).map_err(fault)?;
+    let last = crate::sqlite::append::last_sequence(&connection).map_err(fault)?;
     sync_folder(path)?;
-    let reader = LedgerReader::open(path, options.readers)?;
+    let reader = SqliteReader::open(path, options.readers)?;
     Ok(Opened { connection, log_pages, last, file_may_grow: folded != Folded::NoRoom, reader })
 }
 

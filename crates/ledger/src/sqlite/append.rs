@@ -3,13 +3,14 @@
 use cashgate_withdrawal::ids::WithdrawalId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Statement, params};
 
-use crate::chain_ends::ChainEnds;
+use super::chain_ends::ChainEnds;
 use crate::columns::{self, Standing, signed, signed_money};
 use crate::error::AppendError;
 use crate::records::{Sequence, StepRecord};
 use crate::row_check::RowCheck;
 use crate::seal::Seal;
-use crate::writer::{WriteFault, Written};
+use crate::sqlite::writer::WriteFault;
+use crate::work::Written;
 
 /// The sequence of the last step or notice there is.
 pub(crate) fn last_sequence(connection: &Connection) -> rusqlite::Result<Sequence> {
@@ -65,7 +66,7 @@ impl<'group> Appending<'group> {
             }
             self.ends.note(step.withdrawal, Standing { last_step: step.number, open: step.row.open, last_seal: seal });
         }
-        Ok(Written { last: sequence, rows: steps.len() })
+        Ok(Written::of(sequence, steps.len()))
     }
 
     /// As noted, or else from the row, all of which is read for its check: a step must not be chained to a damaged one.
