@@ -127,7 +127,7 @@ impl Stops {
 
     /// Learns of what happened, and says whether it changed anything. The first stop of a scope stays, with its reason; but an operator's takes the
     /// place of an institution's, so that the institution cannot release it.
-    fn learn(&self, notice: &Notice) -> bool {
+    pub fn learn(&self, notice: &Notice) -> bool {
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         match &notice.what {
             Happening::Stopped { scope, actor, reason } => {

@@ -35,7 +35,7 @@ pub use attendant::{Attendant, Errand, Intent};
 use driver::Driver;
 pub use records::step_record;
 pub(crate) use recovery::read_back;
-pub use recovery::{History, Recovered, RecoveryError, recover};
+pub use recovery::{History, Recovered, RecoveryError, adopt, recover};
 pub use showing::Showing;
 
 /// How many inputs may wait for one lane. An ATM serves one customer; more than this is a flood.

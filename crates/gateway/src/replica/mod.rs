@@ -1,0 +1,8 @@
+//! One gateway among several that share a ledger.
+//!
+//! Nothing here decides about a withdrawal: a lane is the same with and without other replicas. What is here says whose an ATM's lane is, and
+//! takes it from one replica to the next by what a crash and a restart already do.
+
+mod pulse;
+
+pub use pulse::{DEAD_AFTER_USUAL, Pulse};
