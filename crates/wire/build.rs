@@ -4,7 +4,7 @@ use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
-    let files: Vec<String> = ["withdrawal", "atm", "customer", "corebank", "operations", "events", "journal"]
+    let files: Vec<String> = ["withdrawal", "atm", "customer", "corebank", "operations", "events", "journal", "replica"]
         .iter()
         .map(|name| format!("cashgate/{name}/v1/{name}.proto"))
         .collect();
