@@ -1,4 +1,4 @@
-//! Between SQL values and the domain's own types. What does not parse back, or does not fit its check, was not written by this crate.
+//! Between the values of a row and the domain's own types. What does not parse back, or does not fit its check, was not written by this crate.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -6,9 +6,8 @@ use std::str::FromStr;
 use cashgate_withdrawal::ids::{HoldReference, Nonce, WithdrawalId};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
-use rusqlite::Row;
-use rusqlite::types::{FromSql, ValueRef};
 
+use crate::cells::{Cell, Cells, FromCell};
 use crate::damage::{Damage, Fault};
 use crate::error::ReadError;
 use crate::key_events::{KeyAction, KeyEvent, StoredKeyEvent};
@@ -17,7 +16,7 @@ use crate::row_check::RowColumns;
 use crate::seal::Seal;
 use crate::table::Table;
 
-/// SQLite's integers have a sign. What does not fit (a time in 292 million years) becomes the greatest there is.
+/// The integers of both stores have a sign. What does not fit (a time in 292 million years) becomes the greatest there is.
 pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -27,7 +26,7 @@ pub(crate) fn signed_money(money: Money) -> i64 {
 }
 
 /// Reads a row of `SELECT * FROM withdrawals`.
-pub(crate) fn withdrawal(row: &Row<'_>) -> Result<WithdrawalSummary, ReadError> {
+pub(crate) fn withdrawal(row: &impl Cells) -> Result<WithdrawalSummary, ReadError> {
     let columns = Columns::checked(row, Table::Withdrawals, RowColumns::of_withdrawals())?;
     let hold: Option<HoldReference> = if columns.is_null("hold")? { None } else { Some(columns.parsed("hold")?) };
     Ok(WithdrawalSummary {
@@ -63,7 +62,7 @@ pub(crate) struct Standing {
 }
 
 /// Reads it from a row of `SELECT * FROM withdrawals`.
-pub(crate) fn standing(row: &Row<'_>) -> Result<Standing, ReadError> {
+pub(crate) fn standing(row: &impl Cells) -> Result<Standing, ReadError> {
     let columns = Columns::checked(row, Table::Withdrawals, RowColumns::of_withdrawals())?;
     Ok(Standing {
         last_step: columns.value("last_step")?,
@@ -73,7 +72,7 @@ pub(crate) fn standing(row: &Row<'_>) -> Result<Standing, ReadError> {
 }
 
 /// Reads a row of `SELECT steps.*`. Whether its seal fits is for the caller to see, who knows the step before it.
-pub(crate) fn step(row: &Row<'_>) -> Result<StoredStep, ReadError> {
+pub(crate) fn step(row: &impl Cells) -> Result<StoredStep, ReadError> {
     let columns = Columns { row, table: Table::Steps };
     Ok(StoredStep {
         sequence: Sequence(columns.unsigned("sequence")?),
@@ -88,7 +87,7 @@ pub(crate) fn step(row: &Row<'_>) -> Result<StoredStep, ReadError> {
 }
 
 /// Reads a row of `steps` that has the seal of the withdrawal's step before it in the column `previous_seal`, and checks its own.
-pub(crate) fn step_after_previous(row: &Row<'_>) -> Result<StoredStep, ReadError> {
+pub(crate) fn step_after_previous(row: &impl Cells) -> Result<StoredStep, ReadError> {
     let columns = Columns { row, table: Table::Steps };
     let previous = if columns.is_null("previous_seal")? { None } else { Some(columns.seal("previous_seal")?) };
     let step = step(row)?;
@@ -103,7 +102,7 @@ pub(crate) fn step_after_previous(row: &Row<'_>) -> Result<StoredStep, ReadError
 }
 
 /// Reads a row of `SELECT * FROM remarks`.
-pub(crate) fn remark(row: &Row<'_>) -> Result<(WithdrawalId, StoredRemark), ReadError> {
+pub(crate) fn remark(row: &impl Cells) -> Result<(WithdrawalId, StoredRemark), ReadError> {
     let columns = Columns::checked(row, Table::Remarks, RowColumns::of_remarks())?;
     let remark = StoredRemark {
         number: columns.value("number")?,
@@ -115,12 +114,12 @@ pub(crate) fn remark(row: &Row<'_>) -> Result<(WithdrawalId, StoredRemark), Read
 }
 
 /// Reads a row of `SELECT * FROM remarks_left_out`.
-pub(crate) fn remarks_left_out(row: &Row<'_>) -> Result<u64, ReadError> {
+pub(crate) fn remarks_left_out(row: &impl Cells) -> Result<u64, ReadError> {
     Columns::checked(row, Table::RemarksLeftOut, RowColumns::of_remarks_left_out())?.unsigned("count")
 }
 
 /// Reads a row of `SELECT * FROM key_events`. Whether its seal fits is for the caller to see, who knows the event before it.
-pub(crate) fn key_event(row: &Row<'_>) -> Result<StoredKeyEvent, ReadError> {
+pub(crate) fn key_event(row: &impl Cells) -> Result<StoredKeyEvent, ReadError> {
     let columns = Columns { row, table: Table::KeyEvents };
     let action = match (columns.value::<String>("action")?.as_str(), columns.is_null("use_from_ms")?) {
         ("published", false) => KeyAction::Published { use_from: columns.timestamp("use_from_ms")? },
@@ -146,57 +145,52 @@ pub(crate) fn key_event(row: &Row<'_>) -> Result<StoredKeyEvent, ReadError> {
 }
 
 /// A row of one table, read by column name.
-pub(crate) struct Columns<'row, 'statement> {
-    row: &'row Row<'statement>,
+pub(crate) struct Columns<'row, R> {
+    row: &'row R,
     table: Table,
 }
 
-impl<'row, 'statement> Columns<'row, 'statement> {
+impl<'row, R: Cells> Columns<'row, R> {
     /// A whole row whose last column is its check, which fits. `found` takes the columns before it.
-    pub(crate) fn checked(row: &'row Row<'statement>, table: Table, mut found: RowColumns) -> Result<Self, ReadError> {
+    pub(crate) fn checked(row: &'row R, table: Table, mut found: RowColumns) -> Result<Self, ReadError> {
         let columns = Self { row, table };
-        let check_at = row.as_ref().column_count().saturating_sub(1);
+        let check_at = row.count().saturating_sub(1);
         for index in 0..check_at {
-            match row.get_ref(index).map_err(|error| ReadError::storage(&error))? {
-                ValueRef::Null => found.null(),
-                ValueRef::Integer(value) => found.integer(value),
-                ValueRef::Text(value) => found.text_bytes(value),
-                ValueRef::Blob(value) => found.blob(value),
-                ValueRef::Real(_) => return Err(columns.damaged(Fault::RowCheck)), // No column has such.
+            match row.cell(index)? {
+                Cell::Null => found.null(),
+                Cell::Integer(value) => found.integer(value),
+                Cell::Text(value) => found.text_bytes(&value),
+                Cell::Blob(value) => found.blob(value),
+                Cell::Other => return Err(columns.damaged(Fault::RowCheck)), // No column has such.
             };
         }
-        let kept = row.get_ref(check_at).map_err(|error| ReadError::storage(&error))?;
-        if kept == ValueRef::Blob(found.check().as_bytes()) {
+        if row.cell(check_at)? == Cell::Blob(found.check().as_bytes()) {
             Ok(columns)
         } else {
             Err(columns.damaged(Fault::RowCheck))
         }
     }
 
-    /// Where a column stands; beyond the row if the table has none of that name, which SQLite then refuses.
+    /// Where a column stands; beyond the row if the table has none of that name, which the row then refuses.
     fn place(&self, column: &str) -> usize {
         self.table.columns().iter().position(|name| *name == column).unwrap_or(usize::MAX)
     }
 
-    /// A value as SQLite has it.
-    pub(crate) fn value<T: FromSql>(&self, column: &'static str) -> Result<T, ReadError> {
-        self.row.get(self.place(column)).map_err(|error| match error {
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::Utf8Error(..) => self.damaged(Fault::Column(column)),
-            other => ReadError::storage(&other),
-        })
+    pub(crate) fn value<T: FromCell>(&self, column: &'static str) -> Result<T, ReadError> {
+        T::from_cell(&self.row.cell(self.place(column))?).ok_or_else(|| self.damaged(Fault::Column(column)))
     }
 
     /// A value that is kept as text.
     pub(crate) fn parsed<T: FromStr>(&self, column: &'static str) -> Result<T, ReadError> {
-        let value = self.row.get_ref(self.place(column)).map_err(|error| ReadError::storage(&error))?;
-        value.as_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| self.damaged(Fault::Column(column)))
+        let parsed = match self.row.cell(self.place(column))? {
+            Cell::Text(value) => str::from_utf8(&value).ok().and_then(|text| text.parse().ok()),
+            _ => None,
+        };
+        parsed.ok_or_else(|| self.damaged(Fault::Column(column)))
     }
 
     pub(crate) fn unsigned(&self, column: &'static str) -> Result<u64, ReadError> {
-        u64::try_from(self.value::<i64>(column)?).map_err(|_| self.damaged(Fault::Column(column)))
+        self.value(column)
     }
 
     pub(crate) fn timestamp(&self, column: &'static str) -> Result<Timestamp, ReadError> {
@@ -221,10 +215,7 @@ impl<'row, 'statement> Columns<'row, 'statement> {
     }
 
     pub(crate) fn is_null(&self, column: &'static str) -> Result<bool, ReadError> {
-        self.row
-            .get_ref(self.place(column))
-            .map(|value| value == ValueRef::Null)
-            .map_err(|error| ReadError::storage(&error))
+        Ok(self.row.cell(self.place(column))? == Cell::Null)
     }
 
     fn damaged(&self, fault: Fault) -> ReadError {
@@ -235,9 +226,9 @@ impl<'row, 'statement> Columns<'row, 'statement> {
 
     /// A column of a row that may be damaged, to find it by.
     fn shown(&self, column: &'static str) -> String {
-        match self.row.get_ref(self.place(column)) {
-            Ok(ValueRef::Integer(value)) => value.to_string(),
-            Ok(ValueRef::Text(value)) => String::from_utf8_lossy(value).escape_debug().to_string(),
+        match self.row.cell(self.place(column)) {
+            Ok(Cell::Integer(value)) => value.to_string(),
+            Ok(Cell::Text(value)) => String::from_utf8_lossy(&value).escape_debug().to_string(),
             _ => "(unreadable)".to_owned(),
         }
     }

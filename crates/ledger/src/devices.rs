@@ -2,15 +2,12 @@
 
 use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
 use cashgate_withdrawal::time::Timestamp;
-use rusqlite::{Connection, Row, params};
 
+use crate::cells::Cells;
 use crate::columns::{Columns, signed};
 use crate::error::ReadError;
-use crate::queries::rows;
-use crate::reader::LedgerReader;
 use crate::row_check::{RowCheck, RowColumns};
 use crate::table::Table;
-use crate::writer::WriteFault;
 
 /// A phone, as its institution registered it and as the gateway came to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +59,8 @@ impl RowCheck {
     }
 }
 
-/// Reads a row of `SELECT * FROM devices`.
-pub(crate) fn device(row: &Row<'_>) -> Result<DeviceRow, ReadError> {
+/// Reads a row of `devices`.
+pub(crate) fn device(row: &impl Cells) -> Result<DeviceRow, ReadError> {
     let columns = Columns::checked(row, Table::Devices, RowColumns::of_devices())?;
     Ok(DeviceRow {
         institution: columns.parsed("institution")?,
@@ -78,43 +75,6 @@ pub(crate) fn device(row: &Row<'_>) -> Result<DeviceRow, ReadError> {
         locked_at: columns.timestamp_or_null("locked_at_ms")?,
         revoked_at: columns.timestamp_or_null("revoked_at_ms")?,
     })
-}
-
-impl LedgerReader {
-    /// All phones, the revoked ones included, by institution and name.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`], as for every query.
-    pub fn devices(&self) -> Result<Vec<DeviceRow>, ReadError> {
-        self.read(|connection| rows(connection, "SELECT * FROM devices ORDER BY institution, device", [], device))
-    }
-}
-
-/// Writes the phone's row, inside the writer's transaction, in place of what stood under its name.
-pub(crate) fn put(connection: &Connection, device: &DeviceRow) -> Result<(), WriteFault> {
-    let at = |moment: Timestamp| signed(moment.unix_ms());
-    connection
-        .prepare_cached(
-            "REPLACE INTO devices (institution, device, public_key, key_since_ms, registered_at_ms, bound_at_ms, channel,
-                 attestation, failed_attempts, locked_at_ms, revoked_at_ms, row_check)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?
-        .execute(params![
-            device.institution.as_str(),
-            device.device.as_str(),
-            device.public_key,
-            at(device.key_since),
-            at(device.registered_at),
-            at(device.bound_at),
-            device.channel,
-            device.attestation,
-            device.failed_attempts,
-            device.locked_at.map(at),
-            device.revoked_at.map(at),
-            RowCheck::of_device(device).as_bytes(),
-        ])?;
-    Ok(())
 }
 
 #[cfg(test)]

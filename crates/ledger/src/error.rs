@@ -5,12 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cashgate_withdrawal::ids::{KeyId, WithdrawalId};
+use cashgate_withdrawal::ids::{AtmId, InstitutionId, KeyId, WithdrawalId};
 
+use crate::claim::{Append, LimitKey};
 use crate::damage::{Damage, WHAT_TO_DO};
 use crate::key_events::KeyEvent;
 use crate::notices::Notice;
 use crate::records::StepRecord;
+use crate::replicas::{Epoch, ReplicaId};
 
 /// Why a ledger could not be opened. Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +133,32 @@ pub enum LedgerOpenError {
         /// What SQLite said.
         source: StorageError,
     },
+    /// The database cannot be reached, or refuses this user.
+    #[error("the ledger on PostgreSQL could not be opened ({doing}): {source}; the connection string is in {dsn_file}")]
+    Database {
+        /// The file with the connection string.
+        dsn_file: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// What the server, or the way to it, said.
+        source: StorageError,
+    },
+    /// A file that says how to reach the database cannot be used.
+    #[error("{path} cannot be used to reach the database: {why}")]
+    DatabaseFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it. No part of a connection string is shown.
+        why: String,
+    },
+    /// The database's schema is not this program's.
+    #[error("the ledger on PostgreSQL has schema version {found}, this program takes {known}: {}", schema_advice(*found, *known))]
+    DatabaseSchema {
+        /// Its version; 0 for a database without a ledger.
+        found: i64,
+        /// The version of this program.
+        known: i64,
+    },
     /// The operating system refused something else: a folder that cannot be synced, a thread that cannot be started.
     #[error("the ledger {path} could not be opened ({doing}): {source}")]
     System {
@@ -146,6 +174,10 @@ pub enum LedgerOpenError {
 /// What to do about a ledger that must not be opened.
 const KEEP_AND_RESTORE: &str = "do not start on it; copy the ledger with its -wal and -shm files away, run `cashgate ledger verify` on the copy \
      to see what is left, restore from backup, and reconcile what came after the backup";
+
+fn schema_advice(found: i64, known: i64) -> &'static str {
+    if found < known { "run `cashgate migrate` once, with the new program" } else { "run the newer Cashgate" }
+}
 
 fn place_in_log(frame: u64, offset: u64) -> String {
     match frame {
@@ -259,6 +291,32 @@ pub enum AppendError {
     /// there is room.
     #[error("the disk is full: the ledger lives on its reserve")]
     NoRoom,
+    /// The lane is another replica's, or was claimed anew since: nothing of this owner's may be written any more.
+    #[error("the lane of {atm} is not owned in epoch {} any more", epoch.0)]
+    NotOwner {
+        /// The lane's ATM.
+        atm: AtmId,
+        /// The epoch that was claimed.
+        epoch: Epoch,
+    },
+    /// Another replica has changed limit entries since the approval was computed from them. Count them anew, and compute it again.
+    #[error("the limits moved since the approval was computed: {} entries have another version", moved.len())]
+    LimitsMoved {
+        /// The entries that moved, with the versions that they have.
+        moved: Vec<(LimitKey, u64)>,
+    },
+    /// What all customers of the institution withdrew would come to more than it allows.
+    #[error("the customers of {institution} have withdrawn what it allows them all together")]
+    InstitutionCapped {
+        /// The institution.
+        institution: InstitutionId,
+    },
+    /// More limit entries or sums than [`Append::RAISES_MAX`].
+    #[error("an append changes {} limit entries and sums at most, not {found}", Append::RAISES_MAX)]
+    RaiseCount {
+        /// How many there were.
+        found: usize,
+    },
     /// A constraint of the schema that has no error of its own, such as an empty kind.
     #[error("the ledger's schema refused it: {0}")]
     Constraint(StorageError),
@@ -280,10 +338,24 @@ pub struct LedgerFailure {
     pub cause: Arc<str>,
 }
 
+/// Why the registry of replicas and lanes did not answer, or did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaError {
+    /// Another process registered under this replica's number since: this one must stop.
+    #[error("another process has registered as replica {id}: this one is put out, and stops")]
+    PutOut {
+        /// The number.
+        id: ReplicaId,
+    },
+    /// The database did not answer, or refused. Whether what was asked for was done is not known; every call may be repeated.
+    #[error("the registry of replicas could not be asked: {0}")]
+    Storage(StorageError),
+}
+
 /// Why a read gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// SQLite could not read.
+    /// The store could not read.
     #[error("the ledger could not be read: {0}")]
     Storage(#[source] StorageError),
     /// A record is not what was written, or does not fit those beside it: the file was changed by someone else, or is damaged.
@@ -310,6 +382,11 @@ pub struct StorageError {
 }
 
 impl StorageError {
+    /// What another engine said.
+    pub(crate) fn said(said: impl Into<Arc<str>>) -> Self {
+        Self { said: said.into(), may_want_room: false }
+    }
+
     pub(crate) fn new(error: &rusqlite::Error) -> Self {
         // The extended code tells a failed fsync (1034) from a failed write (778); the text alone does not.
         let said = match error.sqlite_error() {
@@ -318,7 +395,7 @@ impl StorageError {
         };
         // A file that cannot be made on a full disk is reported as one that cannot be opened.
         let not_opened = error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen);
-        Self { said, may_want_room: not_opened || crate::commit::found_no_room(error) }
+        Self { said, may_want_room: not_opened || crate::sqlite::found_no_room(error) }
     }
 }
 

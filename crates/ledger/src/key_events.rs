@@ -2,16 +2,13 @@
 
 use cashgate_withdrawal::ids::KeyId;
 use cashgate_withdrawal::time::Timestamp;
-use rusqlite::{Connection, Row, params};
 
+use crate::cells::{Cell, Cells, FromCell};
 use crate::columns::{self, signed};
 use crate::damage::{Damage, Fault};
 use crate::error::{AppendError, ReadError};
-use crate::queries::rows;
-use crate::reader::LedgerReader;
 use crate::records::Sequence;
 use crate::seal::{Seal, extend_with_length, sha256};
-use crate::writer::WriteFault;
 
 /// Something that happened to a signing key, to be made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,27 +123,11 @@ fn extend_with_optional<const N: usize>(bytes: &mut Vec<u8>, part: Option<&[u8; 
     bytes.extend_from_slice(part.map_or(&[], |part| part.as_slice()));
 }
 
-impl LedgerReader {
-    /// Everything that happened to signing keys, oldest first, checked against its seals. The whole of it: there are a few events a year.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`], as for every query.
-    pub fn key_events(&self) -> Result<Vec<StoredKeyEvent>, ReadError> {
-        self.read(whole)
-    }
-}
-
-/// All events, if they are whole.
-fn whole(connection: &Connection) -> Result<Vec<StoredKeyEvent>, ReadError> {
-    judged(connection)?.into_iter().collect::<Result<_, _>>().map_err(ReadError::Damaged)
-}
-
-/// Each event, or what is wrong with it. A missing one is told before the next.
-pub(crate) fn judged(connection: &Connection) -> Result<Vec<Result<StoredKeyEvent, Damage>>, ReadError> {
+/// Each event, or what is wrong with it, out of the rows of `key_events` in their order. A missing one is told before the next.
+pub(crate) fn judged(rows: Vec<Placed>) -> Vec<Result<StoredKeyEvent, Damage>> {
     let mut judged = Vec::new();
     let (mut last, mut previous) = (0_u64, None);
-    for (sequence, seal, found) in rows(connection, "SELECT * FROM key_events ORDER BY sequence", [], placed)? {
+    for (sequence, seal, found) in rows {
         let expected = last.saturating_add(1);
         if sequence != expected {
             judged.push(Err(Damage::of_key_event(expected, Fault::SequenceGap { expected: Sequence(expected) })));
@@ -157,58 +138,39 @@ pub(crate) fn judged(connection: &Connection) -> Result<Vec<Result<StoredKeyEven
         }));
         (last, previous) = (sequence, seal);
     }
-    Ok(judged)
+    judged
 }
 
 /// Where it stands, its seal if it has one, and the event or what is wrong with it.
-type Placed = (u64, Option<Seal>, Result<StoredKeyEvent, Damage>);
+pub(crate) type Placed = (u64, Option<Seal>, Result<StoredKeyEvent, Damage>);
 
-fn placed(row: &Row<'_>) -> Result<Placed, ReadError> {
-    let sequence: i64 = row.get("sequence").map_err(|error| ReadError::storage(&error))?;
-    let seal = row.get::<_, [u8; 32]>("seal").ok().map(Seal::from_bytes);
+/// Reads a row of `key_events`.
+pub(crate) fn placed(row: &impl Cells) -> Result<Placed, ReadError> {
+    let sequence = row.cell(0)?;
+    let seal = row.cell(row.count().saturating_sub(1))?;
+    let seal = <[u8; 32]>::from_cell(&seal).map(Seal::from_bytes);
     let event = match columns::key_event(row) {
         Ok(event) => Ok(event),
         Err(ReadError::Damaged(damage)) => Err(damage),
         Err(other) => return Err(other),
     };
-    Ok((u64::try_from(sequence).unwrap_or(0), seal, event))
+    let sequence = if let Cell::Integer(sequence) = sequence { u64::try_from(sequence).unwrap_or(0) } else { 0 };
+    Ok((sequence, seal, event))
 }
 
-/// Writes the events behind those that are there, inside the writer's transaction.
-pub(crate) fn add(connection: &Connection, events: &[KeyEvent]) -> Result<usize, WriteFault> {
+/// Whether so many events of such lengths may be written at once.
+pub(crate) fn check(events: &[KeyEvent]) -> Result<(), AppendError> {
     if !(1..=KeyEvent::PER_WRITE_MAX).contains(&events.len()) {
-        return Err(WriteFault::Refused(AppendError::KeyEventCount { found: events.len() }));
+        return Err(AppendError::KeyEventCount { found: events.len() });
     }
-    let before = whole(connection)?;
-    let (mut sequence, mut previous) = before.last().map_or((0, None), |last| (last.sequence, Some(last.seal)));
-    for event in events {
-        let KeyEvent { at, actor, action, key_id, label, token_label, public_key, reason } = event;
-        if [actor, label, token_label, reason].iter().any(|text| text.len() > KeyEvent::TEXT_BYTES_MAX) {
-            return Err(WriteFault::Refused(AppendError::KeyEventTooLong { key_id: *key_id }));
-        }
-        sequence += 1;
-        let seal = Seal::of_key_event(previous.as_ref(), sequence, event);
-        connection
-            .prepare_cached(
-                "INSERT INTO key_events (sequence, at_ms, actor, action, key_id, label, token_label, public_key, use_from_ms, reason, seal)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            )?
-            .execute(params![
-                signed(sequence),
-                signed(at.unix_ms()),
-                actor,
-                action.name(),
-                key_id.to_string(),
-                label,
-                token_label,
-                public_key,
-                action.use_from().map(|moment| signed(moment.unix_ms())),
-                reason,
-                seal.as_bytes(),
-            ])?;
-        previous = Some(seal);
+    let too_long = |event: &&KeyEvent| {
+        let KeyEvent { actor, label, token_label, reason, .. } = event;
+        [actor, label, token_label, reason].iter().any(|text| text.len() > KeyEvent::TEXT_BYTES_MAX)
+    };
+    match events.iter().find(too_long) {
+        Some(event) => Err(AppendError::KeyEventTooLong { key_id: event.key_id }),
+        None => Ok(()),
     }
-    Ok(events.len())
 }
 
 #[cfg(test)]

@@ -6,17 +6,21 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::claim::{Append, Appended};
 use crate::devices::DeviceRow;
 use crate::error::{AppendError, LedgerFailure, LedgerOpenError};
 use crate::key_events::KeyEvent;
 use crate::notices::Notice;
 use crate::observer::CommitObserver;
-use crate::open;
+use crate::options::PostgresOptions;
+use crate::postgres;
 use crate::reader::LedgerReader;
 use crate::records::{Remark, Sequence, StepRecord};
-use crate::reserve::Room;
-use crate::wal::TornTail;
-use crate::writer::{Request, Work, Write, Written};
+use crate::replicas::Replicas;
+use crate::room::Room;
+use crate::sqlite::{self, TornTail};
+use crate::tail::TailMark;
+use crate::work::{Request, Work, Write, Written};
 
 /// How a ledger works. The defaults suit thousands of ATMs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +83,33 @@ pub(crate) struct Counters {
     pub(crate) notices_dropped: AtomicU64,
 }
 
-/// What the writer thread and the handles share.
+impl Counters {
+    pub(crate) fn count(&self, group: &[Write], outcomes: &[Result<Written, AppendError>]) {
+        let add = |counter: &AtomicU64, n: usize| {
+            counter.fetch_add(u64::try_from(n).unwrap_or(u64::MAX), Ordering::Relaxed);
+        };
+        add(&self.commits, 1);
+        for (write, outcome) in group.iter().zip(outcomes) {
+            match (outcome, &write.work) {
+                (Ok(_), Work::Append(append)) => {
+                    add(&self.appends, 1);
+                    add(&self.steps, append.steps.len());
+                }
+                (Ok(written), Work::Remark(remarks)) => {
+                    add(&self.remarks, written.rows);
+                    add(&self.remarks_dropped, remarks.len().saturating_sub(written.rows));
+                }
+                (Err(_), Work::Remark(remarks)) => add(&self.remarks_dropped, remarks.len()),
+                (Ok(_), Work::Notice { .. } | Work::PutDevice(_, Some(_))) => add(&self.notices, 1),
+                (Err(_), Work::Notice { awaited: false, .. }) => add(&self.notices_dropped, 1),
+                (Ok(_), Work::KeyEvents(_) | Work::PutDevice(_, None)) => {}
+                (Err(_), _) => add(&self.refused, 1),
+            }
+        }
+    }
+}
+
+/// What the writer and the handles share.
 pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) observer: OnceLock<Box<dyn CommitObserver>>,
@@ -88,6 +118,10 @@ pub(crate) struct Shared {
     pub(crate) room: watch::Sender<Room>,
     /// What was found at the end of the log when the ledger was opened.
     pub(crate) torn_tail: Option<TornTail>,
+    /// Whether the store answered when it was last asked.
+    pub(crate) reachable: watch::Sender<bool>,
+    /// How far the ledger is, as far as is known here; sent each time that it was looked at.
+    pub(crate) tail: watch::Sender<TailMark>,
 }
 
 /// An open ledger. Clones are the same ledger; when the last is dropped without [`Ledger::close`], the writer finishes what is queued and
@@ -97,6 +131,7 @@ pub struct Ledger {
     queue: mpsc::Sender<Request>,
     reader: LedgerReader,
     shared: Arc<Shared>,
+    replicas: Option<Replicas>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -114,11 +149,26 @@ impl Ledger {
     ///
     /// [`LedgerOpenError`]; the ledger is left as it was unless the error is about a migration. A damaged one is never changed.
     pub fn open(path: impl AsRef<Path>, options: LedgerOptions) -> Result<Self, LedgerOpenError> {
-        open::ledger(path.as_ref(), &options)
+        sqlite::ledger(path.as_ref(), &options)
     }
 
-    pub(crate) fn new(queue: mpsc::Sender<Request>, reader: LedgerReader, shared: Arc<Shared>) -> Self {
-        Self { queue, reader, shared }
+    /// Opens the ledger on PostgreSQL as one replica of those that write to it, and registers this start of the replica: an earlier process
+    /// of the same number is put out. Blocking; waits for the database no longer than the options say.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerOpenError`]: it cannot be reached, or its schema is not this program's, in which case the message says what to run.
+    pub fn connect(options: &PostgresOptions) -> Result<Self, LedgerOpenError> {
+        postgres::ledger(options)
+    }
+
+    pub(crate) fn new(
+        queue: mpsc::Sender<Request>,
+        reader: LedgerReader,
+        shared: Arc<Shared>,
+        replicas: Option<Replicas>,
+    ) -> Self {
+        Self { queue, reader, shared, replicas }
     }
 
     /// Makes steps durable, all of them or none, and returns the sequence of the last one when they are on disk.
@@ -130,7 +180,47 @@ impl Ledger {
     ///
     /// [`AppendError`]: nothing was written; after [`AppendError::Fatal`] it is not known.
     pub async fn append(&self, steps: Vec<StepRecord>) -> Result<Sequence, AppendError> {
-        self.write(Work::Append(steps)).await.map(|written| written.last)
+        self.write(Work::Append(steps.into())).await.map(|written| written.last)
+    }
+
+    /// The same for one of several replicas: only if the lane is still owned, and what was computed still holds. A ledger file, which has one
+    /// writer, looks at the steps alone.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`], as for [`Ledger::append`], and [`AppendError::NotOwner`], [`AppendError::LimitsMoved`],
+    /// [`AppendError::InstitutionCapped`].
+    pub async fn append_owned(&self, append: Append) -> Result<Appended, AppendError> {
+        let keys: Vec<_> = append.raises.iter().map(|raise| raise.key.clone()).collect();
+        let written = self.write(Work::Append(append)).await?;
+        let raised = written.raised.map(|versions| keys.into_iter().zip(versions).collect());
+        Ok(Appended { last: written.last, raised })
+    }
+
+    /// The registry of replicas and lanes; `None` for a ledger file, which has one writer.
+    #[must_use]
+    pub fn replicas(&self) -> Option<&Replicas> {
+        self.replicas.as_ref()
+    }
+
+    /// Whether the database answers. While it does not, writes wait, as many as the queue holds, and no new withdrawal should begin; what
+    /// waits is written when it is back. A ledger file is always reachable.
+    #[must_use]
+    pub fn reachable(&self) -> bool {
+        *self.shared.reachable.borrow()
+    }
+
+    /// The same, now and whenever it changes.
+    #[must_use]
+    pub fn subscribe_reachable(&self) -> watch::Receiver<bool> {
+        self.shared.reachable.subscribe()
+    }
+
+    /// How far the ledger is, with all that other replicas wrote. Sent again each time that this replica has looked, also if nothing came:
+    /// whoever has not seen it change for a while does not know what the others wrote. Never sent by a ledger file.
+    #[must_use]
+    pub fn subscribe_tail(&self) -> watch::Receiver<TailMark> {
+        self.shared.tail.subscribe()
     }
 
     /// Makes a notice durable, and returns its sequence when it is on disk. Shares its sync with everything that waits at that moment.

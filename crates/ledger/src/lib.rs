@@ -17,54 +17,58 @@
 //!   for them ([`Room`]), and the write that found no room is tried once more;
 //! - any other failure to write, and any failed sync, is never tried again: the ledger stops for good and says so ([`Ledger::fatal`]).
 //!
-//! The store is SQLite: one writer thread, as many readers as wanted. No public type shows it, because PostgreSQL is to come beside it.
+//! There are two stores with the same tables, the same promises and the same checks of what is read: a file ([`Ledger::open`], SQLite: one
+//! process), and PostgreSQL ([`Ledger::connect`]: several replicas, each with a writer of its own, whose commits the database puts in one
+//! order). No public type shows which it is. What only several replicas need is in [`Replicas`] and [`Append`].
 
-mod append;
 mod approvals;
-mod carry_over;
+mod cells;
+mod claim;
 mod columns;
-mod commit;
 mod damage;
 mod devices;
 mod error;
 mod feed;
 mod key_events;
 mod ledger;
-mod lock;
-mod marker;
 mod notices;
 mod observer;
-mod open;
-mod queries;
+mod options;
+mod postgres;
 mod reader;
+mod reads;
 mod records;
-mod remarks;
-mod reserve;
+mod replicas;
+mod room;
 mod row_check;
-mod schema;
 mod seal;
+mod sqlite;
 mod table;
+mod tail;
 mod verify;
-mod wal;
-mod writer;
+mod work;
 
 pub use approvals::ApprovedRow;
+pub use claim::{Append, Appended, InstitutionCaps, InstitutionSpending, LimitKey, Raise};
 pub use damage::{Damage, Fault};
 pub use devices::DeviceRow;
-pub use error::{AppendError, LedgerFailure, LedgerOpenError, ReadError, StorageError};
+pub use error::{AppendError, LedgerFailure, LedgerOpenError, ReadError, ReplicaError, StorageError};
 pub use feed::{ENTRIES_LOOKED_AT_MAX, FeedEntry, FeedPage};
 pub use key_events::{KeyAction, KeyEvent, StoredKeyEvent};
 pub use ledger::{Ledger, LedgerOptions, LedgerStats};
 pub use notices::{Notice, StoredNotice};
 pub use observer::CommitObserver;
-pub use queries::PAGE_SIZE_MAX;
-pub use reader::LedgerReader;
+pub use options::PostgresOptions;
+pub use postgres::{Migrated, migrate};
+pub use reader::{LedgerReader, PAGE_SIZE_MAX};
 pub use records::{
     Remark, Remarks, Sequence, StateCount, StepRecord, StoredRemark, StoredStep, WithdrawalFilter, WithdrawalPage,
     WithdrawalRow, WithdrawalSummary,
 };
-pub use reserve::Room;
+pub use replicas::{Epoch, Incarnation, LaneOwner, ReplicaId, ReplicaIdentity, ReplicaRow, Replicas};
+pub use room::Room;
 pub use row_check::RowCheck;
 pub use seal::{Seal, check_chain};
-pub use verify::{Finding, VerifyReport, verify};
-pub use wal::TornTail;
+pub use sqlite::TornTail;
+pub use tail::{Tail, TailMark};
+pub use verify::{Finding, VerifyReport, verify, verify_open};

@@ -5,16 +5,13 @@
 
 use cashgate_withdrawal::ids::InstitutionId;
 use cashgate_withdrawal::time::Timestamp;
-use rusqlite::{Connection, Row, ToSql, params};
 
+use crate::cells::Cells;
 use crate::columns::{Columns, signed};
-use crate::error::{AppendError, ReadError};
-use crate::queries::rows;
-use crate::reader::LedgerReader;
+use crate::error::ReadError;
 use crate::records::Sequence;
 use crate::row_check::{RowCheck, RowColumns};
 use crate::table::Table;
-use crate::writer::{WriteFault, Written};
 
 /// Something that happened and is no step of a withdrawal: a phone registered or revoked, an approval refused, a stop, an alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +60,8 @@ impl RowCheck {
     }
 }
 
-/// Reads a row of `SELECT * FROM notices`.
-pub(crate) fn notice(row: &Row<'_>) -> Result<StoredNotice, ReadError> {
+/// Reads a row of `notices`.
+pub(crate) fn notice(row: &impl Cells) -> Result<StoredNotice, ReadError> {
     let columns = Columns::checked(row, Table::Notices, RowColumns::of_notices())?;
     Ok(StoredNotice {
         sequence: Sequence(columns.unsigned("sequence")?),
@@ -76,61 +73,9 @@ pub(crate) fn notice(row: &Row<'_>) -> Result<StoredNotice, ReadError> {
     })
 }
 
-impl LedgerReader {
-    /// The notices of some kinds that happened at `since` or later, in their sequence: what a start rebuilds stops and counts from. The
-    /// cost grows with how many those are, not with history.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`], as for every query.
-    pub fn notices_of(&self, kinds: &[&str], since: Timestamp) -> Result<Vec<StoredNotice>, ReadError> {
-        let since = signed(since.unix_ms());
-        let mut values: Vec<&dyn ToSql> = vec![&since];
-        values.extend(kinds.iter().map(|kind| kind as &dyn ToSql));
-        let mut found = self.read(|connection| rows(connection, &of_kinds(kinds.len()), values.as_slice(), notice))?;
-        found.sort_unstable_by_key(|notice| notice.sequence);
-        Ok(found)
-    }
-}
-
-fn of_kinds(count: usize) -> String {
-    let places: Vec<String> = (2..count.saturating_add(2)).map(|place| format!("?{place}")).collect();
-    format!("SELECT * FROM notices WHERE kind IN ({}) AND at_ms >= ?1", places.join(", "))
-}
-
-/// Writes the notice behind `last`, inside the writer's transaction.
-pub(crate) fn add(connection: &Connection, notice: &Notice, last: Sequence) -> Result<Written, WriteFault> {
-    let &Notice { at, kind, ref institution, ref body } = notice;
-    if body.len() > Notice::BODY_BYTES_MAX {
-        return Err(WriteFault::Refused(AppendError::NoticeTooLong { kind, bytes: body.len() }));
-    }
-    let sequence = Sequence(last.0 + 1);
-    connection
-        .prepare_cached(
-            "INSERT INTO notices (sequence, at_ms, kind, institution, body, row_check) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            signed(sequence.0),
-            signed(at.unix_ms()),
-            kind,
-            institution.as_ref().map(InstitutionId::as_str),
-            body,
-            RowCheck::of_notice(sequence, notice).as_bytes(),
-        ])?;
-    Ok(Written { last: sequence, rows: 1 })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queries::tests::check_plan;
-
-    #[test]
-    fn a_start_reads_the_notices_of_its_kinds_and_no_others() {
-        let expected = "SEARCH notices USING INDEX notices_of_kind (kind=? AND at_ms>?)";
-        check_plan(&of_kinds(1), &[&1, &"stopped"], expected);
-        check_plan(&of_kinds(2), &[&1, &"stopped", &"released"], expected);
-    }
 
     /// Computed by a few lines of another language: a change here breaks every ledger there is.
     #[test]

@@ -126,7 +126,7 @@ impl RowColumns {
         self.text_bytes(value.as_bytes())
     }
 
-    /// Text as SQLite hands it out, which after damage need not be UTF-8.
+    /// Text as the store hands it out, which after damage need not be UTF-8.
     pub(crate) fn text_bytes(&mut self, value: &[u8]) -> &mut Self {
         self.0.push(2);
         extend_with_length(&mut self.0, value);

@@ -106,12 +106,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn columns_are_read_from_where_the_schema_has_them() {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
-        crate::schema::migrate(&connection, Path::new("test"), crate::schema::MIGRATIONS).unwrap();
+        crate::sqlite::migrated_for_tests(&connection).unwrap();
         for (table, name) in [
             (Table::Withdrawals, "withdrawals"),
             (Table::Steps, "steps"),

@@ -1,28 +1,16 @@
 //! `cashgate ledger verify`: everything is read once and checked, in memory that does not grow with the ledger.
 
-mod order;
-
 use std::fmt;
 use std::path::Path;
 
 use cashgate_withdrawal::ids::WithdrawalId;
-use rusqlite::{Connection, Row};
 
-use crate::columns;
 use crate::damage::{Damage, Fault};
-use crate::devices;
 use crate::error::{LedgerOpenError, ReadError};
-use crate::key_events;
-use crate::lock::StoppedLock;
-use crate::marker;
-use crate::open::{resolved, torn_tail};
-use crate::queries::{history, rows};
 use crate::reader::LedgerReader;
+use crate::reads::{PlacedRecord, Reads, Record};
 use crate::records::{Sequence, StoredStep, WithdrawalSummary};
-use crate::wal::{self, LogEnd, TornTail};
-
-/// How many rows are read at a time. Between two parts the writer of a running ledger may let its log start over.
-const PART: i64 = 500;
+use crate::sqlite::{TornTail, looked_at};
 
 /// Something that is wrong, on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,25 +87,24 @@ pub fn verify(
     on_finding: &mut dyn FnMut(Finding),
     check_history: &mut dyn FnMut(&WithdrawalSummary, &[StoredStep]) -> Vec<String>,
 ) -> Result<VerifyReport, LedgerOpenError> {
-    let path = &resolved(path.as_ref());
-    let mut check = Check { on_finding, report: VerifyReport::default() };
-    let log_end = check.log(path)?;
-    let reader = LedgerReader::open(path, 1)?;
-    check.structure(&reader);
-    if let Some(last) = check.pass(reader.last_sequence()) {
-        check.report.last_sequence = last;
-        check.report.torn_tail = torn_tail(log_end, last);
-        if let Some(torn) = check.report.torn_tail.filter(|torn| torn.commit_mark) {
-            check.found(Finding::Log(torn.to_string()));
-        }
-        check.order(&reader, last);
+    let stopped = looked_at(path.as_ref())?;
+    let mut check = Check { on_finding, report: VerifyReport { running: stopped.running, ..VerifyReport::default() } };
+    for said in &stopped.findings {
+        check.found(Finding::Log(said.clone()));
     }
-    check.withdrawals(&reader, check_history);
-    check.nonces(&reader);
-    check.devices(&reader);
-    check.remarks(&reader);
-    check.key_events(&reader);
+    check.all(&stopped.reader, &|last| stopped.torn_tail(last), check_history);
     Ok(check.report)
+}
+
+/// The same for a ledger that a reader has open, in whichever store: all but a file's log.
+pub fn verify_open(
+    reader: &LedgerReader,
+    on_finding: &mut dyn FnMut(Finding),
+    check_history: &mut dyn FnMut(&WithdrawalSummary, &[StoredStep]) -> Vec<String>,
+) -> VerifyReport {
+    let mut check = Check { on_finding, report: VerifyReport::default() };
+    check.all(reader.store(), &|_| None, check_history);
+    check.report
 }
 
 struct Check<'caller> {
@@ -126,6 +113,30 @@ struct Check<'caller> {
 }
 
 impl Check<'_> {
+    fn all(
+        &mut self,
+        store: &dyn Reads,
+        torn_tail: &dyn Fn(Sequence) -> Option<TornTail>,
+        check_history: &mut dyn FnMut(&WithdrawalSummary, &[StoredStep]) -> Vec<String>,
+    ) {
+        for line in self.pass(store.structure()).unwrap_or_default() {
+            self.found(Finding::File(line));
+        }
+        if let Some(last) = self.pass(store.last_sequence()) {
+            self.report.last_sequence = last;
+            self.report.torn_tail = torn_tail(last);
+            if let Some(torn) = self.report.torn_tail.filter(|torn| torn.commit_mark) {
+                self.found(Finding::Log(torn.to_string()));
+            }
+            self.order(store, last);
+        }
+        self.withdrawals(store, check_history);
+        self.nonces(store);
+        self.devices(store);
+        self.remarks(store);
+        self.key_events(store);
+    }
+
     fn found(&mut self, finding: Finding) {
         self.report.findings += 1;
         (self.on_finding)(finding);
@@ -142,60 +153,58 @@ impl Check<'_> {
         None
     }
 
-    fn log(&mut self, path: &Path) -> Result<LogEnd, LedgerOpenError> {
-        let fault = |source| LedgerOpenError::System { path: path.to_path_buf(), doing: "reading its log", source };
-        if let Some(said) = marker::read(path).map_err(fault)? {
-            self.found(Finding::Log(format!(
-                "a start found it damaged, and left {}: {said}",
-                marker::beside(path).display()
-            )));
+    /// Every step and every notice by itself, in the one order of both.
+    fn order(&mut self, store: &dyn Reads, last: Sequence) {
+        let mut seen = Sequence(0);
+        while seen < last {
+            let Some(part) = self.pass(store.order_part(seen, last)) else { return };
+            if part.is_empty() {
+                return; // Everything up to `last` is found unless an index lies, which `structure` reports.
+            }
+            for PlacedRecord { sequence, record } in part {
+                if let Some(damage) = Damage::between(seen, sequence) {
+                    self.found(Finding::Record(damage));
+                }
+                seen = sequence;
+                self.record(record);
+            }
         }
-        let Some(_stopped) = StoppedLock::take(path).map_err(fault)? else {
-            self.report.running = true;
-            return Ok(LogEnd::Whole);
-        };
-        let end = wal::end_of_log(path).map_err(fault)?;
-        if let LogEnd::Damaged { frame, offset } = end {
-            self.found(Finding::Log(format!(
-                "frame {frame} (byte {offset}) is damaged and acknowledged commits follow; all else here was read without them"
-            )));
-        }
-        Ok(end)
     }
 
-    fn structure(&mut self, reader: &LedgerReader) {
-        let said = reader.read(|connection| {
-            rows(connection, "PRAGMA integrity_check(100)", [], |row| {
-                row.get::<_, String>(0).map_err(|error| ReadError::storage(&error))
-            })
-        });
-        for line in self.pass(said).unwrap_or_default() {
-            if line != "ok" {
-                self.found(Finding::File(line));
+    fn record(&mut self, record: Record) {
+        let damage = match record {
+            Record::Step { has_row, step } => {
+                self.report.steps += 1;
+                self.report.step_bytes += step.as_ref().map_or(0, |step| step.body.len() as u64);
+                match step {
+                    Ok(step) => (!has_row).then(|| Damage::of_step(&step, Fault::NoWithdrawal)),
+                    Err(damage) => Some(damage),
+                }
             }
+            Record::Notice(notice) => {
+                self.report.notices += 1;
+                notice.err()
+            }
+        };
+        if let Some(damage) = damage {
+            self.found(Finding::Record(damage));
         }
     }
 
     /// Every withdrawal with its steps.
     fn withdrawals(
         &mut self,
-        reader: &LedgerReader,
+        store: &dyn Reads,
         check_history: &mut dyn FnMut(&WithdrawalSummary, &[StoredStep]) -> Vec<String>,
     ) {
-        let mut seen = i64::MIN;
+        let mut seen = String::new();
         loop {
-            // By their place in the file and not by id, which damage may have changed.
-            let part = reader.read(|connection| {
-                let sql = "SELECT rowid FROM withdrawals WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
-                rows(connection, sql, [seen, PART], |row| row.get(0).map_err(|error| ReadError::storage(&error)))
-            });
-            let Some(part) = self.pass(part) else { return };
+            let Some(part) = self.pass(store.places_after(&seen)) else { return };
             let Some(end) = part.last() else { return };
-            seen = *end;
+            seen.clone_from(end);
             for place in part {
                 self.report.withdrawals += 1;
-                let whole = reader.read(|connection| with_steps(connection, place));
-                match whole {
+                match store.whole_at(&place) {
                     Err(ReadError::Damaged(damage)) if seen_with_its_step(&damage) => {}
                     other => {
                         if let Some(Some((withdrawal, steps))) = self.pass(other) {
@@ -210,93 +219,57 @@ impl Check<'_> {
         }
     }
 
-    fn nonces(&mut self, reader: &LedgerReader) {
-        let sql = "SELECT hex(nonce), count(*) FROM withdrawals GROUP BY nonce HAVING count(*) > 1";
-        let twice = reader.read(|connection| {
-            rows(connection, sql, [], |row| {
-                let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-                read(row).map_err(|error| ReadError::storage(&error))
-            })
-        });
-        for (nonce, count) in self.pass(twice).unwrap_or_default() {
-            let fault = Fault::NonceClaimedTwice(u64::try_from(count).unwrap_or(0));
+    fn nonces(&mut self, store: &dyn Reads) {
+        for (nonce, count) in self.pass(store.nonces_claimed_twice()).unwrap_or_default() {
+            let fault = Fault::NonceClaimedTwice(count);
             self.found(Finding::Record(Damage { table: "withdrawals", record: format!("nonce {nonce}"), fault }));
         }
     }
 
-    fn devices(&mut self, reader: &LedgerReader) {
-        let sql = "SELECT * FROM devices WHERE (institution, device) > (?1, ?2) ORDER BY institution, device LIMIT ?3";
+    fn devices(&mut self, store: &dyn Reads) {
         let mut seen = (String::new(), String::new());
         loop {
-            let part = reader.read(|connection| {
-                rows(connection, sql, (&seen.0, &seen.1, PART), |row| {
-                    let key = |index| row.get::<_, String>(index).map_err(|error| ReadError::storage(&error));
-                    Ok(((key(0)?, key(1)?), devices::device(row).map(drop)))
-                })
-            });
-            let Some(part) = self.pass(part) else { return };
+            let Some(part) = self.pass(store.devices_after(&seen)) else { return };
             if part.is_empty() {
                 return;
             }
             for (key, device) in part {
                 seen = key;
                 self.report.devices += 1;
-                let _ = self.pass(device);
+                let _ = self.pass(device.map_err(ReadError::Damaged));
             }
         }
     }
 
-    fn remarks(&mut self, reader: &LedgerReader) {
-        let sql = "SELECT * FROM remarks WHERE (withdrawal, number) > (?1, ?2) ORDER BY withdrawal, number LIMIT ?3";
+    fn remarks(&mut self, store: &dyn Reads) {
         let mut seen = (String::new(), 0_i64);
         loop {
-            let part = reader.read(|connection| {
-                rows(connection, sql, (&seen.0, seen.1, PART), |row| {
-                    let key = || Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-                    let key = key().map_err(|error| ReadError::storage(&error))?;
-                    Ok((key, columns::remark(row).map(drop)))
-                })
-            });
-            let Some(part) = self.pass(part) else { return };
+            let Some(part) = self.pass(store.remarks_after(&seen)) else { return };
             if part.is_empty() {
                 break;
             }
             for (key, remark) in part {
                 seen = key;
                 self.report.remarks += 1;
-                let _ = self.pass(remark);
+                let _ = self.pass(remark.map_err(ReadError::Damaged));
             }
         }
-        // There are as many as withdrawals that were talked about more often than is kept: few.
-        let counts = reader.read(|connection| {
-            rows(connection, "SELECT * FROM remarks_left_out", [], |row| Ok(columns::remarks_left_out(row).map(drop)))
-        });
-        for count in self.pass(counts).unwrap_or_default() {
-            let _ = self.pass(count);
+        for count in self.pass(store.remarks_left_out()).unwrap_or_default() {
+            let _ = self.pass(count.map_err(ReadError::Damaged));
         }
         for table in ["remarks", "remarks_left_out"] {
-            self.without_withdrawal(reader, table);
+            for withdrawal in self.pass(store.without_withdrawal(table)).unwrap_or_default() {
+                let record = format!("withdrawal {withdrawal}");
+                self.found(Finding::Record(Damage { table, record, fault: Fault::NoWithdrawal }));
+            }
         }
     }
 
-    fn key_events(&mut self, reader: &LedgerReader) {
-        let judged = self.pass(reader.read(key_events::judged)).unwrap_or_default();
-        for event in judged {
+    fn key_events(&mut self, store: &dyn Reads) {
+        for event in self.pass(store.key_events()).unwrap_or_default() {
             let is_gap = matches!(&event, Err(Damage { fault: Fault::SequenceGap { .. }, .. }));
             self.report.key_events += u64::from(!is_gap);
             let _ = self.pass(event.map_err(ReadError::Damaged));
-        }
-    }
-
-    fn without_withdrawal(&mut self, reader: &LedgerReader, table: &'static str) {
-        let sql = format!(
-            "SELECT DISTINCT withdrawal FROM {table} WHERE NOT EXISTS (SELECT 1 FROM withdrawals WHERE id = withdrawal)"
-        );
-        let read = |row: &Row<'_>| row.get::<_, String>(0).map_err(|error| ReadError::storage(&error));
-        let orphans = reader.read(|connection| rows(connection, &sql, [], read));
-        for withdrawal in self.pass(orphans).unwrap_or_default() {
-            let record = format!("withdrawal {withdrawal}");
-            self.found(Finding::Record(Damage { table, record, fault: Fault::NoWithdrawal }));
         }
     }
 }
@@ -304,14 +277,4 @@ impl Check<'_> {
 /// Whether the same was found when all steps were read one by one.
 fn seen_with_its_step(damage: &Damage) -> bool {
     damage.table == "steps" && matches!(damage.fault, Fault::Seal | Fault::Column(_) | Fault::StepNumber { .. })
-}
-
-type Whole = Option<(WithdrawalSummary, Vec<StoredStep>)>;
-
-/// The withdrawal at a place in the file with its steps, if they fit together.
-fn with_steps(connection: &Connection, place: i64) -> Result<Whole, ReadError> {
-    let found = rows(connection, "SELECT * FROM withdrawals WHERE rowid = ?1", [place], columns::withdrawal)?;
-    let Some(withdrawal) = found.into_iter().next() else { return Ok(None) };
-    let steps = history(connection, &withdrawal)?;
-    Ok(Some((withdrawal, steps)))
 }

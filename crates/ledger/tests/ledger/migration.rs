@@ -7,8 +7,8 @@ use rusqlite::Connection;
 
 use crate::sample::*;
 
-const OF_SCHEMA_1: &str = include_str!("../../migrations/0001_withdrawals.sql");
-const OF_SCHEMA_2: &str = include_str!("../../migrations/0002_key_events.sql");
+const OF_SCHEMA_1: &str = include_str!("../../migrations/sqlite/0001_withdrawals.sql");
+const OF_SCHEMA_2: &str = include_str!("../../migrations/sqlite/0002_key_events.sql");
 
 /// As a Cashgate of those days left them: one phone in force, one revoked. The checks were computed by a few lines of another language.
 const PHONES: &str = "INSERT INTO devices VALUES

@@ -7,7 +7,8 @@ use crate::error::AppendError;
 use crate::records::{Sequence, StepRecord};
 use crate::row_check::RowCheck;
 use crate::seal::Seal;
-use crate::writer::{WriteFault, Written};
+use crate::sqlite::writer::WriteFault;
+use crate::work::Written;
 
 /// The sequence of the last step or notice there is.
 pub(crate) fn last_sequence(connection: &Connection) -> rusqlite::Result<Sequence> {
@@ -41,7 +42,7 @@ pub(crate) fn apply(connection: &Connection, steps: &[StepRecord], last: Sequenc
             }
         }
     }
-    Ok(Written { last: sequence, rows: steps.len() })
+    Ok(Written::of(sequence, steps.len()))
 }
 
 /// Reads all of the row, for its check: a step must not be chained to a damaged one.

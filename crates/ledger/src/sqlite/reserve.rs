@@ -5,16 +5,6 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Whether there is room on the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// The reserve is whole. All may be recorded.
-    Ample,
-    /// The disk was found full, and what is written now lives on the reserve, or there is none. No new withdrawal may begin, so that
-    /// those that are open can be recorded to their ends.
-    Reserve,
-}
-
 /// The file `<ledger>.reserve`.
 pub(crate) struct Reserve {
     path: PathBuf,

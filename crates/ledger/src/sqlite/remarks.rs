@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use cashgate_withdrawal::ids::WithdrawalId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::writer::WriteFault;
 use crate::columns::signed;
 use crate::records::{Remark, StoredRemark};
 use crate::row_check::RowCheck;
-use crate::writer::WriteFault;
 
 /// Writes those of `remarks` that are about a known withdrawal and find room; returns how many those were.
-pub(crate) fn add(connection: &Connection, remarks: &[Remark], left_out: &mut LeftOut) -> Result<usize, WriteFault> {
+pub(super) fn add(connection: &Connection, remarks: &[Remark], left_out: &mut LeftOut) -> Result<usize, WriteFault> {
     let mut kept = 0;
     for remark in remarks {
         let id = remark.withdrawal.to_string();
@@ -68,7 +68,7 @@ fn insert(connection: &Connection, remark: &Remark, id: &str, number: u32) -> Re
 /// How many remarks were left out, for the withdrawals of which one was since the start. The ledger has the last power of two, from which
 /// it goes on after a restart: what is written is never more than what came.
 #[derive(Default)]
-pub(crate) struct LeftOut {
+pub(super) struct LeftOut {
     counts: HashMap<WithdrawalId, i64>,
 }
 
@@ -77,7 +77,7 @@ const COUNTED_MAX: usize = 10_000;
 
 impl LeftOut {
     /// Goes back to what is written.
-    pub(crate) fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.counts.clear();
     }
 

@@ -8,11 +8,12 @@
 
 use rusqlite::Connection;
 
+use super::{append, devices, key_events, notices, remarks};
 use crate::error::{AppendError, LedgerFailure, StorageError};
 use crate::records::Sequence;
-use crate::remarks::LeftOut;
-use crate::writer::{Work, Write, WriteFault, Written};
-use crate::{append, devices, key_events, notices, remarks};
+use crate::sqlite::remarks::LeftOut;
+use crate::sqlite::writer::WriteFault;
+use crate::work::{Work, Write, Written};
 
 /// SQLITE_IOERR_SHMSIZE: the index of the log could not grow. It is a write as well, of a file that is never synced and can be made anew.
 const INDEX_OF_LOG_FULL: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -83,14 +84,14 @@ fn attempted(connection: &Connection, group: &[Write], left_out: &mut LeftOut) -
 
 fn apply(connection: &Connection, work: &Work, last: Sequence, left_out: &mut LeftOut) -> Result<Written, WriteFault> {
     let applied = match work {
-        Work::Append(steps) => append::apply(connection, steps, last),
+        Work::Append(append) => append::apply(connection, &append.steps, last),
         Work::Notice { notice, .. } => notices::add(connection, notice, last),
         Work::PutDevice(device, notice) => devices::put(connection, device).and_then(|()| match notice {
             Some(notice) => notices::add(connection, notice, last),
-            None => Ok(Written { last, rows: 1 }),
+            None => Ok(Written::of(last, 1)),
         }),
-        Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written { last, rows }),
-        Work::Remark(remarks) => remarks::add(connection, remarks, left_out).map(|rows| Written { last, rows }),
+        Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written::of(last, rows)),
+        Work::Remark(remarks) => remarks::add(connection, remarks, left_out).map(|rows| Written::of(last, rows)),
     };
     applied.map_err(|fault| match fault {
         WriteFault::Storage(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {

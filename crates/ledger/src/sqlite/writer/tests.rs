@@ -8,9 +8,12 @@ use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 
 use super::*;
+use crate::devices::DeviceRow;
 use crate::ledger::Ledger;
-use crate::open::adjusted_ledger;
+use crate::notices::Notice;
 use crate::records::WithdrawalRow;
+use crate::records::{Remark, Sequence, StepRecord};
+use crate::sqlite::open::adjusted_ledger;
 
 const RESERVE_BYTES: u64 = 64 * 1024;
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::carry_over;
 use crate::error::{LedgerOpenError, ReadError, StorageError};
-use crate::writer::WriteFault;
+use crate::sqlite::carry_over;
+use crate::sqlite::writer::WriteFault;
 
 /// `PRAGMA application_id` of every ledger: "CASH". Tells a ledger from any other SQLite file.
 pub(crate) const APPLICATION_ID: i64 = 0x4341_5348;
@@ -26,9 +26,12 @@ const fn sql(sql: &'static str) -> Migration {
 
 /// Migration n brings a ledger from version n - 1 to n. Once released, a file never changes.
 pub(crate) const MIGRATIONS: &[Migration] = &[
-    sql(include_str!("../migrations/0001_withdrawals.sql")),
-    sql(include_str!("../migrations/0002_key_events.sql")),
-    Migration { sql: include_str!("../migrations/0003_notices_and_devices.sql"), then: Some(carry_over::devices) },
+    sql(include_str!("../../migrations/sqlite/0001_withdrawals.sql")),
+    sql(include_str!("../../migrations/sqlite/0002_key_events.sql")),
+    Migration {
+        sql: include_str!("../../migrations/sqlite/0003_notices_and_devices.sql"),
+        then: Some(carry_over::devices),
+    },
 ];
 
 /// Refuses, without writing anything, a file that is not a ledger or comes from a later Cashgate. An empty file may become one.

@@ -1,65 +1,19 @@
 //! The writer thread: takes all that waits, commits it with one sync, then answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::commit::{CommitFault, checkpoint, committed, found_no_room};
-use crate::devices::DeviceRow;
 use crate::error::{AppendError, LedgerFailure, ReadError};
-use crate::key_events::KeyEvent;
 use crate::ledger::{LedgerOptions, Shared};
-use crate::lock::WriterLock;
-use crate::notices::Notice;
-use crate::records::{Remark, Sequence, StepRecord};
-use crate::remarks::LeftOut;
-use crate::reserve::{Reserve, Room};
-
-/// What the writer is asked for.
-pub(crate) enum Request {
-    Write(Write),
-    /// Look whether the disk has room again.
-    RestoreReserve,
-    /// Finish what is queued, then end. Answered when the file is closed and the lock is free.
-    Close(oneshot::Sender<Result<(), AppendError>>),
-}
-
-pub(crate) struct Write {
-    pub(crate) work: Work,
-    pub(crate) answer: oneshot::Sender<Result<Written, AppendError>>,
-}
-
-pub(crate) enum Work {
-    Append(Vec<StepRecord>),
-    /// `awaited`: somebody wants to know what came of it.
-    Notice {
-        notice: Notice,
-        awaited: bool,
-    },
-    PutDevice(Box<DeviceRow>, Option<Notice>),
-    Remark(Vec<Remark>),
-    KeyEvents(Vec<KeyEvent>),
-}
-
-impl Work {
-    fn rows(&self) -> usize {
-        match self {
-            Self::Append(steps) => steps.len(),
-            Self::Remark(remarks) => remarks.len(),
-            Self::KeyEvents(events) => events.len(),
-            Self::Notice { .. } | Self::PutDevice(..) => 1,
-        }
-    }
-}
-
-/// What a write did: the last sequence after it, and how many rows it touched.
-#[derive(Clone, Copy)]
-pub(crate) struct Written {
-    pub(crate) last: Sequence,
-    pub(crate) rows: usize,
-}
+use crate::room::Room;
+use crate::sqlite::commit::{CommitFault, checkpoint, committed, found_no_room};
+use crate::sqlite::lock::WriterLock;
+use crate::sqlite::remarks::LeftOut;
+use crate::sqlite::reserve::Reserve;
+use crate::work::{Request, Write, Written};
 
 /// Why a write did not go through: its own fault, or the end of the ledger.
 pub(crate) enum WriteFault {
@@ -203,7 +157,7 @@ impl Writer {
         if let Some(observer) = self.shared.observer.get() {
             observer.is_durable(group.iter().map(|write| write.work.rows()).sum());
         }
-        self.count(&group, &outcomes);
+        self.shared.counters.count(&group, &outcomes);
         if let Some(last) =
             outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).map(|written| written.last).max()
         {
@@ -228,31 +182,6 @@ impl Writer {
                 committed(&self.connection, group, &mut self.left_out).map_err(|fault| match fault {
                     CommitFault::NoRoom(failure) | CommitFault::Fatal(failure) => failure,
                 })
-            }
-        }
-    }
-
-    fn count(&self, group: &[Write], outcomes: &[Result<Written, AppendError>]) {
-        let add = |counter: &AtomicU64, n: usize| {
-            counter.fetch_add(u64::try_from(n).unwrap_or(u64::MAX), Ordering::Relaxed);
-        };
-        let counters = &self.shared.counters;
-        add(&counters.commits, 1);
-        for (write, outcome) in group.iter().zip(outcomes) {
-            match (outcome, &write.work) {
-                (Ok(_), Work::Append(steps)) => {
-                    add(&counters.appends, 1);
-                    add(&counters.steps, steps.len());
-                }
-                (Ok(written), Work::Remark(remarks)) => {
-                    add(&counters.remarks, written.rows);
-                    add(&counters.remarks_dropped, remarks.len() - written.rows);
-                }
-                (Err(_), Work::Remark(remarks)) => add(&counters.remarks_dropped, remarks.len()),
-                (Ok(_), Work::Notice { .. } | Work::PutDevice(_, Some(_))) => add(&counters.notices, 1),
-                (Err(_), Work::Notice { awaited: false, .. }) => add(&counters.notices_dropped, 1),
-                (Ok(_), Work::KeyEvents(_) | Work::PutDevice(_, None)) => {}
-                (Err(_), _) => add(&counters.refused, 1),
             }
         }
     }

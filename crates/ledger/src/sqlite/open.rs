@@ -10,17 +10,20 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, watch};
 
-use crate::commit::{checkpoint, found_no_room};
 use crate::error::LedgerOpenError;
 use crate::ledger::{Counters, Ledger, LedgerOptions, Shared};
-use crate::lock::WriterLock;
-use crate::marker;
 use crate::reader::LedgerReader;
 use crate::records::Sequence;
-use crate::reserve::{Reserve, Room};
-use crate::schema;
-use crate::wal::{self, LogEnd, TornTail};
-use crate::writer::Writer;
+use crate::room::Room;
+use crate::sqlite::SqliteReader;
+use crate::sqlite::commit::{checkpoint, found_no_room};
+use crate::sqlite::lock::WriterLock;
+use crate::sqlite::marker;
+use crate::sqlite::reserve::Reserve;
+use crate::sqlite::schema;
+use crate::sqlite::wal::{self, LogEnd, TornTail};
+use crate::sqlite::writer::Writer;
+use crate::tail::TailMark;
 
 /// How long the writer waits for someone who holds SQLite's own write lock (a person with `sqlite3`, say) before it gives up, which
 /// stops the process. Other gateways never get so far: [`WriterLock`] keeps them out.
@@ -58,6 +61,8 @@ pub(crate) fn adjusted_ledger(
         failure: watch::Sender::new(None),
         room: watch::Sender::new(room),
         torn_tail: torn_tail(log_end, last),
+        reachable: watch::Sender::new(true),
+        tail: watch::Sender::new(TailMark::default()),
     });
     let mut writer = Writer::new((connection, log_pages), lock, reserve, requests, Arc::clone(&shared), options);
     adjust(&mut writer);
@@ -66,7 +71,7 @@ pub(crate) fn adjusted_ledger(
         .spawn(move || writer.run())
         .map_err(|source| LedgerOpenError::System { path: path.clone(), doing: "starting its thread", source })?;
     report(path, &shared);
-    Ok(Ledger::new(queue, reader, shared))
+    Ok(Ledger::new(queue, LedgerReader::over(reader), shared, None))
 }
 
 fn report(path: &Path, shared: &Shared) {
@@ -148,7 +153,7 @@ struct Opened {
     last: Sequence,
     /// Whether the log could be copied into the file.
     file_may_grow: bool,
-    reader: LedgerReader,
+    reader: SqliteReader,
 }
 
 fn opened(path: &Path, options: &LedgerOptions, torn: Torn) -> Result<Opened, LedgerOpenError> {
@@ -160,9 +165,9 @@ fn opened(path: &Path, options: &LedgerOptions, torn: Torn) -> Result<Opened, Le
     } else if torn == Torn::Cut {
         empty_log(&connection).map_err(fault)?;
     }
-    let last = crate::append::last_sequence(&connection).map_err(fault)?;
+    let last = crate::sqlite::append::last_sequence(&connection).map_err(fault)?;
     sync_folder(path)?;
-    let reader = LedgerReader::open(path, options.readers)?;
+    let reader = SqliteReader::open(path, options.readers)?;
     Ok(Opened { connection, log_pages, last, file_may_grow: folded != Folded::NoRoom, reader })
 }
 

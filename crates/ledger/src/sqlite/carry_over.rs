@@ -2,12 +2,13 @@
 
 use rusqlite::Connection;
 
+use super::devices;
 use crate::columns::Columns;
-use crate::devices::{self, DeviceRow};
+use crate::devices::DeviceRow;
 use crate::error::ReadError;
 use crate::row_check::RowColumns;
+use crate::sqlite::writer::WriteFault;
 use crate::table::Table;
-use crate::writer::WriteFault;
 
 /// Phones of schema 2 knew one time, since when their key was bound. A damaged one is not carried over as if it were whole.
 pub(crate) fn devices(connection: &Connection) -> Result<(), WriteFault> {

@@ -1,0 +1,51 @@
+//! What other replicas wrote that every replica keeps in memory: stops and other notices, key events, phones.
+
+use crate::devices::DeviceRow;
+use crate::key_events::StoredKeyEvent;
+use crate::notices::StoredNotice;
+use crate::records::Sequence;
+
+/// How far a replica has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TailMark {
+    /// All notices up to here.
+    pub sequence: Sequence,
+    /// So many key events.
+    pub key_events: u64,
+    /// All changes of phones up to this one; a ledger of one process does not count them, and says 0.
+    pub device_changes: u64,
+}
+
+/// What came behind a mark, this replica's own writes included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Notices, in their sequence.
+    pub notices: Vec<StoredNotice>,
+    /// Key events, in their sequence.
+    pub key_events: Vec<StoredKeyEvent>,
+    /// The phones that were changed, each once, as it stands.
+    pub devices: Vec<DeviceRow>,
+    /// The mark to go on from. Lies below the ledger's end only if `notices` is as long as it may get ([`Tail::NOTICES_MAX`]): then ask again
+    /// at once.
+    pub through: TailMark,
+}
+
+impl Tail {
+    /// The most notices in one answer.
+    pub const NOTICES_MAX: u32 = 1_000;
+
+    /// What was read behind `mark` in one moment, when the ledger ended at `last` and had seen so many changes of phones.
+    pub(crate) fn of(
+        mark: &TailMark,
+        last: Sequence,
+        notices: Vec<StoredNotice>,
+        key_events: Vec<StoredKeyEvent>,
+        devices: Vec<DeviceRow>,
+        device_changes: u64,
+    ) -> Self {
+        let full = u32::try_from(notices.len()).is_ok_and(|found| found >= Self::NOTICES_MAX);
+        let sequence = notices.last().filter(|_| full).map_or(last, |notice| notice.sequence).max(mark.sequence);
+        let seen = key_events.last().map_or(mark.key_events, |event| event.sequence);
+        Self { notices, key_events, devices, through: TailMark { sequence, key_events: seen, device_changes } }
+    }
+}
