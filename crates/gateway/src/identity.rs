@@ -82,7 +82,9 @@ impl Identity {
             "corebank" => id.parse().map(Self::CoreBanking).map_err(|_| foreign()),
             "operator" => id.parse().map(Self::Operator).map_err(|_| foreign()),
             // One way to write a number: a name must not be another's in disguise.
-            "replica" => id.parse().ok().filter(|number: &u16| number.to_string() == id).map(Self::Replica).ok_or_else(foreign),
+            "replica" => {
+                id.parse().ok().filter(|number: &u16| number.to_string() == id).map(Self::Replica).ok_or_else(foreign)
+            }
             _ => Err(foreign()),
         }
     }

@@ -89,7 +89,10 @@ fn valid_tokens() -> Vec<(&'static str, QrToken)> {
         ("signed with the other published key", successor.mint(&usual())),
         ("a lifetime of 24 seconds, the first of two bytes", key.mint(&QrClaims { lifetime_seconds: 24, ..usual() })),
         ("shown by replica 0", key.mint(&QrClaims { replica: Some(0), ..usual() })),
-        ("shown by replica 24, amount chosen at the ATM", key.mint(&QrClaims { replica: Some(24), amount: Some(yen(30_000)), ..usual() })),
+        (
+            "shown by replica 24, amount chosen at the ATM",
+            key.mint(&QrClaims { replica: Some(24), amount: Some(yen(30_000)), ..usual() }),
+        ),
         ("the shortest claims", key.mint(&shortest)),
         ("the longest claims of this age", key.mint(&longest)),
     ];

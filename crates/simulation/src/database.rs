@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cashgate_gateway::admission::{Desk, LimitKey};
 use cashgate_gateway::lanes::History;
-use cashgate_ledger::{ApprovedRow, StepRecord, StoredStep, WithdrawalSummary};
+use cashgate_ledger::{Append, ApprovedRow, StoredStep, WithdrawalSummary};
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::time::Timestamp;
@@ -30,9 +30,7 @@ pub(crate) struct Owner {
 pub(crate) struct Write {
     pub(crate) atm: AtmNo,
     pub(crate) epoch: u64,
-    pub(crate) steps: Vec<StepRecord>,
-    /// What an approval in it was computed from.
-    pub(crate) basis: Vec<(LimitKey, u64)>,
+    pub(crate) append: Append,
 }
 
 /// What became of it.
@@ -83,6 +81,8 @@ pub(crate) struct Database {
     /// Commits that were sent, by number: what is on its way outlives its sender.
     pub(crate) sent: BTreeMap<u64, Vec<Write>>,
     last_sent: u64,
+    /// What all customers of the institution withdrew: the sum, and how many withdrawals.
+    spent: (i64, i64),
     pub(crate) down_until_ms: u64,
     pub(crate) slow_until_ms: u64,
 }
@@ -166,32 +166,39 @@ impl Database {
 
     /// Judges a write, and makes it durable if nothing is against it. `repeated`: its answer was lost, so it is looked whether it is there already.
     pub(crate) fn commit(&mut self, journal: &mut Journal, life: u32, write: &Write, repeated: bool) -> Verdict {
-        let Write { atm, epoch, steps, basis } = write;
+        let Write { atm, epoch, append } = write;
         if !self.owns(*atm, life, *epoch) {
             return Verdict::NotOwner;
         }
-        if repeated && steps.iter().all(|step| journal.has(step)) {
+        if repeated && append.steps.iter().all(|step| journal.has(step)) {
             return Verdict::Done(None);
         }
-        if !basis.iter().all(|(key, version)| self.is_latest(key, *version)) {
+        let is_latest =
+            |key, computed_from: Option<u64>| computed_from.is_none_or(|version| self.is_latest(key, version));
+        if !append.raises.iter().all(|raise| is_latest(&raise.key, raise.computed_from)) {
             return Verdict::LimitsMoved;
         }
-        let mut raised = Vec::new();
-        for step in steps {
-            let was_open = journal.row(step.withdrawal).map(|(row, _)| row.open);
-            let changes_limits = was_open != Some(step.row.open);
-            let key = LimitKey::Account(step.row.institution.clone(), step.row.account.clone());
+        for step in &append.steps {
             match journal.append(step.clone()) {
                 Ok(()) => {}
                 Err(NotAppended::Refused(why) | NotAppended::Damaged(why)) => return Verdict::Refused(why),
             }
-            if changes_limits {
-                let version = self.versions.entry(key.clone()).or_default();
-                *version += 1;
-                raised.push((key, *version));
-            }
         }
-        Verdict::Done(Some(raised))
+        for spending in &append.spending {
+            self.spent.0 += spending.amount;
+            self.spent.1 += i64::from(spending.withdrawals);
+        }
+        let raise = |key: &LimitKey| {
+            let version = self.versions.entry(key.clone()).or_default();
+            *version += 1;
+            (key.clone(), *version)
+        };
+        Verdict::Done(Some(append.raises.iter().map(|raise| &raise.key).map(raise).collect()))
+    }
+
+    /// What all customers of the institution withdrew, as approvals and ends have added it up.
+    pub(crate) const fn spent(&self) -> (i64, i64) {
+        self.spent
     }
 
     fn owns(&self, atm: AtmNo, life: u32, epoch: u64) -> bool {

@@ -196,11 +196,6 @@ impl Journal {
         all
     }
 
-    /// A withdrawal's row, and how many steps it has.
-    pub(crate) fn row(&self, id: WithdrawalId) -> Option<(&WithdrawalRow, u32)> {
-        self.entries.get(&id).map(|entry| (&entry.summary.row, entry.summary.last_step))
-    }
-
     /// Whether exactly this step is there.
     pub(crate) fn has(&self, step: &StepRecord) -> bool {
         let known = self

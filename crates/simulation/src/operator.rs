@@ -331,6 +331,9 @@ impl World {
                 secrets_found.push(format!("the journal of {id}"));
             }
         }
+        if self.is_replicated() {
+            self.judge_spent(&books);
+        }
         for why in unreadable {
             self.broken(why);
         }

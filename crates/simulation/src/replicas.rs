@@ -179,6 +179,7 @@ impl World {
         self.let_go_what_is_lost(&heard.owners);
         let members = &mut self.gateway.members;
         members.pulse.heard(Timestamp::from_unix_ms(asked_at_ms));
+        members.pulse.followed(Timestamp::from_unix_ms(asked_at_ms));
         let is_fresh = members.pulse.is_fresh(now);
         let may_sweep = members.pulse.may_sweep(now);
         self.gateway.desk.ledger_is_followed(is_fresh);
@@ -243,6 +244,22 @@ impl World {
             }
         }
         reserved
+    }
+
+    /// What the ledger added up of all customers is what left the machines, once everything has ended.
+    pub(crate) fn judge_spent(&mut self, books: &[crate::boundary::Book]) {
+        let left = books.iter().filter_map(|book| match book.standing {
+            crate::boundary::Standing::Confirmed(amount) => i64::try_from(amount).ok(),
+            _ => None,
+        });
+        let (sum, count) = left.fold((0, 0), |(sum, count), amount| (sum + amount, count + 1));
+        let is_at_rest = books
+            .iter()
+            .all(|book| !matches!(book.standing, crate::boundary::Standing::Open | crate::boundary::Standing::Suspect));
+        if is_at_rest && self.database.spent() != (sum, count) {
+            let spent = self.database.spent();
+            self.broken(format!("the ledger adds {spent:?} up for the institution, and ({sum}, {count}) left"));
+        }
     }
 
     pub(crate) fn count(&mut self, what: &'static str) {

@@ -1,8 +1,11 @@
 //! From an intent to the database and on to its errands, where other replicas write too: an intent may be refused, and an answer may be lost.
 
 use std::mem::take;
+use std::sync::Arc;
 
-use cashgate_gateway::lanes::{Intent, step_record};
+use cashgate_gateway::lanes::Intent;
+use cashgate_gateway::replica::append_of;
+use cashgate_ledger::Epoch;
 use cashgate_withdrawal::lane::Input;
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
@@ -13,6 +16,7 @@ use crate::boundary::AtmNo;
 use crate::database::{Entry, Verdict, Write};
 use crate::event::{Caller, Event};
 use crate::faults::FaultKind;
+use crate::names;
 use crate::world::World;
 
 /// How long a replica waits for the answer to a commit, before it looks what became of it over another connection.
@@ -23,15 +27,11 @@ const TRIES_MAX: u32 = 5;
 impl World {
     /// Has an intent's records committed with whatever else waits.
     pub(crate) fn commit(&mut self, atm: AtmNo, intent: Intent) {
+        let desk = Arc::clone(&self.gateway.desk);
         let Some(slot) = self.gateway.slot(atm) else { return };
-        let basis = slot.attendant.basis(&intent);
-        let basis = basis.into_iter().flat_map(|basis| basis.versions()).map(|(key, version)| (key.clone(), version));
-        let write = Write {
-            atm,
-            epoch: slot.epoch,
-            basis: basis.collect(),
-            steps: intent.records().iter().map(step_record).collect(),
-        };
+        let (epoch, basis) = (slot.epoch, slot.attendant.basis(&intent));
+        let append = append_of(intent.records(), (names::atm(atm), Epoch(epoch)), basis, &desk);
+        let write = Write { atm, epoch, append };
         slot.waiting = Some(intent);
         self.gateway.to_commit.push(write);
         if self.gateway.sent.is_none() {

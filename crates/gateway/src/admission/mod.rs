@@ -23,7 +23,7 @@ use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::stop::StopScope;
 use cashgate_withdrawal::time::Timestamp;
-use cashgate_withdrawal::withdrawal::Withdrawal;
+use cashgate_withdrawal::withdrawal::{Terms, Withdrawal};
 
 use crate::devices::KnownDevices;
 use crate::dispense_tokens::{DispenseTokens, NoKeys};
@@ -31,9 +31,10 @@ use crate::notice_board::{NoBoard, NoticeBoard};
 use crate::stops::Stops;
 use crate::telemetry::Span;
 pub use calendar::{calendar_day, day_began, local_hour};
+pub use cashgate_ledger::LimitKey;
 pub use lane_desk::LaneDesk;
 pub use rulebook::{Policy, Rulebook, Rules};
-pub use sharing::{Basis, LimitKey, LimitVersions};
+pub use sharing::{Basis, LimitVersions};
 
 /// What every lane asks. Shared by all of them.
 #[derive(Debug)]
@@ -231,6 +232,13 @@ impl Desk {
             )),
             burst: institution.limits.burst(),
         }))
+    }
+
+    /// Whether a withdrawal's phone was new when it was approved.
+    #[must_use]
+    pub fn was_new_device(&self, terms: &Terms) -> bool {
+        let age = self.age_then(&terms.institution, &terms.device, terms.approved_at);
+        self.rules().institution(&terms.institution).is_ok_and(|of| of.limits.is_new(age))
     }
 
     /// How old a phone was at a moment of the past. One that is not known any more was new, which is stricter.

@@ -13,23 +13,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
+use cashgate_ledger::LimitKey;
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
 
 /// More copies than these are not kept: all are let go at once, and made anew when they are asked for.
 const COPIES_MAX: usize = 1_000_000;
-
-/// Whose withdrawals an entry counts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LimitKey {
-    /// An account of an institution.
-    Account(InstitutionId, AccountId),
-    /// A phone of an institution.
-    Device(InstitutionId, DeviceId),
-    /// A machine.
-    Atm(AtmId),
-}
 
 /// A replica's copy of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

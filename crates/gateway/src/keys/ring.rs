@@ -198,6 +198,26 @@ impl KeyRing {
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(successor.0);
     }
 
+    /// Becomes the ring that events tell, oldest first: all of them, this replica's and others'. Says whether it is another than before.
+    ///
+    /// # Errors
+    /// The first event that cannot have happened; then nothing changes.
+    pub fn become_replayed<'events>(
+        &self,
+        events: impl IntoIterator<Item = &'events KeyEvent>,
+    ) -> Result<bool, IllegalKeyEvent> {
+        let mut replayed = Self::default().after(events)?.0;
+        let before = self.keys();
+        for row in &mut replayed.rows {
+            // What is still being signed here is known here alone.
+            let known = before.rows.iter().find(|known| known.key_id == row.key_id);
+            row.finishing &= known.is_none_or(|known| known.finishing || known.state == KeyState::Signing);
+        }
+        let is_other = replayed.rows != before.rows;
+        self.become_successor(Successor(replayed.indexed()));
+        Ok(is_other)
+    }
+
     /// Nothing is signed any more under keys that signed until `until` or before. To be said some seconds after the HSM was told.
     pub fn finish_take_over(&self, until: Timestamp) {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);

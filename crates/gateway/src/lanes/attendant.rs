@@ -367,6 +367,11 @@ impl Attendant {
         self.lane.is_serving()
     }
 
+    /// The open withdrawals.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Withdrawal> {
+        self.lane.open_withdrawals()
+    }
+
     /// What an operator sees.
     #[must_use]
     pub fn view(&self) -> LaneView {

@@ -170,7 +170,8 @@ impl Lanes {
                 watchers.changed(withdrawal);
             }
             let atm = attendant.atm().clone();
-            let handle = Driver::start(attendant, Some(first), Arc::clone(&self.surroundings), self.serving.clone());
+            let handle =
+                Driver::start(attendant, Some(first), Arc::clone(&self.surroundings), self.serving.clone(), None);
             self.lanes().insert(atm, handle);
         }
         Ok(count)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cashgate_ledger::{LaneOwner, ReplicaId};
 use cashgate_wire::proto::customer::v1 as pb;
 use cashgate_wire::{replica as wire, status};
-use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
+use cashgate_withdrawal::ids::{InstitutionId, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status, Streaming};
@@ -17,6 +17,20 @@ use crate::telemetry::Span;
 
 /// How long a forwarded request may take if its caller did not say.
 const FORWARD_MAX: Duration = Duration::from_secs(10);
+
+/// A QR session's id with the number of the replica that shows it in its last two bytes. What is left of it is as random as a session of seconds needs:
+/// whoever cancels one must be the phone that scanned it.
+pub(crate) fn marked(session: QrSessionId, replica: ReplicaId) -> QrSessionId {
+    let mut bytes = *session.as_bytes();
+    let [.., high, low] = &mut bytes;
+    [*high, *low] = replica.0.to_be_bytes();
+    QrSessionId::from_bytes(bytes)
+}
+
+fn shown_by(session: QrSessionId) -> ReplicaId {
+    let [.., high, low] = *session.as_bytes();
+    ReplicaId(u16::from_be_bytes([high, low]))
+}
 
 /// Where a request is to be answered.
 #[derive(Debug)]
@@ -47,6 +61,11 @@ impl Forwarding {
             Some(other) if other != self.member.id() => self.at(other),
             _ => Route::Here,
         }
+    }
+
+    /// The replica that shows a QR session.
+    pub(crate) fn by_qr_session(&self, session: QrSessionId) -> Route {
+        self.by_code(Some(shown_by(session).0))
     }
 
     /// The replica that has the lane of a withdrawal's machine, if another has it.
@@ -150,4 +169,19 @@ impl Forwarding {
 /// Whether the other replica said this, and not the way to it: what it says names a reason.
 fn is_peers_own(status: &Status) -> bool {
     status::reason(status).is_some() && !matches!(status.code(), Code::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_qr_session_names_the_replica_that_shows_it() {
+        let session = QrSessionId::from_bytes([7; 16]);
+        for number in [0, 1, 300, 32_767] {
+            let marked = marked(session, ReplicaId(number));
+            assert_eq!(shown_by(marked), ReplicaId(number));
+            assert_eq!(marked.as_bytes()[..14], session.as_bytes()[..14]);
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cashgate_ledger::{LaneOwner, ReplicaError, ReplicaId, ReplicaRow, Replicas};
+use cashgate_ledger::{Epoch, LaneOwner, ReplicaError, ReplicaId, ReplicaRow, Replicas};
+use cashgate_withdrawal::ids::AtmId;
 use tokio::sync::watch;
 
 use super::Pulse;
@@ -84,7 +85,9 @@ impl Member {
             match self.beat_once(&lanes).await {
                 Ok(()) => {}
                 Err(error @ ReplicaError::PutOut { .. }) => return error.to_string(),
-                Err(error) => tracing::warn!(%error, "no heartbeat: the replica acts on nothing until the ledger answers"),
+                Err(error) => {
+                    tracing::warn!(%error, "no heartbeat: the replica acts on nothing until the ledger answers")
+                }
             }
             tokio::time::sleep(self.heartbeat_every).await;
         }
@@ -95,7 +98,7 @@ impl Member {
         self.registry.heartbeat(self.draining.load(Ordering::Acquire)).await?;
         self.peers.learn(&self.registry.list().await?, self.dead_after);
         let held = lanes.held();
-        for atm in self.registry.lost_lanes(&held).await? {
+        for atm in self.lost(held).await? {
             lanes.lose(&atm, "heard_of_another_owner");
         }
         self.pulse.heard(asked_at);
@@ -106,6 +109,20 @@ impl Member {
             }
         }
         Ok(())
+    }
+}
+
+impl Member {
+    /// Of these lanes, those that are another's now.
+    async fn lost(&self, held: Vec<(AtmId, Epoch)>) -> Result<Vec<AtmId>, ReplicaError> {
+        let mut lost = Vec::new();
+        for (atm, epoch) in held {
+            let owner = self.registry.owner_of_lane(&atm).await?;
+            if owner.is_none_or(|owner| owner.epoch > epoch) {
+                lost.push(atm);
+            }
+        }
+        Ok(lost)
     }
 }
 

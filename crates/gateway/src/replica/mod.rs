@@ -12,7 +12,7 @@ mod pulse;
 
 pub use appending::{append_of, keys_of};
 pub use following::follow;
-pub(crate) use forwarding::{Forwarding, Route};
+pub(crate) use forwarding::{Forwarding, Route, marked};
 pub use member::Member;
 pub use peers::{PeerClient, Peers};
 pub use pulse::{DEAD_AFTER_USUAL, Pulse};

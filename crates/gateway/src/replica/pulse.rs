@@ -12,7 +12,7 @@ pub const DEAD_AFTER_USUAL: Duration = Duration::from_secs(5);
 /// For how long it may be unknown what other replicas have written before no new withdrawal begins.
 const FRESH_FOR_MS: u64 = 1_000;
 
-/// A replica's pulse. It is heard when the ledger has taken its heartbeat, has said which lanes are its own, and has given it what others wrote.
+/// A replica's pulse: when the ledger last took its heartbeat and said which lanes are its own, and when it last gave what others wrote.
 ///
 /// Whatever a replica writes, the ledger judges by itself; no pulse is needed for that. It is for what leaves without a write, such as
 /// a settlement that is repeated or a command that is sent again: a replica that was stopped for a minute, or could not reach the
@@ -27,6 +27,8 @@ pub struct Pulse {
 struct Heard {
     /// When the last question was asked that was answered.
     last_ms: Option<u64>,
+    /// When was asked what others wrote, the last time that it was answered.
+    followed_ms: Option<u64>,
     /// Since when no answer has been missing.
     steady_since_ms: u64,
 }
@@ -50,6 +52,12 @@ impl Pulse {
         heard.last_ms = heard.last_ms.max(Some(asked_ms));
     }
 
+    /// What others had written at `asked_at` is known and in force here.
+    pub fn followed(&self, asked_at: Timestamp) {
+        let mut heard = self.heard_so_far();
+        heard.followed_ms = heard.followed_ms.max(Some(asked_at.unix_ms()));
+    }
+
     /// Whether the replica may act on what it believes to be its own.
     #[must_use]
     pub fn may_act(&self, now: Timestamp) -> bool {
@@ -57,7 +65,7 @@ impl Pulse {
         if is(Bug::LeaseIgnored) {
             return true;
         }
-        self.is_younger(now, self.acts_for_ms())
+        is_younger(self.heard_so_far().last_ms, now, self.acts_for_ms())
     }
 
     /// Whether all that others wrote is known here, but for the last second.
@@ -67,7 +75,13 @@ impl Pulse {
         if is(Bug::StaleAdmits) {
             return true;
         }
-        self.is_younger(now, FRESH_FOR_MS)
+        is_younger(self.heard_so_far().followed_ms, now, FRESH_FOR_MS)
+    }
+
+    /// How long ago what others wrote was last known here; nothing if it never was.
+    #[must_use]
+    pub fn behind(&self, now: Timestamp) -> Option<Duration> {
+        self.heard_so_far().followed_ms.map(|at| Duration::from_millis(now.unix_ms().saturating_sub(at)))
     }
 
     /// Whether the replica may judge that others are dead. When the ledger comes back after a while, no heartbeat in it is young: everybody is
@@ -86,13 +100,13 @@ impl Pulse {
         self.dead_after_ms / 5 * 3
     }
 
-    fn is_younger(&self, now: Timestamp, than_ms: u64) -> bool {
-        self.heard_so_far().last_ms.is_some_and(|last| now.unix_ms().saturating_sub(last) < than_ms)
-    }
-
     fn heard_so_far(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_younger(last_ms: Option<u64>, now: Timestamp, than_ms: u64) -> bool {
+    last_ms.is_some_and(|last| now.unix_ms().saturating_sub(last) < than_ms)
 }
 
 #[cfg(test)]
@@ -109,6 +123,7 @@ mod tests {
         assert!(!pulse.may_act(at(0)), "nothing was heard yet");
         pulse.heard(at(10_000));
         assert!(pulse.may_act(at(12_999)) && !pulse.may_act(at(13_000)));
+        pulse.followed(at(10_000));
         assert!(pulse.is_fresh(at(10_999)) && !pulse.is_fresh(at(11_000)));
         pulse.heard(at(9_000));
         assert!(pulse.may_act(at(12_999)), "an older answer takes nothing away");
