@@ -14,6 +14,7 @@ use cashgate_withdrawal::time::Timestamp;
 use crate::boundary::{AtmNo, What};
 use crate::database::{Database, Owner};
 use crate::event::Event;
+use crate::faults::FaultKind;
 use crate::gateway::Slot;
 use crate::names;
 use crate::replicas::DEAD_AFTER;
@@ -52,6 +53,7 @@ impl World {
         {
             let is_heard = self.now >= self.gateway.members.peers_cut_until_ms
                 && self.gateways().any(|peer| peer.life == owner.life && self.now >= peer.members.peers_cut_until_ms);
+            let is_heard = is_heard && self.strikes(FaultKind::LettingGoLost, 0).is_none();
             if is_heard {
                 let hears = self.network.between(2, 20);
                 self.after(hears, Event::LetsGo { life: owner.life, atm });

@@ -104,6 +104,7 @@ fault_kinds! {
     CommitAnswerLost: "the database dies after a commit, before its answer",
     AnswerLost: "the answer to a commit is lost on its way",
     OutOfConnections: "the database has no connection left for a replica",
+    LettingGoLost: "a replica is not heard when it asks another to let a lane go",
     DatabaseSlow: "the database takes seconds for a commit",
     BalancerBlind: "a request or a machine is sent to a replica that is not ready",
     StopElsewhere: "the kill switch is thrown at a machine through another replica",
@@ -170,7 +171,9 @@ const COMPANIONS: &[(FaultKind, FaultKind)] = &[
     (FaultKind::StatusStripped, FaultKind::Jam),
     (FaultKind::DeniesEarly, FaultKind::PartialDispense),
     (FaultKind::StopThrown, FaultKind::MessageDelayed),
-    (FaultKind::StopElsewhere, FaultKind::DatabaseCut),
+    (FaultKind::StopElsewhere, FaultKind::DatabaseSlow),
+    (FaultKind::LettingGoLost, FaultKind::LineCut),
+    (FaultKind::LettingGoLost, FaultKind::OutOfConnections),
     (FaultKind::ReplicaPaused, FaultKind::PeersCut),
 ];
 

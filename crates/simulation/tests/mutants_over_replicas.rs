@@ -13,7 +13,7 @@ use cashgate_simulation::planted::{Bug, plant};
 use cashgate_simulation::world::World;
 
 /// A bug that survives so many worlds is not found.
-const WORLDS_MAX: u64 = 4_000;
+const WORLDS_MAX: u64 = 8_000;
 
 /// The first world in which a rule is broken, and what broke.
 fn first_failure(bug: Option<Bug>, worlds: u64) -> Option<(u64, String)> {

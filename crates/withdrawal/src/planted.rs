@@ -105,7 +105,6 @@ bugs! {
     CopyKeptOnConflict: "a copy is kept although the ledger said that it is old",
     StopsNotFollowed: "the stops of other replicas are not followed",
     StaleAdmits: "new withdrawals begin while it is not known what other replicas have stopped",
-    SweptWhileAlive: "a replica that has just come to hear the ledger again takes everybody for dead",
     LostAnswerIsRefusal: "a commit whose answer was lost counts as refused",
 }
 

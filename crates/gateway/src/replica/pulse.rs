@@ -88,10 +88,6 @@ impl Pulse {
     /// given the time to be heard first.
     #[must_use]
     pub fn may_sweep(&self, now: Timestamp) -> bool {
-        #[cfg(feature = "planted")]
-        if is(Bug::SweptWhileAlive) {
-            return true;
-        }
         let steady_since_ms = self.heard_so_far().steady_since_ms;
         self.may_act(now) && now.unix_ms().saturating_sub(steady_since_ms) >= self.dead_after_ms
     }
