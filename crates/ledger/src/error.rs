@@ -379,12 +379,23 @@ impl ReadError {
 pub struct StorageError {
     said: Arc<str>,
     may_want_room: bool,
+    /// The way to the engine is lost, and the same may be asked again.
+    lost: bool,
 }
 
 impl StorageError {
     /// What another engine said.
     pub(crate) fn said(said: impl Into<Arc<str>>) -> Self {
-        Self { said: said.into(), may_want_room: false }
+        Self { said: said.into(), may_want_room: false, lost: false }
+    }
+
+    /// The engine was not reached, or went away.
+    pub(crate) fn lost(said: impl Into<Arc<str>>) -> Self {
+        Self { lost: true, ..Self::said(said) }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     pub(crate) fn new(error: &rusqlite::Error) -> Self {
@@ -395,7 +406,7 @@ impl StorageError {
         };
         // A file that cannot be made on a full disk is reported as one that cannot be opened.
         let not_opened = error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen);
-        Self { said, may_want_room: not_opened || crate::sqlite::found_no_room(error) }
+        Self { said, may_want_room: not_opened || crate::sqlite::found_no_room(error), lost: false }
     }
 }
 

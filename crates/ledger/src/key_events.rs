@@ -37,6 +37,22 @@ impl KeyEvent {
 
     /// The most events that one write may hold: a handful of keys change together.
     pub const PER_WRITE_MAX: usize = 128;
+
+    /// What is sealed of it behind its sequence.
+    pub(crate) fn sealed_behind_sequence(&self) -> Vec<u8> {
+        let Self { at, actor, action, key_id, label, token_label, public_key, reason } = self;
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(&signed(at.unix_ms()).to_be_bytes());
+        let key_id = key_id.to_string();
+        for text in [actor, action.name(), &key_id, label, token_label] {
+            extend_with_length(&mut bytes, text.as_bytes());
+        }
+        extend_with_length(&mut bytes, public_key);
+        let use_from = action.use_from().map(|moment| signed(moment.unix_ms()).to_be_bytes());
+        extend_with_optional(&mut bytes, use_from.as_ref());
+        extend_with_length(&mut bytes, reason.as_bytes());
+        bytes
+    }
 }
 
 /// What happened to a key.
@@ -100,20 +116,11 @@ impl Seal {
     /// one byte 1 and the moment of first use in milliseconds (8); the reason after its length. Numbers are big-endian.
     #[must_use]
     pub fn of_key_event(previous: Option<&Self>, sequence: u64, event: &KeyEvent) -> Self {
-        let KeyEvent { at, actor, action, key_id, label, token_label, public_key, reason } = event;
         let mut bytes = Vec::with_capacity(512);
         bytes.extend_from_slice(KEY_EVENT_DOMAIN);
         extend_with_optional(&mut bytes, previous.map(Self::as_bytes));
         bytes.extend_from_slice(&sequence.to_be_bytes());
-        bytes.extend_from_slice(&signed(at.unix_ms()).to_be_bytes());
-        let key_id = key_id.to_string();
-        for text in [actor, action.name(), &key_id, label, token_label] {
-            extend_with_length(&mut bytes, text.as_bytes());
-        }
-        extend_with_length(&mut bytes, public_key);
-        let use_from = action.use_from().map(|moment| signed(moment.unix_ms()).to_be_bytes());
-        extend_with_optional(&mut bytes, use_from.as_ref());
-        extend_with_length(&mut bytes, reason.as_bytes());
+        bytes.extend_from_slice(&event.sealed_behind_sequence());
         Self::from_bytes(sha256(&bytes))
     }
 }

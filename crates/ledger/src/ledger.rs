@@ -83,7 +83,50 @@ pub(crate) struct Counters {
     pub(crate) notices_dropped: AtomicU64,
 }
 
+impl Shared {
+    /// What writer and handles of a new ledger share.
+    pub(crate) fn new(last: Sequence, room: Room, torn_tail: Option<TornTail>, tail: TailMark) -> Self {
+        Self {
+            counters: Counters::default(),
+            observer: OnceLock::new(),
+            last_sequence: watch::Sender::new(last),
+            failure: watch::Sender::new(None),
+            room: watch::Sender::new(room),
+            torn_tail,
+            reachable: watch::Sender::new(true),
+            tail: watch::Sender::new(tail),
+            closing: watch::Sender::new(false),
+        }
+    }
+
+    /// Has everybody know of the failure that ends the writing; only of the first.
+    pub(crate) fn fail(&self, failure: &LedgerFailure) {
+        self.failure.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                tracing::error!(%failure, "the ledger stops");
+                *known = Some(failure.clone());
+            }
+            first
+        });
+    }
+}
+
 impl Counters {
+    /// A write that was refused by itself, before any commit.
+    pub(crate) fn count_refused(&self, write: &Write) {
+        let counter = match &write.work {
+            Work::Notice { awaited: false, .. } => &self.notices_dropped,
+            Work::Remark(remarks) => {
+                let count = u64::try_from(remarks.len()).unwrap_or(u64::MAX);
+                self.remarks_dropped.fetch_add(count, Ordering::Relaxed);
+                return;
+            }
+            _ => &self.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn count(&self, group: &[Write], outcomes: &[Result<Written, AppendError>]) {
         let add = |counter: &AtomicU64, n: usize| {
             counter.fetch_add(u64::try_from(n).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -122,6 +165,8 @@ pub(crate) struct Shared {
     pub(crate) reachable: watch::Sender<bool>,
     /// How far the ledger is, as far as is known here; sent each time that it was looked at.
     pub(crate) tail: watch::Sender<TailMark>,
+    /// Set once somebody wants it closed.
+    pub(crate) closing: watch::Sender<bool>,
 }
 
 /// An open ledger. Clones are the same ledger; when the last is dropped without [`Ledger::close`], the writer finishes what is queued and
@@ -381,6 +426,7 @@ impl Ledger {
     ///
     /// [`AppendError::Closed`] if another clone was first, [`AppendError::Fatal`] if the ledger has failed.
     pub async fn close(self) -> Result<(), AppendError> {
+        self.shared.closing.send_replace(true);
         let (answer, answered) = oneshot::channel();
         if self.queue.send(Request::Close(answer)).await.is_err() {
             return Err(self.stopped());

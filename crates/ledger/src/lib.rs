@@ -59,7 +59,7 @@ pub use ledger::{Ledger, LedgerOptions, LedgerStats};
 pub use notices::{Notice, StoredNotice};
 pub use observer::CommitObserver;
 pub use options::PostgresOptions;
-pub use postgres::{Migrated, migrate};
+pub use postgres::{Migrated, archive, migrate};
 pub use reader::{LedgerReader, PAGE_SIZE_MAX};
 pub use records::{
     Remark, Remarks, Sequence, StateCount, StepRecord, StoredRemark, StoredStep, WithdrawalFilter, WithdrawalPage,

@@ -29,6 +29,13 @@ pub struct Notice {
 impl Notice {
     /// The longest body, in bytes.
     pub const BODY_BYTES_MAX: usize = 8 * 1024;
+
+    /// Its columns behind the sequence.
+    pub(crate) fn add_to(&self, columns: &mut RowColumns) {
+        let Self { at, kind, institution, body } = self;
+        columns.integer(signed(at.unix_ms())).text(kind);
+        columns.text_or_null(institution.as_ref().map(InstitutionId::as_str)).blob(body);
+    }
 }
 
 /// A notice as the ledger has it.
@@ -52,10 +59,9 @@ impl RowCheck {
     /// The check of the row that `notice` gets at `sequence`.
     #[must_use]
     pub fn of_notice(sequence: Sequence, notice: &Notice) -> Self {
-        let Notice { at, kind, institution, body } = notice;
         let mut columns = RowColumns::of_notices();
-        columns.integer(signed(sequence.0)).integer(signed(at.unix_ms())).text(kind);
-        columns.text_or_null(institution.as_ref().map(InstitutionId::as_str)).blob(body);
+        columns.integer(signed(sequence.0));
+        notice.add_to(&mut columns);
         columns.check()
     }
 }

@@ -34,18 +34,8 @@ impl RowCheck {
         changed_at: Timestamp,
         last_seal: &Seal,
     ) -> Self {
-        let mut columns = RowColumns::of_withdrawals();
-        columns.text(id).text(&row.state).integer(i64::from(row.open));
-        columns.text(row.institution.as_str()).text(row.account.as_str());
-        columns.text(row.device.as_str()).text(row.atm.as_str());
-        columns.text(&row.qr_session.to_string()).blob(&row.nonce.0);
-        columns.text(row.amount.currency().as_str()).integer(signed_money(row.amount));
-        columns.integer_or_null(row.dispensed.map(signed_money));
-        columns.text_or_null(row.hold.as_ref().map(|hold| hold.as_str()));
-        columns.integer(i64::from(row.day.0)).integer(signed(row.approved_at.unix_ms()));
-        columns.text(&row.policy_version).text(&row.key_id.to_string());
-        columns.integer(i64::from(last_step)).integer(signed(changed_at.unix_ms())).blob(last_seal.as_bytes());
-        columns.check()
+        let mut columns = RowColumns::before_last_seal(id, row, last_step, changed_at);
+        columns.blob(last_seal.as_bytes()).check()
     }
 
     /// The check of a remark's row.
@@ -82,6 +72,32 @@ pub(crate) struct RowColumns(Vec<u8>);
 impl RowColumns {
     pub(crate) fn of_withdrawals() -> Self {
         Self::of(WITHDRAWAL_DOMAIN)
+    }
+
+    /// All columns of a withdrawal's row but the last seal.
+    pub(crate) fn before_last_seal(id: &str, row: &WithdrawalRow, last_step: u32, changed_at: Timestamp) -> Self {
+        let mut columns = Self::of_withdrawals();
+        columns.text(id).text(&row.state).integer(i64::from(row.open));
+        columns.text(row.institution.as_str()).text(row.account.as_str());
+        columns.text(row.device.as_str()).text(row.atm.as_str());
+        columns.text(&row.qr_session.to_string()).blob(&row.nonce.0);
+        columns.text(row.amount.currency().as_str()).integer(signed_money(row.amount));
+        columns.integer_or_null(row.dispensed.map(signed_money));
+        columns.text_or_null(row.hold.as_ref().map(|hold| hold.as_str()));
+        columns.integer(i64::from(row.day.0)).integer(signed(row.approved_at.unix_ms()));
+        columns.text(&row.policy_version).text(&row.key_id.to_string());
+        columns.integer(i64::from(last_step)).integer(signed(changed_at.unix_ms()));
+        columns
+    }
+
+    /// Columns whose place in the row is not its beginning.
+    pub(crate) fn part() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The bytes so far, for a store that adds the rest itself.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
     }
 
     pub(crate) fn of_notices() -> Self {

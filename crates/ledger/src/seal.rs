@@ -44,6 +44,18 @@ impl Seal {
         .seal(previous)
     }
 
+    /// What is sealed of a step, without its sequence, which comes before, and its body, which comes behind.
+    pub(crate) fn head_of_step(step: &StepRecord) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(96);
+        bytes.extend_from_slice(step.withdrawal.as_bytes());
+        bytes.extend_from_slice(&step.number.to_be_bytes());
+        bytes.extend_from_slice(&signed(step.at.unix_ms()).to_be_bytes());
+        extend_with_length(&mut bytes, step.kind.as_bytes());
+        extend_with_length(&mut bytes, step.row.institution.as_str().as_bytes());
+        bytes.extend_from_slice(&u32::try_from(step.body.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes
+    }
+
     /// What the seal of a stored step must be, whatever seal it has.
     #[must_use]
     pub fn of_stored(previous: Option<&Seal>, step: &StoredStep) -> Self {

@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::error::LedgerOpenError;
-use crate::ledger::{Counters, Ledger, LedgerOptions, Shared};
+use crate::ledger::{Ledger, LedgerOptions, Shared};
 use crate::reader::LedgerReader;
 use crate::records::Sequence;
 use crate::room::Room;
@@ -54,16 +54,8 @@ pub(crate) fn adjusted_ledger(
     };
     let room = if file_may_grow && reserve.restore() { Room::Ample } else { Room::Reserve };
     let (queue, requests) = mpsc::channel(options.queue_length_max.max(1));
-    let shared = Arc::new(Shared {
-        counters: Counters::default(),
-        observer: OnceLock::new(),
-        last_sequence: watch::Sender::new(last),
-        failure: watch::Sender::new(None),
-        room: watch::Sender::new(room),
-        torn_tail: torn_tail(log_end, last),
-        reachable: watch::Sender::new(true),
-        tail: watch::Sender::new(TailMark::default()),
-    });
+    let torn_tail = torn_tail(log_end, last);
+    let shared = Arc::new(Shared::new(last, room, torn_tail, TailMark::default()));
     let mut writer = Writer::new((connection, log_pages), lock, reserve, requests, Arc::clone(&shared), options);
     adjust(&mut writer);
     std::thread::Builder::new()

@@ -286,14 +286,7 @@ impl Writer {
     }
 
     fn signal(&self, failure: &LedgerFailure) {
-        self.shared.failure.send_if_modified(|known| {
-            let first = known.is_none();
-            if first {
-                tracing::error!(%failure, "the ledger stops");
-                *known = Some(failure.clone());
-            }
-            first
-        });
+        self.shared.fail(failure);
     }
 }
 

@@ -1,0 +1,406 @@
+-- What the gateway writes through. Seals and checks are the same bytes as in src/seal.rs and src/row_check.rs; what of them does not depend
+-- on the place in the order comes ready from the gateway.
+
+-- The next seal of a chain: SHA-256 over a domain, the seal before (a byte 0 if there is none, else a byte 1 and the seal), and what is sealed.
+CREATE FUNCTION cashgate_next_seal(before bytea, domain bytea, first_before bytea, contents bytea) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    before := coalesce(before, first_before);
+    IF before IS NULL THEN
+        RETURN sha256(domain || '\x00'::bytea || contents);
+    END IF;
+    RETURN sha256(domain || '\x01'::bytea || before || contents);
+END $$;
+CREATE AGGREGATE cashgate_chain(bytea, bytea, bytea) (SFUNC = cashgate_next_seal, STYPE = bytea);
+
+CREATE FUNCTION cashgate_text(value text) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN value IS NULL THEN '\x00'::bytea
+        ELSE '\x02'::bytea || int4send(octet_length(value)) || convert_to(value, 'UTF8') END
+$$;
+CREATE FUNCTION cashgate_integer(value bigint) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN value IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || int8send(value) END
+$$;
+CREATE FUNCTION cashgate_blob(value bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT '\x03'::bytea || int4send(length(value)) || value
+$$;
+
+-- Whether a row fits its check: a step must not be chained to a damaged one.
+CREATE FUNCTION cashgate_is_whole(w withdrawals) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT w.row_check = substr(sha256(convert_to('cashgate ledger withdrawal row 1', 'UTF8') || '\x00'::bytea
+        || cashgate_text(w.id::text) || cashgate_text(w.state) || cashgate_integer(w.open) || cashgate_text(w.institution)
+        || cashgate_text(w.account) || cashgate_text(w.device) || cashgate_text(w.atm) || cashgate_text(w.qr_session::text)
+        || cashgate_blob(w.nonce) || cashgate_text(w.currency) || cashgate_integer(w.amount) || cashgate_integer(w.dispensed)
+        || cashgate_text(w.hold) || cashgate_integer(w.day) || cashgate_integer(w.approved_at_ms)
+        || cashgate_text(w.policy_version) || cashgate_text(w.key_id) || cashgate_integer(w.last_step)
+        || cashgate_integer(w.changed_at_ms) || cashgate_blob(w.last_seal)), 1, 16)
+$$;
+
+-- One commit of one replica: all writes that waited. Each is judged by itself, and is written whole or not at all. No lock outlives the
+-- statement, so a client that stops in the middle blocks nobody.
+--
+-- A write's verdict: 0 written, 1 not the lane's owner, 2 the withdrawal has ended, 3 the step is out of order (detail: step, number expected),
+-- 4 the nonce is claimed (detail: step, by whom), 5 the approval would change (detail: step), 6 limits moved (detail: none; see `versions`),
+-- 7 the institution's cap (detail: which sum), 8 the withdrawal's row is damaged (detail: step).
+-- `state`: 'done', 'again' (this batch was committed before, and its answer is the one of then), 'put_out', 'lost' (the database does not
+-- have commits of this replica that were acknowledged).
+CREATE FUNCTION cashgate_commit(
+    p_replica smallint, p_incarnation bigint, p_batch bigint, p_writes integer, p_item_write integer[],
+    p_lane_write integer[], p_lane_atm text[], p_lane_epoch bigint[],
+    p_step_write integer[], p_step_item integer[], p_step_id uuid[], p_step_number integer[], p_step_offset integer[],
+    p_step_is_last boolean[], p_step_fault smallint[], p_step_at bigint[], p_step_kind text[], p_step_body bytea[], p_step_head bytea[],
+    p_state text[], p_open smallint[], p_institution text[], p_account text[], p_device text[], p_atm text[], p_qr_session uuid[],
+    p_nonce bytea[], p_currency text[], p_amount bigint[], p_dispensed bigint[], p_hold text[], p_day integer[], p_approved_at bigint[],
+    p_policy text[], p_key_id text[], p_check_head bytea[],
+    p_raise_write integer[], p_raise_kind smallint[], p_raise_key text[], p_raise_from bigint[],
+    p_spent_write integer[], p_spent_institution text[], p_spent_currency text[], p_spent_hour integer[], p_spent_amount bigint[],
+    p_spent_count integer[], p_spent_new boolean[], p_spent_caps bigint[], p_spent_since integer[],
+    p_notice_write integer[], p_notice_item integer[], p_notice_at bigint[], p_notice_kind text[], p_notice_institution text[],
+    p_notice_body bytea[], p_notice_tail bytea[],
+    p_dev_write integer[], p_dev_institution text[], p_dev_device text[], p_dev_key bytea[], p_dev_key_since bigint[],
+    p_dev_registered bigint[], p_dev_bound bigint[], p_dev_channel text[], p_dev_attestation smallint[], p_dev_failed smallint[],
+    p_dev_locked bigint[], p_dev_revoked bigint[], p_dev_check bytea[],
+    p_rem_id uuid[], p_rem_at bigint[], p_rem_kind text[], p_rem_detail text[], p_rem_head bytea[], p_rem_tail bytea[],
+    p_rem_counted bigint[], p_rem_left_out_head bytea[],
+    p_key_write integer[], p_key_at bigint[], p_key_actor text[], p_key_action text[], p_key_key_id text[], p_key_label text[],
+    p_key_token text[], p_key_public bytea[], p_key_use_from bigint[], p_key_reason text[], p_key_tail bytea[],
+    OUT state text, OUT head_before bigint, OUT verdicts smallint[], OUT details text[], OUT versions bigint[], OUT raised bigint[],
+    OUT remarks bigint[], OUT last_sequence bigint, OUT key_events bigint, OUT device_changes bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    step_seal_domain CONSTANT bytea := convert_to('cashgate ledger step seal 1', 'UTF8') || '\x00'::bytea;
+    key_seal_domain CONSTANT bytea := convert_to('cashgate ledger key event seal 1', 'UTF8') || '\x00'::bytea;
+    notice_domain CONSTANT bytea := convert_to('cashgate ledger notice row 1', 'UTF8') || '\x00'::bytea;
+    head record;
+    me record;
+    r record;
+    codes smallint[];
+    whys text[];
+    seals bytea[];
+    numbers bigint[];
+    refused boolean := false;
+    sums bigint[];
+    room integer;
+    counted bigint;
+    about uuid;
+BEGIN
+    SELECT h.last_sequence, h.key_events, h.last_key_seal, h.device_changes INTO head FROM ledger_head h WHERE h.one FOR UPDATE;
+    SELECT x.incarnation, x.last_batch, x.answer INTO me FROM replicas x WHERE x.id = p_replica;
+    last_sequence := head.last_sequence;
+    key_events := head.key_events;
+    device_changes := head.device_changes;
+    IF me.incarnation IS DISTINCT FROM p_incarnation THEN
+        state := 'put_out';
+        RETURN;
+    ELSIF me.last_batch = p_batch THEN
+        state := 'again';
+        SELECT a.head_before, a.verdicts, a.details, a.remarks INTO head_before, verdicts, details, remarks
+            FROM json_to_record(me.answer::json) AS a(head_before bigint, verdicts smallint[], details text[], remarks bigint[]);
+        RETURN;
+    ELSIF me.last_batch <> p_batch - 1 THEN
+        state := 'lost';
+        RETURN;
+    END IF;
+    state := 'done';
+    head_before := head.last_sequence;
+    verdicts := array_fill(0::smallint, ARRAY[p_writes]);
+    details := array_fill(NULL::text, ARRAY[p_writes]);
+
+    IF cardinality(p_lane_write) > 0 THEN
+        FOR r IN
+            SELECT l.write FROM unnest(p_lane_write, p_lane_atm, p_lane_epoch) AS l(write, atm, epoch)
+            LEFT JOIN lanes own ON own.atm = l.atm AND own.epoch = l.epoch AND own.replica = p_replica AND own.incarnation = p_incarnation
+            WHERE own.atm IS NULL
+        LOOP
+            verdicts[r.write] := 1;
+            refused := true;
+        END LOOP;
+    END IF;
+
+    IF cardinality(p_step_write) > 0 THEN
+        SELECT array_agg(j.code ORDER BY j.ord), array_agg(j.why ORDER BY j.ord), array_agg(j.last_seal ORDER BY j.ord)
+        INTO codes, whys, seals FROM (
+            SELECT s.ord, w.last_seal,
+                (CASE
+                    WHEN NOT w.whole THEN 8
+                    WHEN w.open = 0 OR s.fault = 2 THEN 2
+                    WHEN s.number <> coalesce(w.last_step, 0) + s.step_offset + 1 THEN 3
+                    WHEN n.id IS NOT NULL THEN 4
+                    WHEN NOT w.same OR s.fault = 5 THEN 5
+                    ELSE 0
+                END)::smallint AS code,
+                coalesce(w.last_step, 0) + s.step_offset + 1 || ' ' || coalesce(n.id::text, '') AS why
+            FROM unnest(p_step_id, p_step_number, p_step_offset, p_step_fault, p_institution, p_account, p_device, p_atm, p_qr_session,
+                p_nonce, p_currency, p_amount, p_day, p_approved_at, p_policy, p_key_id) WITH ORDINALITY
+                AS s(id, number, step_offset, fault, institution, account, device, atm, qr_session, nonce, currency, amount, day,
+                    approved_at, policy, key_id, ord)
+            LEFT JOIN LATERAL (
+                SELECT x.open, x.last_step, x.last_seal, cashgate_is_whole(x) AS whole,
+                    (x.institution = s.institution AND x.account = s.account AND x.device = s.device AND x.atm = s.atm
+                        AND x.qr_session = s.qr_session AND x.nonce = s.nonce AND x.currency = s.currency AND x.amount = s.amount
+                        AND x.day = s.day AND x.approved_at_ms = s.approved_at AND x.policy_version = s.policy
+                        AND x.key_id = s.key_id) AS same
+                FROM withdrawals x WHERE x.id = s.id
+            ) w ON true
+            LEFT JOIN LATERAL (
+                SELECT x.id FROM withdrawals x WHERE s.number = 1 AND x.nonce = s.nonce AND x.id <> s.id
+            ) n ON true
+        ) j;
+        IF 0 <> ANY (codes) THEN
+            FOR i IN 1 .. cardinality(codes) LOOP
+                IF codes[i] <> 0 AND verdicts[p_step_write[i]] = 0 THEN
+                    verdicts[p_step_write[i]] := codes[i];
+                    details[p_step_write[i]] := i || ' ' || whys[i];
+                    refused := true;
+                END IF;
+            END LOOP;
+        END IF;
+    END IF;
+
+    IF cardinality(p_raise_write) > 0 THEN
+        SELECT array_agg(coalesce(v.version, 0) ORDER BY x.ord) INTO versions
+        FROM unnest(p_raise_kind, p_raise_key) WITH ORDINALITY AS x(kind, key, ord)
+        LEFT JOIN LATERAL (SELECT l.version FROM limit_versions l WHERE l.kind = x.kind AND l.key = x.key) v ON true;
+        FOR i IN 1 .. cardinality(versions) LOOP
+            IF p_raise_from[i] <> versions[i] AND verdicts[p_raise_write[i]] = 0 THEN
+                verdicts[p_raise_write[i]] := 6;
+                refused := true;
+            END IF;
+        END LOOP;
+    END IF;
+
+    IF cardinality(p_spent_write) > 0 THEN
+        about := NULL;
+        FOR r IN
+            SELECT x.*, p_spent_caps[4 * x.ord - 3 : 4 * x.ord] AS caps,
+                lag(x.institution || '/' || x.currency || '/' || x.since) OVER w IS DISTINCT FROM
+                    x.institution || '/' || x.currency || '/' || x.since AS begins
+            FROM unnest(p_spent_write, p_spent_institution, p_spent_currency, p_spent_amount, p_spent_count, p_spent_new, p_spent_since)
+                WITH ORDINALITY AS x(write, institution, currency, amount, count, is_new, since, ord)
+            WINDOW w AS (ORDER BY x.institution, x.currency, x.since, x.ord)
+            ORDER BY x.institution, x.currency, x.since, x.ord
+        LOOP
+            IF r.begins THEN
+                SELECT ARRAY[coalesce(sum(t.amount), 0), coalesce(sum(t.withdrawals), 0), coalesce(sum(t.new_amount), 0),
+                    coalesce(sum(t.new_withdrawals), 0)]::bigint[] INTO sums
+                FROM institution_spent t WHERE t.institution = r.institution AND t.currency = r.currency AND t.hour >= r.since;
+            END IF;
+            CONTINUE WHEN verdicts[r.write] <> 0;
+            IF sums[1] + r.amount > r.caps[1] OR sums[2] + r.count > r.caps[2]
+                OR (r.is_new AND (sums[3] + r.amount > r.caps[3] OR sums[4] + r.count > r.caps[4])) THEN
+                verdicts[r.write] := 7;
+                details[r.write] := r.ord::text;
+                refused := true;
+            ELSE
+                sums[1] := sums[1] + r.amount;
+                sums[2] := sums[2] + r.count;
+                IF r.is_new THEN
+                    sums[3] := sums[3] + r.amount;
+                    sums[4] := sums[4] + r.count;
+                END IF;
+            END IF;
+        END LOOP;
+        INSERT INTO institution_spent AS t (institution, currency, hour, amount, withdrawals, new_amount, new_withdrawals)
+        SELECT x.institution, x.currency, x.hour, sum(x.amount), sum(x.count),
+            coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0), coalesce(sum(x.count) FILTER (WHERE x.is_new), 0)
+        FROM unnest(p_spent_write, p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count, p_spent_new)
+            AS x(write, institution, currency, hour, amount, count, is_new)
+        WHERE verdicts[x.write] = 0 GROUP BY 1, 2, 3
+        ON CONFLICT ON CONSTRAINT institution_spent_pkey DO UPDATE SET amount = t.amount + excluded.amount,
+            withdrawals = t.withdrawals + excluded.withdrawals, new_amount = t.new_amount + excluded.new_amount,
+            new_withdrawals = t.new_withdrawals + excluded.new_withdrawals;
+    END IF;
+
+    -- The places of what is written, in the order in which it was asked for.
+    IF cardinality(p_item_write) > 0 THEN
+        SELECT array_agg(head.last_sequence + x.place ORDER BY x.ord), head.last_sequence + coalesce(max(x.place), 0)
+        INTO numbers, last_sequence FROM (
+            SELECT i.ord, count(*) FILTER (WHERE verdicts[i.write] = 0) OVER (ORDER BY i.ord) AS place
+            FROM unnest(p_item_write) WITH ORDINALITY AS i(write, ord)
+        ) x;
+    END IF;
+
+    IF cardinality(p_step_write) > 0 THEN
+        WITH numbered AS MATERIALIZED (
+            SELECT s.*, numbers[s.item] AS sequence, numbers[s.item] IS NOT NULL AS placed
+            FROM unnest(p_step_write, p_step_item, p_step_id, p_step_number, p_step_offset, p_step_is_last, p_step_at, p_step_kind,
+                p_step_body, p_step_head, p_state, p_open, p_institution, p_account, p_device, p_atm, p_qr_session, p_nonce, p_currency,
+                p_amount, p_dispensed, p_hold, p_day, p_approved_at, p_policy, p_key_id, p_check_head, seals)
+                AS s(write, item, id, number, step_offset, is_last, at, kind, body, head, state, open, institution, account, device, atm,
+                    qr_session, nonce, currency, amount, dispensed, hold, day, approved_at, policy, key_id, check_head, last_seal)
+            WHERE verdicts[s.write] = 0
+        ), sealed AS MATERIALIZED (
+            SELECT n.*, cashgate_chain(step_seal_domain, n.last_seal, int8send(n.sequence) || n.head || n.body)
+                OVER (PARTITION BY n.id ORDER BY n.number) AS seal
+            FROM numbered n
+        ), last_ones AS MATERIALIZED (
+            SELECT z.*, substr(sha256(z.check_head || '\x0300000020'::bytea || z.seal), 1, 16) AS row_check
+            FROM sealed z WHERE z.is_last
+        ), written AS (
+            INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
+            SELECT z.sequence, z.id, z.number, z.at, z.kind, z.institution, z.body, z.seal FROM sealed z ORDER BY z.sequence
+        ), begun AS (
+            INSERT INTO withdrawals
+            SELECT z.id, z.state, z.open, z.institution, z.account, z.device, z.atm, z.qr_session, z.nonce, z.currency, z.amount,
+                z.dispensed, z.hold, z.day, z.approved_at, z.policy, z.key_id, z.number, z.at, z.seal, z.row_check
+            FROM last_ones z WHERE z.number = z.step_offset + 1
+        )
+        UPDATE withdrawals w SET state = z.state, open = z.open, dispensed = z.dispensed, hold = z.hold, last_step = z.number,
+            changed_at_ms = z.at, last_seal = z.seal, row_check = z.row_check
+        FROM last_ones z WHERE z.number <> z.step_offset + 1 AND w.id = z.id;
+    END IF;
+
+    IF cardinality(p_raise_write) > 0 THEN
+        SELECT array_agg(CASE WHEN verdicts[x.write] = 0 THEN versions[x.ord] + x.times END ORDER BY x.ord) INTO raised FROM (
+            SELECT y.*, count(*) FILTER (WHERE verdicts[y.write] = 0) OVER (PARTITION BY y.kind, y.key ORDER BY y.ord) AS times
+            FROM unnest(p_raise_write, p_raise_kind, p_raise_key) WITH ORDINALITY AS y(write, kind, key, ord)
+        ) x;
+        INSERT INTO limit_versions AS l (kind, key, version)
+        SELECT x.kind, x.key, count(*) FROM unnest(p_raise_write, p_raise_kind, p_raise_key) AS x(write, kind, key)
+        WHERE verdicts[x.write] = 0 GROUP BY 1, 2
+        ON CONFLICT ON CONSTRAINT limit_versions_pkey DO UPDATE SET version = l.version + excluded.version;
+    END IF;
+
+    IF cardinality(p_notice_write) > 0 THEN
+        INSERT INTO notices (sequence, at_ms, kind, institution, body, row_check)
+        SELECT numbers[x.item], x.at, x.kind, x.institution, x.body,
+            substr(sha256(notice_domain || '\x01'::bytea || int8send(numbers[x.item]) || x.tail), 1, 16)
+        FROM unnest(p_notice_write, p_notice_item, p_notice_at, p_notice_kind, p_notice_institution, p_notice_body, p_notice_tail)
+            AS x(write, item, at, kind, institution, body, tail)
+        WHERE verdicts[x.write] = 0;
+    END IF;
+
+    IF cardinality(p_dev_write) > 0 THEN
+        INSERT INTO devices
+        SELECT x.institution, x.device, x.key, x.key_since, x.registered, x.bound, x.channel, x.attestation, x.failed, x.locked,
+            x.revoked, x.row_check, head.device_changes + x.ord
+        FROM unnest(p_dev_institution, p_dev_device, p_dev_key, p_dev_key_since, p_dev_registered, p_dev_bound, p_dev_channel,
+            p_dev_attestation, p_dev_failed, p_dev_locked, p_dev_revoked, p_dev_check) WITH ORDINALITY
+            AS x(institution, device, key, key_since, registered, bound, channel, attestation, failed, locked, revoked, row_check, ord)
+        ON CONFLICT ON CONSTRAINT devices_pkey DO UPDATE SET public_key = excluded.public_key, key_since_ms = excluded.key_since_ms,
+            registered_at_ms = excluded.registered_at_ms, bound_at_ms = excluded.bound_at_ms, channel = excluded.channel,
+            attestation = excluded.attestation, failed_attempts = excluded.failed_attempts, locked_at_ms = excluded.locked_at_ms,
+            revoked_at_ms = excluded.revoked_at_ms, row_check = excluded.row_check, change = excluded.change;
+        device_changes := head.device_changes + cardinality(p_dev_write);
+    END IF;
+
+    -- Few, and about few withdrawals: one after the other. In the order of withdrawals, so that what was counted of one is carried along.
+    FOR i IN 1 .. cardinality(p_rem_id) LOOP
+        IF about IS DISTINCT FROM p_rem_id[i] THEN
+            about := p_rem_id[i];
+            counted := p_rem_counted[i];
+        END IF;
+        IF NOT EXISTS (SELECT 1 FROM withdrawals x WHERE x.id = about) AND NOT EXISTS (SELECT 1 FROM archived_withdrawals x WHERE x.id = about) THEN
+            remarks[i] := 0;
+            CONTINUE;
+        END IF;
+        SELECT coalesce(max(x.number), 0) AS last, count(*) FILTER (WHERE x.kind = p_rem_kind[i]) AS of_kind INTO r
+        FROM every_remark x WHERE x.withdrawal = about;
+        IF r.last < 100 AND r.of_kind < 10 THEN
+            INSERT INTO remarks (withdrawal, number, at_ms, kind, detail, row_check)
+            VALUES (about, r.last + 1, p_rem_at[i], p_rem_kind[i], p_rem_detail[i],
+                substr(sha256(p_rem_head[i] || '\x01'::bytea || int8send(r.last + 1) || p_rem_tail[i]), 1, 16));
+            remarks[i] := 1;
+        ELSE
+            IF counted IS NULL THEN
+                SELECT x.count INTO counted FROM remarks_left_out x WHERE x.withdrawal = about;
+            END IF;
+            counted := coalesce(counted, 0) + 1;
+            remarks[i] := -counted;
+            IF counted & (counted - 1) = 0 THEN
+                INSERT INTO remarks_left_out (withdrawal, count, row_check) VALUES (about, counted,
+                    substr(sha256(p_rem_left_out_head[i] || cashgate_integer(counted)), 1, 16))
+                ON CONFLICT ON CONSTRAINT remarks_left_out_pkey DO UPDATE SET count = excluded.count, row_check = excluded.row_check;
+            END IF;
+        END IF;
+    END LOOP;
+
+    IF cardinality(p_key_write) > 0 THEN
+        INSERT INTO key_events
+        SELECT head.key_events + x.ord, x.at, x.actor, x.action, x.key_id, x.label, x.token, x.public, x.use_from, x.reason,
+            cashgate_chain(key_seal_domain, head.last_key_seal, int8send(head.key_events + x.ord) || x.tail) OVER (ORDER BY x.ord)
+        FROM unnest(p_key_at, p_key_actor, p_key_action, p_key_key_id, p_key_label, p_key_token, p_key_public, p_key_use_from,
+            p_key_reason, p_key_tail) WITH ORDINALITY
+            AS x(at, actor, action, key_id, label, token, public, use_from, reason, tail, ord);
+        key_events := head.key_events + cardinality(p_key_write);
+        SELECT x.seal INTO head.last_key_seal FROM key_events x WHERE x.sequence = key_events;
+    END IF;
+
+    IF NOT refused THEN
+        verdicts := NULL;
+        details := NULL;
+    END IF;
+    UPDATE ledger_head h SET last_sequence = cashgate_commit.last_sequence, key_events = cashgate_commit.key_events,
+        last_key_seal = head.last_key_seal, device_changes = cashgate_commit.device_changes WHERE h.one;
+    UPDATE replicas x SET last_batch = p_batch, answer = json_build_object('head_before', head_before, 'verdicts', verdicts,
+        'details', details, 'remarks', remarks) WHERE x.id = p_replica;
+    IF cardinality(p_notice_write) > 0 OR cardinality(p_dev_write) > 0 OR cardinality(p_key_write) > 0 THEN
+        PERFORM pg_notify('cashgate_ledger', last_sequence::text);
+    END IF;
+END $$;
+
+-- A start of a replica. Commits that are under way come first; those of earlier starts are refused from here on.
+CREATE FUNCTION cashgate_register(p_id smallint, p_name text, p_address text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
+DECLARE
+    started bigint;
+BEGIN
+    PERFORM 1 FROM ledger_head h WHERE h.one FOR UPDATE;
+    INSERT INTO replicas AS x (id, incarnation, name, address, heartbeat_at, draining, last_batch)
+    VALUES (p_id, 1, p_name, p_address, clock_timestamp(), false, 0)
+    ON CONFLICT (id) DO UPDATE SET incarnation = x.incarnation + 1, name = p_name, address = p_address,
+        heartbeat_at = clock_timestamp(), draining = false, last_batch = 0, answer = NULL
+    RETURNING incarnation INTO started;
+    RETURN started;
+END $$;
+
+-- false: another start has registered since.
+CREATE FUNCTION cashgate_heartbeat(p_id smallint, p_incarnation bigint, p_draining boolean, p_gone boolean) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
+BEGIN
+    UPDATE replicas x SET heartbeat_at = CASE WHEN p_gone THEN NULL ELSE clock_timestamp() END, draining = p_draining
+    WHERE x.id = p_id AND x.incarnation = p_incarnation;
+    RETURN FOUND;
+END $$;
+
+-- NULL as the epoch: this start has been put out.
+CREATE FUNCTION cashgate_claim_lane(p_id smallint, p_incarnation bigint, p_atm text,
+    OUT now_epoch bigint, OUT had_replica smallint, OUT had_incarnation bigint, OUT had_epoch bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
+BEGIN
+    PERFORM 1 FROM ledger_head h WHERE h.one FOR UPDATE;
+    PERFORM 1 FROM replicas x WHERE x.id = p_id AND x.incarnation = p_incarnation;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT l.replica, l.incarnation, l.epoch INTO had_replica, had_incarnation, had_epoch FROM lanes l WHERE l.atm = p_atm;
+    INSERT INTO lanes AS l (atm, replica, incarnation, epoch) VALUES (p_atm, p_id, p_incarnation, 1)
+    ON CONFLICT (atm) DO UPDATE SET replica = p_id, incarnation = p_incarnation, epoch = l.epoch + 1
+    RETURNING epoch INTO now_epoch;
+END $$;
+
+CREATE FUNCTION cashgate_release_lane(p_id smallint, p_incarnation bigint, p_atm text, p_epoch bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
+BEGIN
+    PERFORM 1 FROM ledger_head h WHERE h.one FOR UPDATE;
+    UPDATE lanes l SET replica = NULL, incarnation = NULL
+    WHERE l.atm = p_atm AND l.epoch = p_epoch AND l.replica = p_id AND l.incarnation = p_incarnation;
+    RETURN FOUND;
+END $$;
+
+-- Moves up to p_limit withdrawals that ended before a moment, with their steps and remarks, and says how many those were.
+CREATE FUNCTION cashgate_archive(p_before_ms bigint, p_limit integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
+DECLARE
+    chosen uuid[];
+BEGIN
+    chosen := ARRAY(SELECT w.id FROM withdrawals w WHERE w.open = 0 AND w.approved_at_ms < p_before_ms AND w.changed_at_ms < p_before_ms
+        ORDER BY w.id LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    INSERT INTO archived_withdrawals SELECT * FROM withdrawals w WHERE w.id = ANY (chosen);
+    INSERT INTO archived_steps SELECT * FROM steps s WHERE s.withdrawal = ANY (chosen);
+    INSERT INTO archived_remarks SELECT * FROM remarks m WHERE m.withdrawal = ANY (chosen);
+    DELETE FROM withdrawals w WHERE w.id = ANY (chosen);
+    DELETE FROM steps s WHERE s.withdrawal = ANY (chosen);
+    DELETE FROM remarks m WHERE m.withdrawal = ANY (chosen);
+    RETURN cardinality(chosen);
+END $$;

@@ -1,0 +1,123 @@
+//! What the check of the whole ledger asks of the database. What of its pages is damaged is for PostgreSQL's own checksums and `pg_amcheck`.
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::reader::{rows, value};
+use super::reading::id_above;
+use super::sql;
+use crate::columns::{self, signed};
+use crate::devices;
+use crate::error::ReadError;
+use crate::notices;
+use crate::reads::{Judged, PlacedRecord, Record, judged};
+use crate::records::Sequence;
+
+/// How many rows are read at a time.
+const PART: i64 = 500;
+
+/// What the head says and the tables do not hold.
+pub(super) async fn structure(transaction: &Transaction<'_>) -> Result<Vec<String>, ReadError> {
+    let sql = "SELECT h.last_sequence, greatest((SELECT coalesce(max(sequence), 0) FROM every_step),
+            (SELECT coalesce(max(sequence), 0) FROM notices)), h.key_events, (SELECT coalesce(max(sequence), 0) FROM key_events)
+        FROM ledger_head h";
+    let heads = rows(transaction, sql, &[], |row| {
+        Ok([value::<i64>(row, 0)?, value::<i64>(row, 1)?, value::<i64>(row, 2)?, value::<i64>(row, 3)?])
+    });
+    let mut said = Vec::new();
+    match heads.await?.as_slice() {
+        [[last, found, events, events_found]] => {
+            if found > last {
+                said.push(format!("ledger_head ends at sequence {last}, and records go on to {found}"));
+            }
+            if events != events_found {
+                said.push(format!("ledger_head counts {events} key events, and there are {events_found}"));
+            }
+        }
+        other => said.push(format!("ledger_head has {} rows, not one", other.len())),
+    }
+    Ok(said)
+}
+
+pub(super) async fn order_part(
+    transaction: &Transaction<'_>,
+    seen: Sequence,
+    last: Sequence,
+) -> Result<Vec<PlacedRecord>, ReadError> {
+    let (seen, last) = (signed(seen.0), signed(last.0));
+    let ends = rows(transaction, sql::END_OF_PART, &[&seen, &last, &PART], |row| value::<Option<i64>>(row, 0)).await?;
+    let end = ends.into_iter().flatten().next().unwrap_or(seen);
+    let mut part = rows(transaction, &sql::STEPS_TO_CHECK, &[&seen, &end], placed_step).await?;
+    let institution: Option<&str> = None;
+    let values: [&(dyn ToSql + Sync); 4] = [&seen, &end, &institution, &i64::MAX];
+    part.extend(rows(transaction, &sql::NOTICES_OF_SPAN, &values, placed_notice).await?);
+    part.sort_by_key(|placed| placed.sequence);
+    Ok(part)
+}
+
+fn placed_step(row: &Row) -> Result<PlacedRecord, ReadError> {
+    let has_row = row.try_get("has_row").map_err(|error| super::faults::reading(&error))?;
+    Ok(PlacedRecord {
+        sequence: sequence(row)?,
+        record: Record::Step { has_row, step: judged(columns::step_after_previous(row))? },
+    })
+}
+
+fn placed_notice(row: &Row) -> Result<PlacedRecord, ReadError> {
+    Ok(PlacedRecord { sequence: sequence(row)?, record: Record::Notice(judged(notices::notice(row).map(drop))?) })
+}
+
+fn sequence(row: &Row) -> Result<Sequence, ReadError> {
+    value::<i64>(row, 0).map(|sequence| Sequence(u64::try_from(sequence).unwrap_or(0)))
+}
+
+pub(super) async fn places_after(transaction: &Transaction<'_>, place: &str) -> Result<Vec<String>, ReadError> {
+    let seen: Option<Uuid> = (!place.is_empty()).then(|| id_above(place));
+    let sql = "SELECT id FROM every_withdrawal WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2";
+    rows(transaction, sql, &[&seen, &PART], |row| value::<Uuid>(row, 0).map(|id| id.to_string())).await
+}
+
+/// Within each table an index sees to it; a row that was archived and still stands is found here.
+pub(super) async fn nonces_claimed_twice(transaction: &Transaction<'_>) -> Result<Vec<(String, u64)>, ReadError> {
+    let sql = "SELECT upper(encode(nonce, 'hex')), count(*) FROM every_withdrawal GROUP BY nonce HAVING count(*) > 1";
+    rows(transaction, sql, &[], |row| Ok((value(row, 0)?, u64::try_from(value::<i64>(row, 1)?).unwrap_or(0)))).await
+}
+
+pub(super) async fn devices_after(
+    transaction: &Transaction<'_>,
+    seen: &(String, String),
+) -> Result<Vec<((String, String), Judged<()>)>, ReadError> {
+    rows(transaction, &sql::DEVICES_AFTER, &[&seen.0, &seen.1, &PART], |row| {
+        Ok(((value(row, 0)?, value(row, 1)?), judged(devices::device(row).map(drop))?))
+    })
+    .await
+}
+
+pub(super) async fn remarks_after(
+    transaction: &Transaction<'_>,
+    seen: &(String, i64),
+) -> Result<Vec<((String, i64), Judged<()>)>, ReadError> {
+    let number = i32::try_from(seen.1).unwrap_or(i32::MAX);
+    rows(transaction, &sql::REMARKS_AFTER, &[&id_above(&seen.0), &number, &PART], |row| {
+        let key = (value::<Uuid>(row, 0)?.to_string(), i64::from(value::<i32>(row, 1)?));
+        Ok((key, judged(columns::remark(row).map(drop))?))
+    })
+    .await
+}
+
+pub(super) async fn remarks_left_out(transaction: &Transaction<'_>) -> Result<Vec<Judged<()>>, ReadError> {
+    rows(transaction, &sql::LEFT_OUT, &[], |row| judged(columns::remarks_left_out(row).map(drop))).await
+}
+
+pub(super) async fn without_withdrawal(
+    transaction: &Transaction<'_>,
+    table: &'static str,
+) -> Result<Vec<String>, ReadError> {
+    let from = if table == "remarks" { "every_remark" } else { table };
+    let sql = format!(
+        "SELECT DISTINCT withdrawal FROM {from} m WHERE NOT EXISTS (SELECT 1 FROM every_withdrawal w WHERE w.id = m.withdrawal)"
+    );
+    rows(transaction, &sql, &[], |row| value::<Uuid>(row, 0).map(|id| id.to_string())).await
+}
