@@ -137,7 +137,7 @@ impl KeyRing {
     /// The first event that cannot have happened.
     pub fn replay<'events>(events: impl IntoIterator<Item = &'events KeyEvent>) -> Result<Self, IllegalKeyEvent> {
         let ring = Self::default();
-        let mut replayed = ring.after(events)?;
+        let mut replayed = Successor(Keys::replayed(events)?);
         // Whatever was being signed when the gateway ended is gone.
         replayed.0.rows.iter_mut().for_each(|row| row.finishing = false);
         ring.become_successor(Successor(replayed.0.indexed()));
@@ -206,7 +206,7 @@ impl KeyRing {
         &self,
         events: impl IntoIterator<Item = &'events KeyEvent>,
     ) -> Result<bool, IllegalKeyEvent> {
-        let mut replayed = Self::default().after(events)?.0;
+        let mut replayed = Keys::replayed(events)?;
         let before = self.keys();
         for row in &mut replayed.rows {
             // What is still being signed here is known here alone.
@@ -232,6 +232,18 @@ impl KeyRing {
 }
 
 impl Keys {
+    /// From the beginning. Where several replicas do what is due at the same moment, it is recorded more than once, and counts once.
+    fn replayed<'events>(events: impl IntoIterator<Item = &'events KeyEvent>) -> Result<Self, IllegalKeyEvent> {
+        let mut keys = Self::default();
+        for event in events {
+            match keys.apply(event) {
+                Ok(()) | Err(IllegalBecause::Waiting | IllegalBecause::Signs) => {}
+                Err(why) => return Err(IllegalKeyEvent { key_id: event.key_id, action: event.action.name(), why }),
+            }
+        }
+        Ok(keys.indexed())
+    }
+
     fn apply(&mut self, event: &KeyEvent) -> Result<(), IllegalBecause> {
         match event.action {
             KeyAction::Published { use_from } => self.publish(event, use_from),

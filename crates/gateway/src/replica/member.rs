@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cashgate_ledger::{Epoch, LaneOwner, ReplicaError, ReplicaId, ReplicaRow, Replicas};
-use cashgate_withdrawal::ids::AtmId;
+use cashgate_ledger::{LaneOwner, ReplicaError, ReplicaId, ReplicaRow, Replicas};
 use tokio::sync::watch;
 
 use super::Pulse;
@@ -98,7 +97,7 @@ impl Member {
         self.registry.heartbeat(self.draining.load(Ordering::Acquire)).await?;
         self.peers.learn(&self.registry.list().await?, self.dead_after);
         let held = lanes.held();
-        for atm in self.lost(held).await? {
+        for atm in self.registry.lost_lanes(&held).await? {
             lanes.lose(&atm, "heard_of_another_owner");
         }
         self.pulse.heard(asked_at);
@@ -109,20 +108,6 @@ impl Member {
             }
         }
         Ok(())
-    }
-}
-
-impl Member {
-    /// Of these lanes, those that are another's now.
-    async fn lost(&self, held: Vec<(AtmId, Epoch)>) -> Result<Vec<AtmId>, ReplicaError> {
-        let mut lost = Vec::new();
-        for (atm, epoch) in held {
-            let owner = self.registry.owner_of_lane(&atm).await?;
-            if owner.is_none_or(|owner| owner.epoch > epoch) {
-                lost.push(atm);
-            }
-        }
-        Ok(lost)
     }
 }
 
