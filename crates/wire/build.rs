@@ -4,10 +4,11 @@ use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
-    let files: Vec<String> = ["withdrawal", "atm", "customer", "corebank", "operations", "events", "journal"]
-        .iter()
-        .map(|name| format!("cashgate/{name}/v1/{name}.proto"))
-        .collect();
+    let files: Vec<String> =
+        ["withdrawal", "atm", "customer", "corebank", "operations", "events", "journal", "replica"]
+            .iter()
+            .map(|name| format!("cashgate/{name}/v1/{name}.proto"))
+            .collect();
     let descriptors = protox::compile(&files, [&root])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;

@@ -33,7 +33,9 @@ pub enum CertificateError {
     #[error("{0} holds no development authority; `cashgate init` makes one")]
     NoAuthority(String),
     /// The role or id.
-    #[error("{0:?} is none of atm/<id>, institution/<id>, operator/<name>, corebank/<institution id>")]
+    #[error(
+        "{0:?} is none of atm/<id>, institution/<id>, operator/<name>, corebank/<institution id>, replica/<number>"
+    )]
     NoSuchPeer(String),
     /// The certificate itself.
     #[error("the certificate could not be made: {0}")]
@@ -81,7 +83,7 @@ fn issue(dir: &Path, uri: &str, stem: &Path) -> Result<(PathBuf, PathBuf), Certi
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     // Only who answers calls may stand where a caller looks for a server.
-    if ["/gateway", "/corebank/"].iter().any(|server| uri.contains(server)) {
+    if ["/gateway", "/corebank/", "/replica/"].iter().any(|server| uri.contains(server)) {
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
     }
     params.use_authority_key_identifier_extension = true;

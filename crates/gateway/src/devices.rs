@@ -1,11 +1,12 @@
 //! The phones that institutions have registered: in memory for every approval, in the ledger for ever.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::num::NonZeroU8;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use cashgate_ledger::{AppendError, DeviceRow, Ledger, Room};
+use cashgate_ledger::{AppendError, DeviceRow, Ledger, Room, Tail};
 use cashgate_limits::Limits;
 use cashgate_qr::approval::DeviceKey;
 use cashgate_wire::customer::RegisterDevice;
@@ -17,7 +18,7 @@ use cashgate_withdrawal::time::Timestamp;
 use crate::notice_board::in_ledger;
 
 /// A phone as its institution registered it and as the gateway came to know it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// What its approvals are verified with.
     pub key: DeviceKey,
@@ -362,6 +363,46 @@ impl Devices {
             self.limits.release_lock(&institution, &device);
         }
         Ok(put)
+    }
+
+    /// Takes what other replicas wrote of phones: `read` reads what changed, while no own change is under way, so that it is never older than what is
+    /// known here. Says whether anything changed.
+    pub async fn follow<F>(&self, read: impl FnOnce() -> F) -> bool
+    where
+        F: Future<Output = Result<Tail, String>>,
+    {
+        let _one_at_a_time = self.changing.lock().await;
+        let rows = match read().await {
+            Ok(tail) => tail.devices,
+            Err(error) => {
+                tracing::warn!(%error, "what other replicas wrote of phones cannot be read");
+                return false;
+            }
+        };
+        let mut changed = false;
+        for row in rows {
+            match Device::of_row(&row) {
+                Ok(device) => changed |= self.learn(row.institution, row.device, device),
+                Err(error) => tracing::error!(%error, "a phone cannot be read"),
+            }
+        }
+        changed
+    }
+
+    fn learn(&self, institution: InstitutionId, device: DeviceId, told: Device) -> bool {
+        let known = self.known.find(&institution, &device);
+        if known.as_deref() == Some(&told) {
+            return false;
+        }
+        let counted = self.limits.attempts(&institution, &device);
+        if told.locked_at.is_none() && counted.locked {
+            self.limits.release_lock(&institution, &device);
+        } else if told.failed_attempts == 0 {
+            self.limits.attempt_succeeded(&institution, &device);
+        }
+        self.limits.restore_attempts(&institution, &device, told.failed_attempts, told.locked_at.is_some());
+        self.known.remember(institution, device, told);
+        true
     }
 
     /// Durable first, then known. On a full disk only what bars a phone is written.

@@ -18,6 +18,8 @@ pub enum Identity {
     CoreBanking(InstitutionId),
     /// `spiffe://<trust domain>/operator/<name>`
     Operator(OperatorName),
+    /// `spiffe://<trust domain>/replica/<number>`: another replica of this gateway.
+    Replica(u16),
 }
 
 /// Why a certificate names nobody.
@@ -30,7 +32,7 @@ pub enum IdentityError {
     #[error("the certificate has {0} URI names instead of one")]
     UriCount(usize),
     /// Another trust domain or path.
-    #[error("the certificate's URI is not spiffe://{trust_domain}/(atm|institution|corebank|operator)/<id>")]
+    #[error("the certificate's URI is not spiffe://{trust_domain}/(atm|institution|corebank|operator|replica)/<id>")]
     Foreign {
         /// The domain that was expected.
         trust_domain: Arc<str>,
@@ -61,6 +63,7 @@ impl Identity {
             Self::Institution(id) => format!("institution/{id}"),
             Self::CoreBanking(id) => format!("corebank/{id}"),
             Self::Operator(name) => format!("operator/{name}"),
+            Self::Replica(number) => format!("replica/{number}"),
         }
     }
 
@@ -78,6 +81,10 @@ impl Identity {
             "institution" => id.parse().map(Self::Institution).map_err(|_| foreign()),
             "corebank" => id.parse().map(Self::CoreBanking).map_err(|_| foreign()),
             "operator" => id.parse().map(Self::Operator).map_err(|_| foreign()),
+            // One way to write a number: a name must not be another's in disguise.
+            "replica" => {
+                id.parse().ok().filter(|number: &u16| number.to_string() == id).map(Self::Replica).ok_or_else(foreign)
+            }
             _ => Err(foreign()),
         }
     }
@@ -96,12 +103,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_four_roles_of_our_trust_domain() {
+    fn only_the_five_roles_of_our_trust_domain() {
         let domain: Arc<str> = "cashgate.test".into();
         let read = |uri: &str| Identity::from_uri(uri, &domain);
         assert_eq!(read("spiffe://cashgate.test/atm/A1"), Ok(Identity::Atm("A1".parse().unwrap())));
         assert_eq!(read("spiffe://cashgate.test/operator/mori"), Ok(Identity::Operator("mori".parse().unwrap())));
-        for path in ["atm/A1", "institution/sakura", "corebank/sakura", "operator/mori"] {
+        for path in ["atm/A1", "institution/sakura", "corebank/sakura", "operator/mori", "replica/2"] {
             assert_eq!(read(&format!("spiffe://cashgate.test/{path}")).unwrap().path(), path);
         }
         for foreign in [
@@ -112,6 +119,9 @@ mod tests {
             "spiffe://cashgate.test/atm/A1/extra",
             "spiffe://cashgate.test/atm",
             "spiffe://cashgate.test/gateway/A1",
+            "spiffe://cashgate.test/replica/02",
+            "spiffe://cashgate.test/replica/+2",
+            "spiffe://cashgate.test/replica/65536",
             "spiffe://cashgate.testatm/A1",
         ] {
             assert!(matches!(read(foreign), Err(IdentityError::Foreign { .. })), "{foreign}");

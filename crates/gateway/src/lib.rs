@@ -29,6 +29,7 @@ pub mod notice_board;
 pub mod reconcile;
 pub mod rehearsing;
 pub mod reloading;
+pub mod replica;
 pub mod serve;
 mod server;
 pub mod services;

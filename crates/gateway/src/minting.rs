@@ -78,6 +78,8 @@ pub struct Mint {
     keys: KeyRing,
     lifetime: Duration,
     metrics: Metrics,
+    /// Named in every code, where there are several.
+    replica: Option<u16>,
 }
 
 impl std::fmt::Debug for Mint {
@@ -101,7 +103,13 @@ impl Mint {
     /// A mint over open HSMs.
     #[must_use]
     pub const fn new(hsm: QrHsm, network: NetworkId, keys: KeyRing, lifetime: Duration, metrics: Metrics) -> Self {
-        Self { hsm, network, keys, lifetime, metrics }
+        Self { hsm, network, keys, lifetime, metrics, replica: None }
+    }
+
+    /// The same mint of one replica of several.
+    #[must_use]
+    pub fn of_replica(self, replica: u16) -> Self {
+        Self { replica: Some(replica), ..self }
     }
 
     /// The published keys: the only ones under which a token verifies.
@@ -146,6 +154,7 @@ impl Mint {
             qr_session,
             nonce: Nonce([0; 16]),
             amount,
+            replica: self.replica,
         };
         // Encoded before it waits with others, so that nobody's mistake is everybody's, and nobody's work either.
         let signed = self.hsm.sign(claims.encoded()?).await?;

@@ -5,18 +5,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_ledger::{Ledger, LedgerOptions, Room};
+use cashgate_ledger::{Ledger, LedgerOptions, Room, TailMark};
 use cashgate_limits::Limits;
 use cashgate_wire::proto::atm::v1::atm_service_server::AtmServiceServer;
 use cashgate_wire::proto::customer::v1::customer_service_server::CustomerServiceServer;
 use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsServiceServer;
+use cashgate_wire::proto::replica::v1::replica_service_server::ReplicaServiceServer;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::admission::{Desk, Rulebook};
-use crate::config::Config;
+use crate::config::{Config, LedgerSection, ReplicaSection};
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
@@ -29,8 +30,9 @@ use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
 use crate::reloading::Seen;
+use crate::replica::{Member, Peers, follow};
 use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
-use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort};
+use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort, ReplicaPort};
 use crate::stops::StopSwitch;
 use crate::telemetry::{Observed, Telemetry, Tracing};
 use crate::tls::watching::TlsKeeper;
@@ -108,6 +110,7 @@ async fn serve_with(
     let mut chores = parts.chores(config, keeper);
     parts.surroundings.desk.ledger_has_room(parts.surroundings.ledger.room() == Room::Ample);
     let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
+    let put_out = parts.among_replicas(&lanes, &mut chores);
     ready.send_replace(Readiness::Serving);
     tracing::info!(atm = %config.listen_atm, api = %config.listen_api, http = %config.listen_http, "ready");
 
@@ -116,15 +119,22 @@ async fn serve_with(
         () = stop => Ok(()),
         failure = parts.surroundings.ledger.fatal() => Err(ServeError::new(failure)),
         why = reason_in(&mut halted) => Err(ServeError(why)),
+        why = put_out => Err(ServeError(why)),
     };
     ready.send_replace(Readiness::Stopping);
-    chores.abort_all();
+    if let Some(member) = &parts.surroundings.member {
+        member.drains();
+    } else {
+        chores.abort_all();
+    }
     if ended.is_ok() {
         tracing::info!("stopping: no new customers; those being served are finished first");
         if tokio::time::timeout(config.drain, lanes.drain()).await.is_err() {
             tracing::warn!("some customers were still being served; their withdrawals go on after the next start");
         }
         watching.abort();
+        lanes.hand_over().await;
+        chores.abort_all();
         shut.send_replace(true);
         if tokio::time::timeout(Duration::from_secs(5), serving).await.is_err() {
             tracing::warn!("some connections were cut");
@@ -141,27 +151,45 @@ struct Books {
     metrics: Metrics,
     ledger: Ledger,
     keys: KeyRing,
+    /// Up to where the ledger was read.
+    mark: TailMark,
 }
 
 impl Books {
     fn open(config: &Config) -> Result<Self, ServeError> {
         let metrics = Metrics::new().map_err(ServeError::new)?;
-        let ledger = Ledger::open(&config.ledger, LedgerOptions::default()).map_err(ServeError::new)?;
+        let ledger = match &config.ledger {
+            LedgerSection::File(path) => Ledger::open(path, LedgerOptions::default()),
+            LedgerSection::Database(database) => Ledger::connect(&database.options(config.replica.as_ref())),
+        };
+        let ledger = ledger.map_err(ServeError::new)?;
+        // Before anything is read: what others write meanwhile is then read again.
+        let mark = ledger.reader().tail_mark().map_err(ServeError::new)?;
         let events = ledger.reader().key_events().map_err(ServeError::new)?;
         let keys = KeyRing::replay(events.iter().map(|stored| &stored.event)).map_err(ServeError::new)?;
-        Ok(Self { metrics, ledger, keys })
+        Ok(Self { metrics, ledger, keys, mark })
     }
+}
+
+/// This replica among the others, if there are any.
+fn member(config: &Config, ledger: &Ledger, keeper: &TlsKeeper) -> Option<Arc<Member>> {
+    let (ReplicaSection { server_name, dead_after, heartbeat_every, .. }, registry) =
+        config.replica.as_ref().zip(ledger.replicas().cloned())?;
+    let trust_domain = config.trust_domain.as_str().into();
+    let peers = Peers::new(registry.id(), trust_domain, server_name.clone(), keeper.tls());
+    Some(Arc::new(Member::new(registry, peers, *dead_after, *heartbeat_every)))
 }
 
 struct Parts {
     surroundings: Arc<Surroundings>,
     guard: GuardMetrics,
-    /// The connections of the ATMs' and of the app back ends' port.
-    registries: [Arc<Registry>; 2],
+    /// The connections of the ATMs', the app back ends' and the other replicas' port.
+    registries: [Arc<Registry>; 3],
     switch: StopSwitch,
     rules_seen: Seen,
     keys: KeyOffice,
     hsm: QrHsm,
+    mark: TailMark,
 }
 
 impl Parts {
@@ -174,13 +202,18 @@ impl Parts {
         tracing: Tracing,
         keeper: &TlsKeeper,
     ) -> Result<Self, ServeError> {
-        let Books { metrics, ledger, keys } = books;
+        let Books { metrics, ledger, keys, mark } = books;
+        let member = member(config, &ledger, keeper);
         metrics.observe_hsm(&hsm);
         let mut dispense_tokens = DispenseTokens::new(Arc::new(HsmDispenseKeys::new(hsm.clone())));
         if config.present_status_is_final {
             dispense_tokens = dispense_tokens.with_final_status();
         }
-        let mint = Mint::new(hsm.clone(), config.network.clone(), keys, config.qr_lifetime, metrics.clone());
+        let mut mint = Mint::new(hsm.clone(), config.network.clone(), keys, config.qr_lifetime, metrics.clone());
+        if let Some(member) = &member {
+            mint = mint.of_replica(member.id().0);
+            metrics.observe_member(Arc::clone(member));
+        }
         let limits = Arc::new(Limits::new());
         let devices = Devices::load(ledger.clone(), Arc::clone(&limits)).map_err(ServeError::new)?;
         let switch = StopSwitch::load(ledger.clone()).map_err(ServeError::new)?;
@@ -191,15 +224,21 @@ impl Parts {
         tracing::info!(version = rules.policy.version(), "the policy set");
         let known = Arc::clone(devices.known());
         let board = Arc::new(LedgerBoard::new(ledger.clone(), metrics.clone()));
-        let desk = Desk::new(limits, Arc::new(Rulebook::new(rules)), known, clock::random_u32)
+        let mut desk = Desk::new(limits, Arc::new(Rulebook::new(rules)), known, clock::random_u32)
             .with_dispense_tokens(dispense_tokens)
             .with_stops(Arc::clone(switch.stops()), board);
+        if member.is_some() {
+            desk = desk.with_shared_limits();
+            // Until it has been read what others wrote.
+            desk.ledger_is_followed(false);
+        }
         let withdrawals = desk.recall(ledger.reader(), clock::now()).map_err(ServeError::new)?;
         tracing::info!(withdrawals, "what was withdrawn lately counts again");
         let core_banks = CoreBanks::new(config, &keeper.tls(), metrics.clone()).map_err(ServeError::new)?;
         let guard = GuardMetrics::new(&metrics.meter());
-        let registries = [PortGuard::atm(&config.guard), PortGuard::api(&config.guard)]
-            .map(|port| Registry::new(port, guard.clone()));
+        let registries =
+            [PortGuard::atm(&config.guard), PortGuard::api(&config.guard), PortGuard::replica(&config.guard)]
+                .map(|port| Registry::new(port, guard.clone()));
         let surroundings = Surroundings {
             mint,
             ledger,
@@ -211,16 +250,21 @@ impl Parts {
             metrics,
             tracing,
             settings: Arc::new(config.lanes.clone()),
+            member,
             halted: watch::Sender::new(None),
         };
         let surroundings = Arc::new(surroundings);
-        Ok(Self { surroundings, guard, registries, switch, rules_seen, keys: office, hsm })
+        Ok(Self { surroundings, guard, registries, switch, rules_seen, keys: office, hsm, mark })
     }
 }
 
 impl Parts {
     /// Brings back what was open. Each lane looks whether it may go on before it does anything, and once by itself.
     fn recover(&self, lanes: &Lanes) -> Result<(), ServeError> {
+        if self.surroundings.member.is_some() {
+            // A lane comes with its ATM, or is taken from the dead: this replica's earlier process is one of them.
+            return Ok(());
+        }
         let open = lanes.recover(clock::now()).map_err(ServeError::new)?;
         tracing::info!(open_withdrawals = open, "recovered");
         lanes.look_again();
@@ -230,6 +274,30 @@ impl Parts {
     /// A service whose every rpc is counted, timed and traced.
     fn observed<S>(&self, service: S) -> Observed<S> {
         Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.served().clone())
+    }
+
+    /// With other replicas: says that this one lives and follows what they write. Resolves with the reason if the process must stop for them.
+    fn among_replicas(&self, lanes: &Arc<Lanes>, chores: &mut JoinSet<()>) -> impl Future<Output = String> + use<> {
+        let beating = self.surroundings.member.clone().map(|member| {
+            let (switch, keys) = (self.switch.clone(), self.keys.clone());
+            chores.spawn(follow(Arc::clone(&member), Arc::clone(lanes), switch, keys, self.mark));
+            let (put_out, is_put_out) = tokio::sync::oneshot::channel();
+            let lanes = Arc::clone(lanes);
+            chores.spawn(async move {
+                let _ = put_out.send(member.beat(lanes).await);
+            });
+            is_put_out
+        });
+        async move {
+            match beating {
+                Some(is_put_out) => match is_put_out.await {
+                    Ok(why) => why,
+                    // The chores have ended, and with them this process.
+                    Err(_) => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// What goes on beside serving, until the gateway stops.
@@ -253,6 +321,7 @@ struct Ports {
     atm: tokio::net::TcpListener,
     api: tokio::net::TcpListener,
     http: tokio::net::TcpListener,
+    replica: Option<tokio::net::TcpListener>,
 }
 
 impl Ports {
@@ -265,6 +334,10 @@ impl Ports {
             atm: bound("atm", config.listen_atm).await?,
             api: bound("api", config.listen_api).await?,
             http: bound("http", config.listen_http).await?,
+            replica: match &config.replica {
+                Some(replica) => Some(bound("replica", replica.listen).await?),
+                None => None,
+            },
         })
     }
 
@@ -279,12 +352,18 @@ impl Ports {
         shutting: &watch::Receiver<bool>,
     ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
         let domain: Arc<str> = config.trust_domain.as_str().into();
-        let [atm_registry, api_registry] = parts.registries.clone();
+        let [atm_registry, api_registry, replica_registry] = parts.registries.clone();
         let atm =
             with_reflection(hardened(atm_registry.guard())).map_err(ServeError::new)?.add_service(parts.observed(
                 AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
             ));
         let customers = CustomerPort::new(Arc::clone(lanes));
+        let replicas = with_reflection(hardened(replica_registry.guard())).map_err(ServeError::new)?.add_service(
+            parts.observed(
+                ReplicaServiceServer::new(ReplicaPort::new(customers.clone()))
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX),
+            ),
+        );
         let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
         let events = EventPort::new(Arc::clone(lanes));
         let api = with_reflection(hardened(api_registry.guard()))
@@ -302,11 +381,18 @@ impl Ports {
         };
         let atm = tokio::spawn(run(atm, self.atm, atm_registry));
         let api = tokio::spawn(run(api, self.api, api_registry));
+        let replica = self.replica.map(|port| tokio::spawn(run(replicas, port, replica_registry)));
+        let replica = async move {
+            match replica {
+                Some(replica) => flat(replica.await),
+                None => Ok(()),
+            }
+        };
         let pages = http::router(Arc::clone(lanes.surroundings()), parts.keys.clone(), parts.hsm.clone(), ready);
         let http = http::serve(self.http, pages, parts.guard.clone(), turned(shutting.clone()));
         Ok(tokio::spawn(async move {
-            let (atm, api, ()) = tokio::join!(atm, api, http);
-            for (port, ended) in [("atm", flat(atm)), ("api", flat(api))] {
+            let (atm, api, (), replica) = tokio::join!(atm, api, http, replica);
+            for (port, ended) in [("atm", flat(atm)), ("api", flat(api)), ("replica", replica)] {
                 if let Err(error) = ended {
                     tracing::error!(port, error, "a port ended badly");
                 }

@@ -1,9 +1,9 @@
 //! The kill switch: what is stopped now, in memory for every decision and in the ledger for ever.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use cashgate_ledger::{AppendError, Ledger, LedgerReader};
+use cashgate_ledger::{AppendError, Ledger, LedgerReader, Sequence};
 use cashgate_wire::notices;
 use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
 use cashgate_withdrawal::notice::{Happening, Notice};
@@ -127,7 +127,7 @@ impl Stops {
 
     /// Learns of what happened, and says whether it changed anything. The first stop of a scope stays, with its reason; but an operator's takes the
     /// place of an institution's, so that the institution cannot release it.
-    fn learn(&self, notice: &Notice) -> bool {
+    pub fn learn(&self, notice: &Notice) -> bool {
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         match &notice.what {
             Happening::Stopped { scope, actor, reason } => {
@@ -153,11 +153,21 @@ impl Stops {
     }
 }
 
+/// Up to where the ledger's word on a scope is known here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    through: Sequence,
+    /// A stop that holds here already and is not durable yet: what the ledger says before it is of before it.
+    pending: bool,
+}
+
 /// The hand on the switch.
 #[derive(Clone, Debug)]
 pub struct StopSwitch {
     ledger: Ledger,
     stops: Arc<Stops>,
+    /// With several replicas: what is known of each scope that was changed while this process runs.
+    known: Arc<Mutex<BTreeMap<StopScope, Known>>>,
     /// One after the other, so that memory and ledger agree on the order.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -177,7 +187,7 @@ impl StopSwitch {
         for notice in found(ledger.reader())? {
             stops.learn(&notice);
         }
-        Ok(Self { ledger, stops: Arc::new(stops), changing: Arc::default() })
+        Ok(Self { ledger, stops: Arc::new(stops), known: Arc::default(), changing: Arc::default() })
     }
 
     /// What is stopped now.
@@ -202,6 +212,9 @@ impl StopSwitch {
         let notice = Notice { at: now, what: Happening::Stopped { scope, actor: actor.to_string(), reason } };
         if !self.stops.learn(&notice) {
             return Ok(None);
+        }
+        if let Happening::Stopped { scope, .. } = &notice.what {
+            self.known().entry(scope.clone()).or_default().pending = true;
         }
         tracing::warn!(%actor, "the kill switch is thrown");
         Ok(Some(notice))
@@ -250,14 +263,39 @@ impl StopSwitch {
         Ok(recorded)
     }
 
+    /// What another replica wrote, or this one, comes back from the ledger. Says whether it changed anything.
+    pub fn follow(&self, sequence: Sequence, notice: &Notice) -> bool {
+        let (Happening::Stopped { scope, .. } | Happening::Released { scope, .. }) = &notice.what else { return false };
+        let mut known = self.known();
+        let of = known.entry(scope.clone()).or_default();
+        if sequence <= of.through {
+            return false;
+        }
+        of.through = sequence;
+        let is_release = matches!(notice.what, Happening::Released { .. });
+        if is_release && of.pending {
+            return false;
+        }
+        self.stops.learn(notice)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<StopScope, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The ledger's reserve is the operators': an institution could use it up.
     async fn record(&self, notice: &Notice, is_urgent: bool) -> Result<Result<(), Refusal>, StopFailure> {
-        let notice = in_ledger(notice);
         let recorded = if is_urgent {
-            self.ledger.record_urgent_notice(notice).await
+            self.ledger.record_urgent_notice(in_ledger(notice)).await
         } else {
-            self.ledger.record_notice(notice).await
+            self.ledger.record_notice(in_ledger(notice)).await
         };
+        if let Happening::Stopped { scope, .. } | Happening::Released { scope, .. } = &notice.what {
+            let mut known = self.known();
+            let of = known.entry(scope.clone()).or_default();
+            of.pending = false;
+            of.through = of.through.max(recorded.as_ref().copied().unwrap_or_default());
+        }
         match recorded {
             Ok(_) => Ok(Ok(())),
             Err(AppendError::NoRoom) => Ok(Err(Refusal::LedgerFull)),

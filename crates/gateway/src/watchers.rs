@@ -29,6 +29,11 @@ impl Watchers {
         }
     }
 
+    /// A withdrawal goes on at another replica: its followers' streams end, and they follow it there.
+    pub fn left(&self, id: WithdrawalId) {
+        self.open().remove(&id);
+    }
+
     /// Follows an open withdrawal; `None` if it is not open.
     #[must_use]
     pub fn follow(&self, id: WithdrawalId) -> Option<watch::Receiver<Withdrawal>> {

@@ -150,6 +150,15 @@ impl Replicas {
         self.seat.owner_of_lane(atm).await
     }
 
+    /// Of these lanes, with the epochs in which they were this replica's, those that have another epoch by now.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`], as for every call here.
+    pub async fn lost_lanes(&self, held: &[(AtmId, Epoch)]) -> Result<Vec<AtmId>, ReplicaError> {
+        self.seat.lost_lanes(held).await
+    }
+
     /// The ATM of a withdrawal and who owns its lane; `None` if there is no such withdrawal.
     ///
     /// # Errors

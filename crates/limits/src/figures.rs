@@ -261,6 +261,12 @@ impl LimitFigures {
         &self.tiers
     }
 
+    /// The same without the caps over all customers of the institution, for whoever holds those elsewhere.
+    #[must_use]
+    pub fn without_institution(&self) -> Self {
+        Self { institution: SumCaps::default(), ..self.clone() }
+    }
+
     /// What binds every device over all accounts.
     #[must_use]
     pub const fn device(&self) -> Option<&Caps> {

@@ -10,7 +10,7 @@ use cashgate_qr::approval::{ApprovalStatement, DeviceKey};
 use cashgate_qr::ids::{Nonce, QrSessionId, QrTokenDigest};
 use cashgate_qr::money::Money;
 use cashgate_qr::time::Timestamp;
-use cashgate_qr::{BATCH_MAX, QrClaims, QrToken, UnsignedBatch, verify};
+use cashgate_qr::{BATCH_MAX, QrClaims, QrToken, REPLICA_MAX, UnsignedBatch, verify};
 use fast_qr::qr::QRBuilder;
 use fast_qr::{ECL, Mode};
 use serde_json::{Value, json};
@@ -67,6 +67,7 @@ fn valid_tokens() -> Vec<(&'static str, QrToken)> {
         qr_session: QrSessionId::from_bytes([0; 16]),
         nonce: Nonce([0; 16]),
         amount: None,
+        replica: None,
     };
     let longest = QrClaims {
         network: "n".repeat(64).parse().unwrap(),
@@ -76,6 +77,7 @@ fn valid_tokens() -> Vec<(&'static str, QrToken)> {
         qr_session: QrSessionId::from_bytes([0xff; 16]),
         nonce: Nonce([0xff; 16]),
         amount: Some(yen(Money::MINOR_UNITS_MAX)),
+        replica: Some(REPLICA_MAX),
     };
     let euros = Money::from_minor_units(12_050, "EUR".parse().unwrap()).unwrap();
     let single = vec![
@@ -86,6 +88,11 @@ fn valid_tokens() -> Vec<(&'static str, QrToken)> {
         ("the smallest amount", key.mint(&QrClaims { amount: Some(yen(1)), ..usual() })),
         ("signed with the other published key", successor.mint(&usual())),
         ("a lifetime of 24 seconds, the first of two bytes", key.mint(&QrClaims { lifetime_seconds: 24, ..usual() })),
+        ("shown by replica 0", key.mint(&QrClaims { replica: Some(0), ..usual() })),
+        (
+            "shown by replica 24, amount chosen at the ATM",
+            key.mint(&QrClaims { replica: Some(24), amount: Some(yen(30_000)), ..usual() }),
+        ),
         ("the shortest claims", key.mint(&shortest)),
         ("the longest claims of this age", key.mint(&longest)),
     ];
@@ -148,6 +155,7 @@ fn valid_token(name: &str, token: &QrToken) -> Value {
             "nonce": hex::encode(claims.nonce.0),
             "amount_minor_units": claims.amount.map(Money::minor_units),
             "currency": claims.amount.map(|amount| amount.currency().to_string()),
+            "replica": claims.replica,
         },
     })
 }

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cwt import COSE, COSEKey
 
 PREFIX = "CG1:"
-TEXT_LENGTH_MAX = 760
+TEXT_LENGTH_MAX = 766
 MINOR_UNITS_MAX = 10**12
 ES256 = -7
 VDS, VDP, INCLUSION, RFC9162_SHA256 = 395, 396, -1, 1
@@ -42,6 +42,7 @@ CLAIMS = {
     7: ("nonce", lambda v: isinstance(v, bytes) and len(v) == 16),
     8: ("amount_minor_units", lambda v: is_integer(v) and 1 <= v <= MINOR_UNITS_MAX),
     9: ("currency", lambda v: isinstance(v, str) and re.fullmatch(r"[A-Z]{3}", v)),
+    10: ("replica", lambda v: is_integer(v) and 0 <= v <= 32767),
 }
 
 

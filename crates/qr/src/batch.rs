@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cashgate_withdrawal::ids::{KeyId, Nonce};
 
-use crate::claims::{EncodedClaims, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims};
+use crate::claims::{EncodedClaims, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims, REPLICA_MAX};
 use crate::envelope::{Envelope, SIGNATURE_LENGTH, Signed, sig_structure};
 use crate::merkle::{BATCH_MAX, Hash, Tree, leaf_hash};
 use crate::public_key::PublicKey;
@@ -23,6 +23,12 @@ pub enum EncodeError {
     /// An amount of nothing. Leave the amount out if the customer chooses it in the app.
     #[error("the amount in a QR token must be above zero; leave it out if it is chosen in the app")]
     ZeroAmount,
+    /// The replica's number is too high.
+    #[error("a replica's number is at most {REPLICA_MAX}, not {replica}")]
+    ReplicaNotAllowed {
+        /// The number.
+        replica: u16,
+    },
     /// No claims, or more than [`BATCH_MAX`].
     #[error("one signature covers the claims of 1 to {BATCH_MAX} QR tokens, not {claims}")]
     BatchSize {

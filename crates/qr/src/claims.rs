@@ -17,7 +17,10 @@ pub const LIFETIME_SECONDS_MIN: u16 = 1;
 pub const LIFETIME_SECONDS_MAX: u16 = 300;
 
 /// The longest claims, in bytes of CBOR: ids of 64 characters each, and the largest numbers.
-pub(crate) const CLAIMS_LENGTH_MAX: usize = 202;
+pub(crate) const CLAIMS_LENGTH_MAX: usize = 206;
+
+/// The highest number of a replica: what a database's small integer holds.
+pub const REPLICA_MAX: u16 = i16::MAX.unsigned_abs();
 
 /// What a QR token says: which machine shows it, for whom and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,9 @@ pub struct QrClaims {
     pub nonce: Nonce,
     /// The amount, above zero, if the customer chose it at the ATM before the code was shown; the approval must match it.
     pub amount: Option<Money>,
+    /// The replica of the gateway that shows the code, at most [`REPLICA_MAX`]; none where there is one gateway alone. For the gateway: it says which replica a
+    /// scan is for.
+    pub replica: Option<u16>,
 }
 
 // The keys of the map. All are below 24, so that each takes one byte, and written in rising order, as deterministic CBOR wants.
@@ -48,18 +54,22 @@ const QR_SESSION: u8 = 6;
 const NONCE: u8 = 7;
 const AMOUNT: u8 = 8;
 const CURRENCY: u8 = 9;
+const REPLICA: u8 = 10;
 
 impl QrClaims {
     /// Whether these claims may become a token.
     ///
     /// # Errors
-    /// The lifetime is out of range, or the amount is zero.
+    /// The lifetime is out of range, the amount is zero, or the replica's number is too high.
     pub fn check(&self) -> Result<(), EncodeError> {
         if !lifetime_is_allowed(self.lifetime_seconds) {
             return Err(EncodeError::LifetimeNotAllowed { seconds: self.lifetime_seconds });
         }
         if self.amount.is_some_and(Money::is_zero) {
             return Err(EncodeError::ZeroAmount);
+        }
+        if let Some(replica) = self.replica.filter(|replica| *replica > REPLICA_MAX) {
+            return Err(EncodeError::ReplicaNotAllowed { replica });
         }
         Ok(())
     }
@@ -82,7 +92,8 @@ impl QrClaims {
     fn encode(&self) -> Result<(Vec<u8>, usize), EncodeError> {
         self.check()?;
         let mut to = Vec::with_capacity(CLAIMS_LENGTH_MAX);
-        cbor::map(&mut to, if self.amount.is_some() { 9 } else { 7 });
+        let with_amount = if self.amount.is_some() { 2 } else { 0 };
+        cbor::map(&mut to, 7 + with_amount + usize::from(self.replica.is_some()));
         let key = |to: &mut Vec<u8>, key: u8| cbor::unsigned(to, key.into());
         key(&mut to, VERSION);
         cbor::unsigned(&mut to, CLAIMS_VERSION.into());
@@ -104,6 +115,10 @@ impl QrClaims {
             cbor::unsigned(&mut to, amount.minor_units());
             key(&mut to, CURRENCY);
             cbor::text(&mut to, amount.currency().as_str());
+        }
+        if let Some(replica) = self.replica {
+            key(&mut to, REPLICA);
+            cbor::unsigned(&mut to, replica.into());
         }
         Ok((to, nonce_at))
     }
@@ -129,6 +144,7 @@ impl QrClaims {
             qr_session: QrSessionId::from_bytes(fields.bytes16(QR_SESSION, "QR session")?),
             nonce: Nonce(fields.bytes16(NONCE, "nonce")?),
             amount: fields.amount()?,
+            replica: fields.replica()?,
         };
         match claims.to_payload() {
             Ok(canonical) if canonical == payload => Ok(claims),
@@ -189,6 +205,14 @@ impl Fields {
     fn bytes16(&self, key: u8, what: &'static str) -> Result<[u8; 16], QrTokenError> {
         let bytes = self.value(key).and_then(Value::as_bytes).ok_or(malformed(what))?;
         bytes.as_slice().try_into().map_err(|_| malformed(what))
+    }
+
+    fn replica(&self) -> Result<Option<u16>, QrTokenError> {
+        if self.value(REPLICA).is_none() {
+            return Ok(None);
+        }
+        let number = u16::try_from(self.unsigned(REPLICA, "replica")?).ok().filter(|number| *number <= REPLICA_MAX);
+        number.map(Some).ok_or(malformed("replica"))
     }
 
     fn amount(&self) -> Result<Option<Money>, QrTokenError> {

@@ -33,7 +33,7 @@ mod verification;
 // The words of this crate's interface, so that an app team needs no other crate.
 pub use batch::{EncodeError, SignedClaims, UnsignedBatch};
 pub use cashgate_withdrawal::{ids, money, time};
-pub use claims::{CLAIMS_VERSION, EncodedClaims, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims};
+pub use claims::{CLAIMS_VERSION, EncodedClaims, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, QrClaims, REPLICA_MAX};
 pub use key_set::{KEYS_MAX, KeySet, KeySetError};
 pub use merkle::BATCH_MAX;
 pub use p256::KeyError;

@@ -66,6 +66,9 @@ pub struct Status {
 pub struct Crossing {
     /// When.
     pub at_ms: u64,
+    /// The gateway process whose boundary it is, from 1; of no meaning for what other parties did. A later process has a higher number, and of
+    /// several replicas each is one.
+    pub process: u32,
     /// What.
     pub what: What,
 }
@@ -78,6 +81,21 @@ pub enum What {
     GatewayStarted,
     /// The gateway process is gone: killed, or stopped by itself.
     GatewayStopped,
+    /// The database gave a machine's lane to this process.
+    LaneTaken {
+        /// The machine.
+        atm: AtmNo,
+    },
+    /// A stop of a machine became durable, and whoever asked for it was told so.
+    StopDurable {
+        /// The machine.
+        atm: AtmNo,
+    },
+    /// It was taken back.
+    StopTakenBack {
+        /// The machine.
+        atm: AtmNo,
+    },
     /// The HSM signed a code.
     CodeSigned {
         /// Its nonce.
@@ -327,6 +345,8 @@ pub struct Closing {
     pub books: Vec<Book>,
     /// What the gateway's limits still hold in reserve, by account; nothing may be left.
     pub reserved: Vec<(AccountNo, u64)>,
+    /// The numbers of all that became durable, in the order of the feed: each must be one more than the one before, from 1 on.
+    pub sequence: Vec<u64>,
     /// Where a PIN block was found, of all that was ever written to the gateway's disk or sent to a machine; nowhere, it must be.
     pub secrets_found: Vec<String>,
 }

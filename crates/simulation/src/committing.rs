@@ -21,6 +21,9 @@ impl World {
         if self.crash_plan.passes(Point::BeforeWrite, names) || self.strikes(FaultKind::GatewayCrash, 0).is_some() {
             return self.gateway_dies("before a write", 3_000);
         }
+        if self.is_replicated() {
+            return self.commit(atm, intent);
+        }
         let steps: Vec<StepRecord> = intent.records().iter().map(step_record).collect();
         if let Some(slot) = self.gateway.slot(atm) {
             slot.waiting = Some(intent);
@@ -112,7 +115,7 @@ impl World {
     }
 
     /// The feed shows what has become durable.
-    fn shows(&mut self, atm: AtmNo, intent: &Intent) {
+    pub(crate) fn shows(&mut self, atm: AtmNo, intent: &Intent) {
         for record in intent.records() {
             let (id, state) = (record.after.terms.withdrawal, record.after.state.name());
             let before = self.gateway.slot(atm).and_then(|slot| slot.states.insert(id, state)).unwrap_or("none");

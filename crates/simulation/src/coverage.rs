@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cashgate_withdrawal::evidence::PresentFinding;
 
-use crate::faults::FaultKind;
+use crate::faults::{FaultKind, Faults};
 
 /// Counts over worlds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Coverage {
     pub reserve_used: u64,
     /// What verifying present tokens found, by name.
     pub(crate) findings: BTreeMap<&'static str, u64>,
+    /// What replicas and their database went through, by name.
+    pub(crate) counted: BTreeMap<&'static str, u64>,
     pub(crate) struck: BTreeMap<FaultKind, u64>,
     pub(crate) transitions: BTreeMap<Transition, u64>,
 }
@@ -41,6 +43,43 @@ impl Coverage {
         *self.findings.entry(finding_name(finding)).or_default() += 1;
     }
 
+    pub(crate) fn counted(&mut self, what: &'static str) {
+        *self.counted.entry(what).or_default() += 1;
+    }
+
+    /// How often a kind of fault struck.
+    #[must_use]
+    pub fn struck_by(&self, kind: FaultKind) -> u64 {
+        self.struck.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// How often something happened to replicas or their database.
+    #[must_use]
+    pub fn count_of(&self, what: &str) -> u64 {
+        self.counted.get(what).copied().unwrap_or(0)
+    }
+
+    /// What happened to replicas and their database, zeros included.
+    #[must_use]
+    pub fn over_replicas(&self) -> Vec<(&'static str, u64)> {
+        OVER_REPLICAS.iter().map(|what| (*what, self.count_of(what))).collect()
+    }
+
+    /// What was never seen in worlds with several replicas.
+    #[must_use]
+    pub fn gaps_over_replicas(&self) -> Vec<String> {
+        let faults = Faults::all_over_replicas().filter(|kind| !self.struck.contains_key(kind));
+        let counts = self.over_replicas().into_iter().filter(|(_, count)| *count == 0);
+        let states = self.states().into_iter().filter(|(_, count)| *count == 0);
+        let unlisted = self.counted.keys().filter(|what| !OVER_REPLICAS.contains(what));
+        faults
+            .map(|kind| format!("the fault {kind} never struck"))
+            .chain(counts.map(|(what, _)| format!("never: {what}")))
+            .chain(states.map(|(state, _)| format!("the state {state} was never entered")))
+            .chain(unlisted.map(|what| format!("counted, and not in the list: {what}")))
+            .collect()
+    }
+
     /// Adds what another run has seen.
     pub fn add(&mut self, other: &Self) {
         self.worlds += other.worlds;
@@ -50,6 +89,9 @@ impl Coverage {
         self.reserve_used += other.reserve_used;
         for (finding, count) in &other.findings {
             *self.findings.entry(finding).or_default() += count;
+        }
+        for (what, count) in &other.counted {
+            *self.counted.entry(what).or_default() += count;
         }
         for (kind, count) in &other.struck {
             *self.struck.entry(*kind).or_default() += count;
@@ -120,6 +162,29 @@ impl Coverage {
         gaps
     }
 }
+
+/// What replicas and their database go through.
+const OVER_REPLICAS: [&str; 19] = [
+    "replica kills",
+    "database kills",
+    "database failovers",
+    "commits repeated",
+    "commits found to have gone through",
+    "approvals computed again",
+    "entries counted anew",
+    "lanes taken over",
+    "lanes taken over with open withdrawals",
+    "lanes swept up",
+    "let go when asked",
+    "not asked to let go",
+    "let go after hearing of another owner",
+    "let go after a refused write",
+    "errands held back",
+    "requests forwarded",
+    "requests lost between replicas",
+    "stops followed",
+    "pauses past the word of the ledger",
+];
 
 /// What present tokens in these worlds can turn out to be; their machines write no others.
 const FINDINGS: [&str; 5] = ["fresh", "older", "forged", "other_dispense", "unverified"];

@@ -114,7 +114,10 @@ impl World {
     }
 
     fn arrives(&mut self, number: usize, visit: &Visit) {
-        let free = self.atm(visit.atm).is_some_and(|atm| atm.customer.is_none() && atm.link.is_some());
+        let is_replicated = self.is_replicated();
+        let free = self
+            .atm(visit.atm)
+            .is_some_and(|atm| atm.customer.is_none() && atm.link.is_some() && (atm.welcomed || !is_replicated));
         if visit.stage != Stage::Coming {
             return;
         }
@@ -233,13 +236,49 @@ impl World {
 
     /// A phone's request reaches the gateway, which has verified its token and its signature.
     pub(crate) fn phone_reaches_gateway(&mut self, phone: PhoneNo, visit: usize, asks: PhoneAsks) {
-        if !self.gateway.up {
+        if !self.enter_by_balancer() {
             return;
         }
-        let atm = match &asks {
+        let atm = self.atm_of(visit, &asks);
+        if self.is_replicated() && self.gateway.slot(atm).is_none() {
+            return self.forwards(phone, visit, asks);
+        }
+        self.phone_asks_here(phone, visit, asks);
+    }
+
+    fn atm_of(&self, visit: usize, asks: &PhoneAsks) -> AtmNo {
+        match asks {
             PhoneAsks::Scan { code, .. } | PhoneAsks::Approve { code, .. } => code.atm,
             _ => self.visits.get(visit).map_or(0, |visit| visit.atm),
+        }
+    }
+
+    /// The lane is another replica's: the one that the code names, or that the withdrawal's machine has.
+    fn forwards(&mut self, phone: PhoneNo, visit: usize, asks: PhoneAsks) {
+        let from = self.gateway.replica;
+        let to = match &asks {
+            PhoneAsks::Scan { code, .. } | PhoneAsks::Approve { code, .. } => Some(code.replica),
+            _ => {
+                let owner = self.database.owner(self.atm_of(visit, &asks));
+                let of = |life: u32| self.gateways().find(|one| one.life == life).map(|one| one.replica);
+                owner.and_then(|owner| of(owner.life))
+            }
         };
+        let found = self.gateways().find(|one| Some(one.replica) == to && one.up && one.replica != from);
+        let Some((life, peer_cut)) = found.map(|one| (one.life, one.members.peers_cut_until_ms)) else {
+            return self.answer_phone(visit, phone, asks, Err(Refusal::AtmUnavailable));
+        };
+        if self.now < peer_cut.max(self.gateway.members.peers_cut_until_ms) {
+            return self.count("requests lost between replicas"); // what became of it is not known: the app asks again
+        }
+        self.count("requests forwarded");
+        let after = self.network.between(1, 5);
+        self.after(after, Event::Forwarded { life, phone, visit, asks });
+    }
+
+    /// A phone's request is at the replica that has the lane, or nobody has it. A forwarded request is not forwarded again.
+    pub(crate) fn phone_asks_here(&mut self, phone: PhoneNo, visit: usize, asks: PhoneAsks) {
+        let atm = self.atm_of(visit, &asks);
         if self.gateway.slot(atm).is_none() {
             return self.answer_phone(visit, phone, asks, Err(Refusal::AtmUnavailable));
         }

@@ -189,7 +189,7 @@ impl World {
         let session = u128::from_be_bytes(*qr_session.as_bytes());
         let command_nonce = self.gateway.command_nonces.get(&session).copied();
         self.crosses(What::CodeSigned { nonce, atm, qr_session: session, expires_at_ms, command_nonce });
-        let code = Code { atm, qr_session, nonce, expires_at_ms };
+        let code = Code { atm, replica: self.gateway.replica, qr_session, nonce, expires_at_ms };
         let minted = MintedCode {
             qr_session,
             text: format!("{atm} {nonce}").into(),
@@ -227,7 +227,8 @@ impl World {
         let call = self.gateway.call(atm, asked.clone());
         let life = self.gateway.life;
         self.after(self.plan.call_timeout_ms, Event::CallTimesOut { life, call });
-        if self.now < self.lines.bank_cut_until_ms || self.strikes(FaultKind::BankRequestLost, 0).is_some() {
+        let is_cut = self.now < self.lines.bank_cut_until_ms.max(self.gateway.members.bank_cut_until_ms);
+        if is_cut || self.strikes(FaultKind::BankRequestLost, 0).is_some() {
             return;
         }
         let after = self.network.between(2, 40);

@@ -1,5 +1,6 @@
 //! What may happen next in a world.
 
+use cashgate_gateway::admission::LimitKey;
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::event::Settlement;
 use cashgate_withdrawal::evidence::DispenseToken;
@@ -9,14 +10,16 @@ use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::withdrawal::Terms;
 
+use crate::adopting::Claimed;
 use crate::boundary::{AtmNo, PhoneNo};
+use crate::database::{Entry, Heard, Owner, Verdict};
 use crate::faults::FaultKind;
 
 /// Something that happens. `life` is the gateway process, and `boot` the machine's, that it belongs to: it does nothing in a later one.
 #[derive(Debug)]
 pub(crate) enum Event {
     // The gateway.
-    GatewayStarts,
+    GatewayStarts { replica: u16 },
     Wakes { life: u32, atm: AtmNo },
     Written { life: u32 },
     Synced { life: u32 },
@@ -44,11 +47,56 @@ pub(crate) enum Event {
     Visit { visit: usize, act: Act },
     PhoneAsks { phone: PhoneNo, visit: usize, asks: PhoneAsks },
     PhoneHears { visit: usize, answered: Answered },
+    // Several replicas and their database.
+    DatabaseHears { life: u32, commit: u64, tried: u32 },
+    DatabaseAnswers { life: u32, commit: u64, tried: u32, verdicts: Vec<Verdict> },
+    CommitTimesOut { life: u32, commit: u64, tried: u32 },
+    ReadsEntries { life: u32, atm: AtmNo, keys: Vec<LimitKey> },
+    EntriesRead { life: u32, atm: AtmNo, entries: Vec<Entry> },
+    Polls { life: u32 },
+    Polled { life: u32, asked_at_ms: u64, heard: Heard },
+    GoesStale { life: u32 },
+    Claims { life: u32, atm: AtmNo, expected: Option<Owner> },
+    Claimed { life: u32, atm: AtmNo, claimed: Box<Claimed> },
+    LetsGo { life: u32, atm: AtmNo },
+    Forwarded { life: u32, phone: PhoneNo, visit: usize, asks: PhoneAsks },
+    StopTakenBack { atm: AtmNo },
     // Everything else.
     OperatorLooks,
     Strikes { kind: FaultKind, place: u16 },
     SpaceAgain,
     Heal,
+}
+
+impl Event {
+    /// The gateway process that it happens in, if it does in one.
+    pub(crate) const fn life(&self) -> Option<u32> {
+        match self {
+            Self::Wakes { life, .. }
+            | Self::Written { life }
+            | Self::Synced { life }
+            | Self::LooksForSpace { life }
+            | Self::Minted { life, .. }
+            | Self::ReadBack { life, .. }
+            | Self::CallTimesOut { life, .. }
+            | Self::TokenMade { life, .. }
+            | Self::TokenVerified { life, .. }
+            | Self::GatewayLosesLink { life, .. }
+            | Self::BankAnswers { life, .. }
+            | Self::DatabaseAnswers { life, .. }
+            | Self::CommitTimesOut { life, .. }
+            | Self::ReadsEntries { life, .. }
+            | Self::EntriesRead { life, .. }
+            | Self::Polls { life }
+            | Self::Polled { life, .. }
+            | Self::GoesStale { life }
+            | Self::Claims { life, .. }
+            | Self::Claimed { life, .. }
+            | Self::LetsGo { life, .. }
+            | Self::Forwarded { life, .. } => Some(*life),
+            _ => None,
+        }
+    }
 }
 
 /// A machine's message.
@@ -110,6 +158,8 @@ pub(crate) enum PhoneAsks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Code {
     pub(crate) atm: AtmNo,
+    /// The replica that had it signed.
+    pub(crate) replica: u16,
     pub(crate) qr_session: QrSessionId,
     pub(crate) nonce: u128,
     pub(crate) expires_at_ms: u64,

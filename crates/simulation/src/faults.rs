@@ -9,21 +9,24 @@ use std::fmt;
 use crate::chance::Chance;
 
 macro_rules! fault_kinds {
-    ($($name:ident: $meaning:literal,)*) => {
+    ($($name:ident: $meaning:literal,)* => over replicas: $($shared:ident: $told:literal,)*) => {
         /// A kind of fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FaultKind {
             $(#[doc = $meaning] $name,)*
+            $(#[doc = $told] $shared,)*
         }
 
         impl FaultKind {
-            /// Every kind.
+            /// Every kind that strikes one gateway by itself.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
+            /// The kinds that it takes several replicas and their database for.
+            pub const OVER_REPLICAS: &[Self] = &[$(Self::$shared,)*];
 
             /// What happens, in words.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $meaning,)* }
+                match self { $(Self::$name => $meaning,)* $(Self::$shared => $told,)* }
             }
         }
     };
@@ -90,7 +93,33 @@ fault_kinds! {
     WrongCode: "a customer types a wrong code",
     WalksAway: "a customer walks away",
     StopThrown: "the kill switch is thrown at a machine",
+    => over replicas:
+    ReplicaPaused: "a replica stands still and goes on later",
+    DatabaseCut: "a replica is cut off from the database",
+    PeersCut: "a replica is cut off from its peers",
+    BankCutOfReplica: "a replica is cut off from core banking",
+    DatabaseKilled: "the database is killed and comes back",
+    DatabaseFailsOver: "the database fails over to its standby",
+    CommitLost: "the database dies before a commit",
+    CommitAnswerLost: "the database dies after a commit, before its answer",
+    AnswerLost: "the answer to a commit is lost on its way",
+    OutOfConnections: "the database has no connection left for a replica",
+    LettingGoLost: "a replica is not heard when it asks another to let a lane go",
+    DatabaseSlow: "the database takes seconds for a commit",
+    BalancerBlind: "a request or a machine is sent to a replica that is not ready",
+    StopElsewhere: "the kill switch is thrown at a machine through another replica",
 }
+
+/// What strikes one gateway's disk, which replicas have not, and what is thrown at one gateway and not at the ledger.
+const OF_ONE_GATEWAY: &[FaultKind] = &[
+    FaultKind::LostTail,
+    FaultKind::TornBlock,
+    FaultKind::SlowSync,
+    FaultKind::SyncFails,
+    FaultKind::DiskFull,
+    FaultKind::BitFlip,
+    FaultKind::StopThrown,
+];
 
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,6 +171,10 @@ const COMPANIONS: &[(FaultKind, FaultKind)] = &[
     (FaultKind::StatusStripped, FaultKind::Jam),
     (FaultKind::DeniesEarly, FaultKind::PartialDispense),
     (FaultKind::StopThrown, FaultKind::MessageDelayed),
+    (FaultKind::StopElsewhere, FaultKind::DatabaseSlow),
+    (FaultKind::LettingGoLost, FaultKind::LineCut),
+    (FaultKind::LettingGoLost, FaultKind::OutOfConnections),
+    (FaultKind::ReplicaPaused, FaultKind::PeersCut),
 ];
 
 /// The faults of one world.
@@ -177,6 +210,36 @@ impl Faults {
                 rates.insert(*kind, chance.pick(&RATES).unwrap_or(0));
             }
         }
+        Self::mixed(seed, allowed, rates, chance)
+    }
+
+    /// The mix of a seed for a world with several replicas: few of the faults of one gateway, many of those between several.
+    #[must_use]
+    pub fn over_replicas(seed: u64, allowed: Allowed) -> Self {
+        let mut chance = Chance::of(seed, 0xfa02);
+        let (of_one, shared) = chance.pick(&[(0, 0), (0, 300), (30, 300), (60, 150), (150, 500)]).unwrap_or((0, 0));
+        let mut rates = BTreeMap::new();
+        let kinds = FaultKind::ALL.iter().filter(|kind| !OF_ONE_GATEWAY.contains(kind)).map(|kind| (kind, of_one));
+        for (kind, density) in kinds.chain(FaultKind::OVER_REPLICAS.iter().map(|kind| (kind, shared))) {
+            if chance.per_mille(density) {
+                rates.insert(*kind, chance.pick(&RATES).unwrap_or(0));
+            }
+        }
+        for kind in [FaultKind::GatewayCrash, FaultKind::GatewayCrashes] {
+            if chance.per_mille(shared) {
+                rates.insert(kind, chance.pick(&RATES).unwrap_or(0));
+            }
+        }
+        Self::mixed(seed, allowed, rates, chance)
+    }
+
+    /// All that strikes some world with several replicas.
+    pub fn all_over_replicas() -> impl Iterator<Item = FaultKind> {
+        let of_one = FaultKind::ALL.iter().filter(|kind| !OF_ONE_GATEWAY.contains(kind));
+        of_one.chain(FaultKind::OVER_REPLICAS).copied()
+    }
+
+    fn mixed(seed: u64, allowed: Allowed, mut rates: BTreeMap<FaultKind, u16>, mut chance: Chance) -> Self {
         // What shows only together with something else comes together with it more often.
         for (kind, with) in COMPANIONS {
             if rates.contains_key(kind) && chance.per_mille(500) {

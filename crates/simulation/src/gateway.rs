@@ -9,6 +9,7 @@ use cashgate_gateway::admission::{Desk, Policy, Rulebook, Rules};
 use cashgate_gateway::config::{CoreBanking, Institution};
 use cashgate_gateway::devices::{Device, KnownDevices};
 use cashgate_gateway::lanes::{Attendant, Intent, Recovered, recover};
+use cashgate_gateway::stops::Stops;
 use cashgate_ledger::StepRecord;
 use cashgate_limits::{Burst, Caps, LimitFigures, Limits, SumCaps};
 use cashgate_policy::{Decision, Facts, Verdict};
@@ -20,15 +21,18 @@ use cashgate_withdrawal::lane::{Input, LaneSettings, RequestId};
 use cashgate_withdrawal::money::Currency;
 use cashgate_withdrawal::time::Timestamp;
 
+use crate::adopting::Waiting;
 use crate::boundary::{AtmNo, What};
 use crate::chance::Chance;
 use crate::crash_plan::Tail;
+use crate::database::Write;
 use crate::end_to_end::EveryKey;
 use crate::event::{Asked, Caller, Event};
 use crate::faults::FaultKind;
 use crate::journal::NotAppended;
 use crate::names;
 use crate::plan::Plan;
+use crate::replicas::{Membership, with_stops};
 use crate::world::World;
 
 /// Small worlds need few shards.
@@ -37,9 +41,17 @@ const SHARDS: usize = 2;
 /// The process, or what will be one.
 #[derive(Debug)]
 pub(crate) struct Gateway {
+    /// Which replica it is; 0 if there is one gateway alone.
+    pub(crate) replica: u16,
     pub(crate) up: bool,
-    /// How many processes there have been.
+    /// Which process it is: a later one, of whatever replica, has a higher number.
     pub(crate) life: u32,
+    pub(crate) members: Membership,
+    /// Machines that wait for their lanes.
+    pub(crate) adopting: BTreeMap<AtmNo, Waiting>,
+    /// What waits for the next commit, and the one that was sent, with how often it was sent before.
+    pub(crate) to_commit: Vec<Write>,
+    pub(crate) sent: Option<(u64, u32)>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) desk: Arc<Desk>,
     settings: Arc<LaneSettings>,
@@ -61,7 +73,15 @@ pub(crate) struct Gateway {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) attendant: Attendant,
-    inbox: VecDeque<(Input, Option<PinBlock>)>,
+    pub(crate) inbox: VecDeque<(Input, Option<PinBlock>)>,
+    /// With several replicas: the epoch in which the lane is this one's.
+    pub(crate) epoch: u64,
+    /// Whether what waits is durable and only waits for the replica to be allowed to act.
+    pub(crate) is_durable: bool,
+    /// Whether entries of the limits are being read.
+    pub(crate) is_reading: bool,
+    /// How often the approval that comes next was taken back.
+    pub(crate) tries: u32,
     /// The intent whose records are being made durable.
     pub(crate) waiting: Option<Intent>,
     pub(crate) link: Option<u64>,
@@ -122,13 +142,18 @@ fn institution(plan: &Plan) -> Institution {
 }
 
 impl Gateway {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan, replica: u16) -> Self {
         let institutions: Arc<[Institution]> = Arc::new([institution(plan)]);
         let limits = Arc::new(Limits::with_shards(SHARDS));
         Self {
+            replica,
             up: false,
             life: 0,
-            desk: desk(plan, &limits, &institutions),
+            members: Membership::new(Arc::default()),
+            adopting: BTreeMap::new(),
+            to_commit: Vec::new(),
+            sent: None,
+            desk: Arc::new(desk(plan, &limits, &institutions)),
             limits,
             settings: Arc::new(LaneSettings::default()),
             institutions,
@@ -152,9 +177,25 @@ impl Gateway {
         self.slots.get_mut(&atm)
     }
 
+    pub(crate) const fn settings(&self) -> &Arc<LaneSettings> {
+        &self.settings
+    }
+
+    pub(crate) fn insert_slot(&mut self, atm: AtmNo, slot: Slot) {
+        self.slots.insert(atm, slot);
+    }
+
+    pub(crate) fn remove_slot(&mut self, atm: AtmNo) -> Option<Slot> {
+        self.slots.remove(&atm)
+    }
+
     /// Whether nothing is on its way to the disk or from core banking.
     pub(crate) fn is_idle(&self) -> bool {
-        self.committing.is_empty() && self.queued.is_empty() && self.calls.is_empty()
+        self.sent.is_none()
+            && self.to_commit.is_empty()
+            && self.committing.is_empty()
+            && self.queued.is_empty()
+            && self.calls.is_empty()
     }
 
     pub(crate) fn request(&mut self, atm: AtmNo, caller: Caller) -> RequestId {
@@ -173,7 +214,7 @@ impl Gateway {
     /// 16 bytes that come after all before them, as UUIDs of version 7 do.
     pub(crate) fn fresh(&mut self, now: u64) -> u128 {
         self.next_number += 1;
-        u128::from(now) << 80 | 0x7 << 76 | u128::from(self.next_number)
+        u128::from(now) << 80 | 0x7 << 76 | u128::from(self.replica) << 64 | u128::from(self.next_number)
     }
 
     /// The slot of a machine that connects.
@@ -200,7 +241,7 @@ fn device() -> Device {
     }
 }
 
-fn desk(plan: &Plan, limits: &Arc<Limits>, institutions: &[Institution]) -> Arc<Desk> {
+fn desk(plan: &Plan, limits: &Arc<Limits>, institutions: &[Institution]) -> Desk {
     let known = KnownDevices::default();
     for phone in 0..plan.phones {
         known.remember(names::institution(), names::phone(phone), device());
@@ -208,15 +249,27 @@ fn desk(plan: &Plan, limits: &Arc<Limits>, institutions: &[Institution]) -> Arc<
     let policy = Arc::new(Wary { seed: plan.seed, per_mille: plan.step_up_per_mille });
     let rulebook = Arc::new(Rulebook::new(Rules::new(policy, institutions)));
     let desk = Desk::new(Arc::clone(limits), rulebook, Arc::new(known), || Some(4_711));
-    Arc::new(desk.with_dispense_tokens(
+    desk.with_dispense_tokens(
         cashgate_gateway::dispense_tokens::DispenseTokens::new(Arc::new(EveryKey)).with_final_status(),
-    ))
+    )
 }
 
 impl Slot {
-    fn over(attendant: Attendant) -> Self {
+    pub(crate) fn over(attendant: Attendant) -> Self {
         let (inbox, states) = (VecDeque::new(), HashMap::new());
-        Self { attendant, inbox, waiting: None, link: None, wakes_at: None, states }
+        let (epoch, is_durable, is_reading, tries) = (0, false, false, 0);
+        Self {
+            attendant,
+            inbox,
+            epoch,
+            is_durable,
+            is_reading,
+            tries,
+            waiting: None,
+            link: None,
+            wakes_at: None,
+            states,
+        }
     }
 }
 
@@ -226,11 +279,14 @@ impl World {
         if self.gateway.up {
             return;
         }
+        if self.is_replicated() {
+            return self.replica_starts();
+        }
         let Gateway { institutions, settings, .. } = &self.gateway;
         let (institutions, settings) = (Arc::clone(institutions), Arc::clone(settings));
         let now = Timestamp::from_unix_ms(self.now);
         let limits = Arc::new(Limits::with_shards(SHARDS));
-        let desk = desk(&self.plan, &limits, &institutions);
+        let desk = Arc::new(desk(&self.plan, &limits, &institutions));
         let spent = desk.recall(&self.journal, now).map_err(|error| error.to_string());
         let recovered =
             spent.and_then(|_| recover(&self.journal, &desk, &settings, now).map_err(|error| error.to_string()));
@@ -239,7 +295,8 @@ impl World {
                 self.note(|| format!("the gateway does not start: {why}; a person restores the ledger"));
                 self.coverage.damage_found += 1;
                 self.journal.restore();
-                self.after(60_000, Event::GatewayStarts);
+                let replica = self.gateway.replica;
+                self.after(60_000, Event::GatewayStarts { replica });
             }
             Err(why) => self.broken(format!("the gateway does not start from a ledger without damage: {why}")),
             Ok(recovered) => self.gateway_is_up(limits, desk, recovered),
@@ -250,8 +307,9 @@ impl World {
         desk.ledger_has_room(!self.journal.full);
         let gateway = &mut self.gateway;
         (gateway.up, gateway.limits, gateway.desk) = (true, limits, desk);
-        gateway.life += 1;
-        let life = gateway.life;
+        self.lives += 1;
+        self.gateway.life = self.lives;
+        let life = self.lives;
         self.crosses(What::GatewayStarted);
         if self.journal.full {
             self.after(10_000, Event::LooksForSpace { life });
@@ -269,6 +327,32 @@ impl World {
         }
     }
 
+    /// A replica's process begins: a new member, with the lanes that its predecessor left.
+    fn replica_starts(&mut self) {
+        let replica = self.gateway.replica;
+        if self.now < self.database.down_until_ms {
+            return self.after(1_000, Event::GatewayStarts { replica });
+        }
+        let institutions = Arc::clone(&self.gateway.institutions);
+        let now = Timestamp::from_unix_ms(self.now);
+        let (limits, stops) = (Arc::new(Limits::with_shards(SHARDS)), Arc::<Stops>::default());
+        let desk = Arc::new(with_stops(desk(&self.plan, &limits, &institutions), &stops));
+        if let Err(error) = desk.recall(&self.journal, now) {
+            return self.broken(format!("replica {replica} does not start: {error}"));
+        }
+        self.database.is_gone(self.gateway.life);
+        self.lives += 1;
+        let life = self.lives;
+        let gateway = &mut self.gateway;
+        (gateway.up, gateway.life, gateway.limits, gateway.desk) = (true, life, limits, desk);
+        let (cut, peers_cut) = (gateway.members.database_cut_until_ms, gateway.members.peers_cut_until_ms);
+        gateway.members = Membership::new(stops);
+        (gateway.members.database_cut_until_ms, gateway.members.peers_cut_until_ms) = (cut, peers_cut);
+        gateway.desk.ledger_is_followed(false);
+        self.crosses(What::GatewayStarted);
+        self.polls();
+    }
+
     /// The process is gone, and with it all that it had in memory.
     pub(crate) fn gateway_dies(&mut self, why: &str, back_after_ms: u64) {
         if !self.gateway.up {
@@ -279,8 +363,11 @@ impl World {
             self.lose_tail();
         }
         for atm in 0..self.plan.atms {
-            self.break_link(atm, 1_000);
+            if !self.is_replicated() || self.gateway.link(atm).is_some() {
+                self.break_link(atm, 1_000);
+            }
         }
+        self.count("replica kills");
         let gateway = &mut self.gateway;
         gateway.up = false;
         gateway.slots.clear();
@@ -288,9 +375,13 @@ impl World {
         gateway.committing.clear();
         gateway.callers.clear();
         gateway.calls.clear();
+        gateway.adopting.clear();
+        gateway.to_commit.clear();
+        gateway.sent = None;
+        let replica = gateway.replica;
         // Reservations of a process that is gone must not reach into the next one's limits; those are made anew at its start.
         self.crosses(What::GatewayStopped);
-        self.after(back_after_ms, Event::GatewayStarts);
+        self.after(back_after_ms, Event::GatewayStarts { replica });
     }
 
     fn lose_tail(&mut self) {
@@ -327,9 +418,13 @@ impl World {
         let now = Timestamp::from_unix_ms(self.now);
         while self.gateway.up {
             let Some(slot) = self.gateway.slot(atm) else { return };
-            if slot.waiting.is_some() {
+            if slot.waiting.is_some() || slot.is_reading {
                 return;
             }
+            if self.is_replicated() && (!self.may_act() || self.reads_entries(atm)) {
+                return;
+            }
+            let Some(slot) = self.gateway.slot(atm) else { return };
             let Some((input, pin_block)) = slot.inbox.pop_front() else { break };
             let intent = slot.attendant.take(input, pin_block, now);
             self.complete(atm, intent);
@@ -354,7 +449,9 @@ impl World {
         }
         let now = self.now;
         // An alarm that was set anew does not ring at its old time.
-        let Some(slot) = self.gateway.slot(atm).filter(|slot| slot.wakes_at == Some(now)) else { return };
+        let Some(slot) = self.gateway.slot(atm).filter(|slot| slot.wakes_at.is_some_and(|at| at <= now)) else {
+            return;
+        };
         slot.wakes_at = None;
         let due = slot.attendant.next_deadline().is_some_and(|at| at.unix_ms() <= self.now);
         if due && slot.inbox.is_empty() {
@@ -364,7 +461,10 @@ impl World {
     }
 
     /// What limits hold in reserve, by account.
-    pub(crate) fn reserved(&self) -> Vec<(u16, u64)> {
+    pub(crate) fn reserved(&mut self) -> Vec<(u16, u64)> {
+        if self.is_replicated() {
+            return self.reserved_by_replicas();
+        }
         let institution = names::institution();
         let of = |account: u16| (account, self.gateway.limits.open(&institution, &names::account(account)).1);
         (0..self.plan.accounts).map(of).collect()

@@ -3,7 +3,7 @@
 //! A model of what `ledger` promises over SQLite: steps go in by groups, a group is durable once it is synced, a torn group is no group. The
 //! bytes of a step, its seal and its row's check are production's own, and so is the check that finds damage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cashgate_gateway::lanes::History;
 use cashgate_ledger::{
@@ -26,6 +26,7 @@ pub(crate) struct Journal {
     entries: BTreeMap<WithdrawalId, Entry>,
     nonces: BTreeMap<[u8; 16], WithdrawalId>,
     last: u64,
+    notices: Vec<u64>,
     unsynced: Option<Vec<StepRecord>>,
     pub(crate) full: bool,
     used_of_reserve: u32,
@@ -175,6 +176,52 @@ impl Journal {
         suspects.map(|entry| (entry.summary.id, entry.summary.row.atm.clone())).collect()
     }
 
+    /// The number of what became durable last.
+    pub(crate) const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Something beside withdrawals becomes durable; gives its number.
+    pub(crate) fn notice(&mut self) -> u64 {
+        self.last += 1;
+        self.notices.push(self.last);
+        self.last
+    }
+
+    /// The numbers of everything, in the order of the feed.
+    pub(crate) fn sequence(&self) -> Vec<u64> {
+        let steps = self.entries.values().flat_map(|entry| entry.steps.iter().map(|step| step.sequence.0));
+        let mut all: Vec<u64> = steps.chain(self.notices.iter().copied()).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether exactly this step is there.
+    pub(crate) fn has(&self, step: &StepRecord) -> bool {
+        let known = self
+            .entries
+            .get(&step.withdrawal)
+            .and_then(|entry| entry.steps.iter().find(|stored| stored.number == step.number));
+        known.is_some_and(|stored| stored.body == step.body)
+    }
+
+    /// Makes one step durable, or says why not; then nothing has changed.
+    pub(crate) fn append(&mut self, step: StepRecord) -> Result<(), NotAppended> {
+        self.insert(step)
+    }
+
+    /// The open withdrawals at a machine, with their steps.
+    pub(crate) fn open_at(&self, atm: &AtmId) -> Vec<(WithdrawalSummary, Vec<StoredStep>)> {
+        let open = self.entries.values().filter(|entry| entry.summary.row.open && entry.summary.row.atm == *atm);
+        open.map(|entry| (entry.summary.clone(), entry.steps.clone())).collect()
+    }
+
+    /// The machines with open withdrawals.
+    pub(crate) fn open_atms(&self) -> BTreeSet<AtmId> {
+        let open = self.entries.values().filter(|entry| entry.summary.row.open);
+        open.map(|entry| entry.summary.row.atm.clone()).collect()
+    }
+
     /// Whether all that is on the disk has ended.
     pub(crate) fn has_nothing_open(&self) -> bool {
         self.unsynced.is_none() && self.entries.values().all(|entry| !entry.summary.row.open)
@@ -194,8 +241,11 @@ impl Journal {
         if known.is_some_and(|entry| !entry.summary.row.open) {
             return refused(format!("{id} has ended and was to change"));
         }
-        if step.number == 1 && self.nonces.insert(step.row.nonce.0, id).is_some() {
-            return refused(format!("{id} claims a nonce that was claimed before"));
+        if step.number == 1 {
+            if self.nonces.contains_key(&step.row.nonce.0) {
+                return refused(format!("{id} claims a nonce that was claimed before"));
+            }
+            self.nonces.insert(step.row.nonce.0, id);
         }
         self.last += 1;
         let seal = Seal::of_step(known.map(|entry| &entry.summary.last_seal), Sequence(self.last), &step);

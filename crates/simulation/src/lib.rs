@@ -9,6 +9,7 @@
 //!
 //! This crate must never be something that production depends on, and its checker must never share code with what it judges.
 
+mod adopting;
 mod atm;
 mod banking;
 mod books;
@@ -21,6 +22,7 @@ pub mod coverage;
 pub mod crash_plan;
 pub mod crash_table;
 mod customers;
+mod database;
 mod dispenser;
 mod end_to_end;
 mod errands;
@@ -35,8 +37,10 @@ mod operator;
 #[cfg(feature = "planted")]
 pub use cashgate_withdrawal::planted;
 pub mod plan;
+mod replicas;
 pub mod run;
 pub mod scenarios;
+mod shared_commit;
 pub mod shrink;
 pub mod summary;
 pub mod timeline;

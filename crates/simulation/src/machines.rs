@@ -8,6 +8,7 @@ use cashgate_withdrawal::ids::{CommandNonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::lane::{AtmFacts, FromAtm, Input, LinkId, ToAtm};
 use cashgate_withdrawal::money::Currency;
 
+use crate::adopting::Waiting;
 use crate::atm::{Atm, Fate, report};
 use crate::books::{self, number};
 use crate::boundary::{AtmNo, What};
@@ -26,6 +27,9 @@ impl World {
 
     /// A machine's message reaches the gateway.
     pub(crate) fn gateway_hears(&mut self, atm: AtmNo, link: u64, message: AtmSays) {
+        if self.is_replicated() {
+            self.enter(self.lines.replica(link));
+        }
         if !self.gateway.up {
             return;
         }
@@ -37,8 +41,12 @@ impl World {
                 for (id, said) in unresolved.iter().filter(|(_, said)| said.present.is_none()) {
                     self.report_arrives(atm, *id, said);
                 }
+                let facts = facts(end_to_end);
+                if self.is_replicated() && self.gateway.slot(atm).is_none() {
+                    return self.begins_adoption(atm, Waiting { link, facts, unresolved });
+                }
                 self.gateway.connecting(atm, link);
-                self.put(atm, Input::AtmConnected { link: LinkId(link), facts: facts(end_to_end), unresolved }, None);
+                self.connects(atm, link, facts, unresolved);
             }
             _ if self.gateway.link(atm) != Some(link) => {}
             AtmSays::Touched { amount, command_nonce } => {
@@ -106,8 +114,9 @@ impl World {
             }
             ToAtm::ShowQr { code, .. } => {
                 let nonce = code.text.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+                let replica = self.lines.replica(link);
                 let expires_at_ms = code.expires_at.unix_ms();
-                let shown = Code { atm, qr_session: code.qr_session, nonce, expires_at_ms };
+                let shown = Code { atm, replica, qr_session: code.qr_session, nonce, expires_at_ms };
                 self.customer_sees_code(atm, shown);
             }
             ToAtm::AskConfirmCode { withdrawal, .. } => self.customer_is_asked(atm, withdrawal),
@@ -215,8 +224,12 @@ impl World {
             }
         }
         self.customer_leaves(atm);
-        let (life, after) = (self.gateway.life, self.network.between(0, 30_000));
+        let after = self.network.between(0, 30_000);
         if let Some(link) = link {
+            if self.is_replicated() {
+                self.enter(self.lines.replica(link));
+            }
+            let life = self.gateway.life;
             self.after(after, Event::GatewayLosesLink { life, atm, link });
         }
         self.after(for_ms, Event::AtmPowersOn { atm });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cashgate_simulation::crash_table::{self, Detail};
 use cashgate_simulation::faults::{Allowed, FaultId};
-use cashgate_simulation::plan::Plan;
+use cashgate_simulation::plan::Shape;
 use cashgate_simulation::run::{self, Failure, Found, Order, Progress};
 use cashgate_simulation::scenarios;
 use cashgate_simulation::shrink;
@@ -18,6 +18,8 @@ use cashgate_simulation::timeline::{Reader, grouped};
 use clap::{Parser, Subcommand};
 
 const WORLDS: u64 = 20_000;
+/// Worlds with several replicas are larger.
+const WORLDS_OVER_REPLICAS: u64 = 1_000;
 /// More failures than these are only counted.
 const LISTED_MAX: usize = 10;
 /// Where a line cannot be written over, progress is a line every so often.
@@ -39,6 +41,9 @@ struct Cli {
     /// Ends after so many minutes.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     minutes: Option<u64>,
+    /// Worlds with several replicas that share a database, instead of one gateway.
+    #[arg(long)]
+    replicas: bool,
     /// How many threads [default: one a core].
     #[arg(long)]
     threads: Option<usize>,
@@ -86,9 +91,12 @@ fn main() -> ExitCode {
 /// Says whether all went well.
 fn simulate(cli: &Cli, out: &mut dyn Write) -> io::Result<bool> {
     run::keep_panics_quiet();
+    let shape = if cli.replicas { Shape::Replicas } else { Shape::OneGateway };
+    let usual = if cli.replicas { WORLDS_OVER_REPLICAS } else { WORLDS };
     let order = Order {
+        shape,
         seed: cli.seed.unwrap_or_else(clock::fresh_seed),
-        worlds: cli.worlds.or(if cli.minutes.is_none() { Some(WORLDS) } else { None }),
+        worlds: cli.worlds.or(if cli.minutes.is_none() { Some(usual) } else { None }),
         threads: cli.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         stop_at_failure: !cli.keep_going,
     };
@@ -96,16 +104,16 @@ fn simulate(cli: &Cli, out: &mut dyn Write) -> io::Result<bool> {
     out.flush()?;
     let found = lived_through(order, cli.minutes);
     if order.worlds == Some(1) {
-        tell_world(order.seed, Allowed::Mix, out)?;
+        tell_world(shape, order.seed, Allowed::Mix, out)?;
     }
     if !cli.no_coverage {
-        summary::write(&found.coverage, out)?;
+        summary::write(&found.coverage, shape, out)?;
     }
     if !found.failures.is_empty() {
         tell_failures(&found, out)?;
         return Ok(false);
     }
-    let fails_for_gaps = !cli.no_coverage && summary::write_gaps(&found.coverage, out)?;
+    let fails_for_gaps = !cli.no_coverage && summary::write_gaps(&found.coverage, shape, out)?;
     match found.coverage.worlds {
         1 => writeln!(out, "\nno rule was broken in the world of seed {}", order.seed)?,
         worlds => writeln!(out, "\nno rule was broken in {} worlds from seed {} on", grouped(worlds), order.seed)?,
@@ -176,12 +184,13 @@ fn tell_failures(found: &Found, out: &mut dyn Write) -> io::Result<()> {
     let (failures, worlds) = (found.failures.len() as u64, found.coverage.worlds);
     writeln!(out, "\n{} of {} worlds failed", grouped(failures), grouped(worlds))?;
     for failure in found.failures.iter().take(LISTED_MAX) {
-        writeln!(out, "  seed {}: {}", failure.seed, in_world(failure.seed, &failure.wrong.to_string()))?;
+        writeln!(out, "  seed {}: {}", failure.seed, in_world(failure, &failure.wrong.to_string()))?;
     }
     let Some(first) = found.failures.first() else { return Ok(()) };
     writeln!(out, "\nseed {}", first.seed)?;
     tell_shrunk(first, out)?;
-    writeln!(out, "\nrepeat it with: cargo xtask simulate --seed {} --worlds 1", first.seed)
+    let replicas = if first.shape == Shape::Replicas { " --replicas" } else { "" };
+    writeln!(out, "\nrepeat it with: cargo xtask simulate{replicas} --seed {} --worlds 1", first.seed)
 }
 
 fn tell_shrunk(failure: &Failure, out: &mut dyn Write) -> io::Result<()> {
@@ -190,13 +199,13 @@ fn tell_shrunk(failure: &Failure, out: &mut dyn Write) -> io::Result<()> {
     };
     let doubt = if shrunk.is_smallest { "" } else { "; fewer may do" };
     writeln!(out, "{} faults make it fail ({} worlds to find out{doubt}):", shrunk.faults.len(), shrunk.reruns)?;
-    tell_world(failure.seed, Allowed::Only(shrunk.faults), out)
+    tell_world(failure.shape, failure.seed, Allowed::Only(shrunk.faults), out)
 }
 
 /// The faults and the timeline of one world, and what was wrong with it.
-fn tell_world(seed: u64, allowed: Allowed, out: &mut dyn Write) -> io::Result<()> {
-    let lived = run::world(seed, allowed.clone(), true);
-    let begins_at_ms = Plan::of(seed).begins_at_ms;
+fn tell_world(shape: Shape, seed: u64, allowed: Allowed, out: &mut dyn Write) -> io::Result<()> {
+    let lived = run::world(shape, seed, allowed.clone(), true);
+    let begins_at_ms = shape.plan(seed).begins_at_ms;
     let mut reader = Reader::new(begins_at_ms);
     match &lived {
         Ok(ended) => {
@@ -227,8 +236,8 @@ fn tell_fault(at_ms: Option<u64>, id: &FaultId, out: &mut dyn Write) -> io::Resu
     writeln!(out, "{at}  {:<22} place {place} number {number:<4} {}", kind.to_string(), kind.meaning())
 }
 
-fn in_world(seed: u64, text: &str) -> String {
-    Reader::new(Plan::of(seed).begins_at_ms).sentence(text)
+fn in_world(failure: &Failure, text: &str) -> String {
+    Reader::new(failure.shape.plan(failure.seed).begins_at_ms).sentence(text)
 }
 
 /// The one place of this program that reads the clock: for its pace and its end, never for a world.

@@ -2,6 +2,9 @@
 //!
 //! A gRPC stream keeps its messages in order and loses none while it lives; these lines do worse than that in worlds that are meant to.
 
+use std::collections::BTreeMap;
+
+use crate::atm::Atm;
 use crate::boundary::AtmNo;
 use crate::event::{AtmSays, Event};
 use crate::faults::FaultKind;
@@ -18,6 +21,8 @@ const WELCOME_PATIENCE_MS: u64 = 15_000;
 pub(crate) struct Lines {
     lines: Vec<Line>,
     next_link: u64,
+    /// To which replica each connection goes.
+    replicas: BTreeMap<u64, u16>,
     pub(crate) bank_cut_until_ms: u64,
 }
 
@@ -31,11 +36,21 @@ struct Line {
 
 impl Lines {
     pub(crate) fn new(atms: u16) -> Self {
-        Self { lines: vec![Line::default(); usize::from(atms)], next_link: 1, bank_cut_until_ms: 0 }
+        Self {
+            lines: vec![Line::default(); usize::from(atms)],
+            next_link: 1,
+            replicas: BTreeMap::new(),
+            bank_cut_until_ms: 0,
+        }
     }
 
     fn line(&mut self, atm: AtmNo) -> Option<&mut Line> {
         self.lines.get_mut(usize::from(atm))
+    }
+
+    /// The replica at a connection's other end.
+    pub(crate) fn replica(&self, link: u64) -> u16 {
+        self.replicas.get(&link).copied().unwrap_or(0)
     }
 
     /// A number for a connection, higher than all before.
@@ -127,8 +142,9 @@ impl World {
 
     /// The present connection of a machine is over; both sides notice within this time.
     pub(crate) fn break_link(&mut self, atm: AtmNo, within_ms: u64) {
-        let life = self.gateway.life;
-        if let Some(link) = self.gateway.link(atm) {
+        let links: Vec<(u32, u64)> =
+            self.gateways().filter_map(|gateway| Some((gateway.life, gateway.link(atm)?))).collect();
+        for (life, link) in links {
             let after = self.network.between(0, within_ms);
             self.after(after, Event::GatewayLosesLink { life, atm, link });
         }
@@ -140,15 +156,17 @@ impl World {
 
     pub(crate) fn atm_dials(&mut self, atm: AtmNo, boot: u32) {
         let is_cut = self.is_cut(atm);
-        let Some(machine) = self.atms.get_mut(usize::from(atm)) else { return };
-        if !machine.powered || machine.boot != boot || machine.link.is_some() {
+        let dials = |machine: &&mut Atm| machine.powered && machine.boot == boot && machine.link.is_none();
+        if self.atm(atm).as_ref().is_none_or(|machine| !dials(machine)) {
             return;
         }
-        if !self.gateway.up || is_cut {
+        if !self.enter_by_balancer() || is_cut {
             let after = self.network.between(1_000, 8_000);
             return self.after(after, Event::AtmDials { atm, boot });
         }
         let link = self.lines.next_link();
+        self.lines.replicas.insert(link, self.gateway.replica);
+        let Some(machine) = self.atm(atm) else { return };
         machine.link = Some(link);
         machine.welcomed = false;
         machine.refused.clear();

@@ -34,6 +34,17 @@ const AT_ANY_MOMENT: [FaultKind; 13] = [
     FaultKind::BitFlip,
     FaultKind::StopThrown,
 ];
+/// The same, with several replicas.
+const AT_ANY_MOMENT_OVER_REPLICAS: &[FaultKind] = &[
+    FaultKind::ReplicaPaused,
+    FaultKind::DatabaseCut,
+    FaultKind::PeersCut,
+    FaultKind::BankCutOfReplica,
+    FaultKind::DatabaseKilled,
+    FaultKind::DatabaseFailsOver,
+    FaultKind::DatabaseSlow,
+    FaultKind::StopElsewhere,
+];
 const CHANCE_EVERY_MS: u64 = 60_000;
 const OPERATOR_EVERY_MS: u64 = 60_000;
 const MINUTE_MS: u64 = 60_000;
@@ -41,7 +52,9 @@ const DAY_MS: u64 = 1_440 * MINUTE_MS;
 
 impl World {
     pub(crate) fn begin(&mut self) {
-        self.after(0, Event::GatewayStarts);
+        for replica in 0..self.plan.replicas.max(1) {
+            self.after(u64::from(replica), Event::GatewayStarts { replica });
+        }
         for atm in 0..self.plan.atms {
             self.after(500, Event::AtmDials { atm, boot: 0 });
             self.after(30_000, Event::AtmRepeats { atm, boot: 0 });
@@ -56,9 +69,13 @@ impl World {
         for (visit, at) in self.visits.iter().map(|visit| visit.begins_at).enumerate().collect::<Vec<_>>() {
             self.schedule(at, Event::Visit { visit, act: Act::Arrives });
         }
-        for kind in AT_ANY_MOMENT {
+        for kind in AT_ANY_MOMENT.iter().chain(AT_ANY_MOMENT_OVER_REPLICAS).copied() {
             if self.faults.has(kind) {
-                let places = if is_of_an_atm(kind) { self.plan.atms } else { 1 };
+                let places = match kind {
+                    _ if is_of_an_atm(kind) => self.plan.atms,
+                    _ if is_of_a_replica(kind) => self.plan.replicas.max(1),
+                    _ => 1,
+                };
                 for place in 0..places {
                     let at = self.now + self.network.between(1, CHANCE_EVERY_MS);
                     self.schedule(at, Event::Strikes { kind, place });
@@ -69,8 +86,25 @@ impl World {
     }
 
     pub(crate) fn happens(&mut self, event: Event) {
+        let Some(event) = self.in_its_process(event) else { return };
         match event {
-            Event::GatewayStarts => self.gateway_starts(),
+            Event::GatewayStarts { replica } => {
+                self.enter(replica);
+                self.gateway_starts();
+            }
+            Event::DatabaseHears { life, commit, tried } => self.database_hears(life, commit, tried),
+            Event::DatabaseAnswers { commit, tried, verdicts, .. } => self.database_answers(commit, tried, verdicts),
+            Event::CommitTimesOut { commit, tried, .. } => self.commit_times_out(commit, tried),
+            Event::ReadsEntries { atm, keys, .. } => self.entries_are_read(atm, keys),
+            Event::EntriesRead { atm, entries, .. } => self.entries_read(atm, &entries),
+            Event::Polls { .. } => self.polls(),
+            Event::Polled { asked_at_ms, heard, .. } => self.polled(asked_at_ms, heard),
+            Event::GoesStale { .. } => self.goes_stale(),
+            Event::Claims { atm, expected, .. } => self.claims(atm, expected),
+            Event::Claimed { atm, claimed, .. } => self.claimed(atm, *claimed),
+            Event::LetsGo { atm, .. } => self.lets_go(atm, "let go when asked"),
+            Event::Forwarded { phone, visit, asks, .. } => self.phone_asks_here(phone, visit, asks),
+            Event::StopTakenBack { atm } => self.stop_taken_back(atm),
             Event::Wakes { life, atm } => self.wakes(life, atm),
             Event::Written { life } => self.written(life),
             Event::Synced { life } => self.synced(life),
@@ -101,6 +135,19 @@ impl World {
         }
     }
 
+    /// An event happens in its process, if that is still there, and not while it stands still.
+    fn in_its_process(&mut self, event: Event) -> Option<Event> {
+        if !self.is_replicated() {
+            return Some(event);
+        }
+        if let Event::FromAtm { link, .. } = &event {
+            self.enter(self.lines.replica(*link));
+            return self.unless_paused(event);
+        }
+        let Some(life) = event.life() else { return Some(event) };
+        if self.enter_life(life) { self.unless_paused(event) } else { None }
+    }
+
     fn gets_its_chance(&mut self, kind: FaultKind, place: u16) {
         // An outage of days needs no other faults to last as long.
         if self.now > self.plan.begins_at_ms + self.plan.faulty_for_ms {
@@ -112,9 +159,35 @@ impl World {
             };
             match kind {
                 FaultKind::GatewayCrashes => {
+                    self.enter(place);
                     let back_after = chance.between(500, 90_000);
                     self.gateway_dies("killed", back_after);
                 }
+                FaultKind::ReplicaPaused => {
+                    self.enter(place);
+                    let for_ms = chance.between(500, 60_000);
+                    self.gateway.members.paused_until_ms = self.now + for_ms;
+                    if for_ms > 3_000 {
+                        self.count("pauses past the word of the ledger");
+                    }
+                    self.machines_notice_a_pause();
+                }
+                FaultKind::DatabaseCut => {
+                    self.enter(place);
+                    self.gateway.members.database_cut_until_ms = self.now + chance.between(500, 60_000);
+                }
+                FaultKind::PeersCut => {
+                    self.enter(place);
+                    self.gateway.members.peers_cut_until_ms = self.now + chance.between(500, 120_000);
+                }
+                FaultKind::BankCutOfReplica => {
+                    self.enter(place);
+                    self.gateway.members.bank_cut_until_ms = self.now + minutes(1, 5, &mut chance);
+                }
+                FaultKind::DatabaseKilled => self.database_goes(chance.between(3_000, 60_000), "database kills"),
+                FaultKind::DatabaseFailsOver => self.database_goes(chance.between(500, 20_000), "database failovers"),
+                FaultKind::DatabaseSlow => self.database.slow_until_ms = self.now + minutes(1, 3, &mut chance),
+                FaultKind::StopElsewhere => self.stop_elsewhere(place, minutes(1, 4, &mut chance)),
                 FaultKind::LineCut => self.break_link(place, 2_000),
                 FaultKind::DeafAtm | FaultKind::DeafGateway | FaultKind::AtmPartition => {
                     let for_ms = chance.between(5_000, 20 * MINUTE_MS);
@@ -158,13 +231,15 @@ impl World {
         self.healing = true;
         self.faults.heal();
         self.lines.heal();
+        self.heal_replicas();
         self.bank.down_until_ms = 0;
         self.hsm_lost_until_ms = 0;
         self.journal.has_space();
         self.find_damage();
         for atm in 0..self.plan.atms {
             let machine = self.atm(atm).and_then(|machine| machine.link);
-            if machine != self.gateway.link(atm) {
+            let links: Vec<u64> = self.gateways().filter_map(|gateway| gateway.link(atm)).collect();
+            if links != machine.into_iter().collect::<Vec<_>>() {
                 self.break_link(atm, 10);
             }
         }
@@ -188,15 +263,23 @@ impl World {
     /// A person looks at suspects, with the machine's counters and core banking's postings at hand, and decides.
     fn operator_looks(&mut self) {
         self.after(OPERATOR_EVERY_MS, Event::OperatorLooks);
-        if !self.gateway.up || !(self.healing || self.network.per_mille(100)) {
+        if (!self.gateway.up && !self.is_replicated()) || !(self.healing || self.network.per_mille(100)) {
             return;
         }
         for (id, atm) in self.journal.suspects() {
             // It may die under the decision before this one.
-            if !self.gateway.up {
+            if !self.gateway.up && !self.is_replicated() {
                 return;
             }
             let atm = names::atm_number(&atm);
+            // Whoever is asked passes it on to the replica that has the lane, if it can be reached.
+            if self.is_replicated()
+                && !(self.enter_owner(atm)
+                    && self.gateway.slot(atm).is_some()
+                    && self.now >= self.gateway.members.paused_until_ms)
+            {
+                continue;
+            }
             let still_moving = self.atm(atm).is_some_and(|machine| machine.presenting == Some(id));
             if !still_moving {
                 self.decides(id, atm);
@@ -248,10 +331,13 @@ impl World {
                 secrets_found.push(format!("the journal of {id}"));
             }
         }
+        if self.is_replicated() {
+            self.judge_spent(&books);
+        }
         for why in unreadable {
             self.broken(why);
         }
-        Closing { books, reserved: self.reserved(), secrets_found }
+        Closing { books, reserved: self.reserved(), sequence: self.journal.sequence(), secrets_found }
     }
 
     /// Something that no rule of the design names, and that must not be all the same.
@@ -259,6 +345,17 @@ impl World {
         let at_ms = self.now;
         self.violated(Violation { rule: Rule::Liveness, at_ms, withdrawal: None, what });
     }
+}
+
+const fn is_of_a_replica(kind: FaultKind) -> bool {
+    matches!(
+        kind,
+        FaultKind::GatewayCrashes
+            | FaultKind::ReplicaPaused
+            | FaultKind::DatabaseCut
+            | FaultKind::PeersCut
+            | FaultKind::BankCutOfReplica
+    )
 }
 
 const fn is_of_an_atm(kind: FaultKind) -> bool {
@@ -270,5 +367,6 @@ const fn is_of_an_atm(kind: FaultKind) -> bool {
             | FaultKind::AtmPartition
             | FaultKind::AtmPowerCut
             | FaultKind::StopThrown
+            | FaultKind::StopElsewhere
     )
 }

@@ -35,6 +35,8 @@ pub struct Plan {
     pub end_to_end: u16,
     /// What grade of evidence the institution demands: 0 for C, 1 for B, 2 for A.
     pub evidence_demanded: u8,
+    /// How many replicas of the gateway share a database; 0 for one gateway with a disk of its own.
+    pub replicas: u16,
     /// The customers of a scenario; in a drawn world they are drawn too.
     pub script: Option<Script>,
 }
@@ -50,6 +52,27 @@ pub struct Script {
     pub at_the_machine: bool,
     /// What is to go wrong.
     pub faults: Vec<FaultKind>,
+}
+
+/// What kind of world is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// One gateway with a disk of its own.
+    #[default]
+    OneGateway,
+    /// Several replicas that share a database.
+    Replicas,
+}
+
+impl Shape {
+    /// The world of this shape that a seed draws.
+    #[must_use]
+    pub fn plan(self, seed: u64) -> Plan {
+        match self {
+            Self::OneGateway => Plan::of(seed),
+            Self::Replicas => Plan::over_replicas(seed),
+        }
+    }
 }
 
 impl Plan {
@@ -71,7 +94,22 @@ impl Plan {
             step_up_per_mille: chance.pick(&[0, 0, 300, 1_000]).unwrap_or(0),
             end_to_end: chance.pick(&[0b000, 0b000, 0b111, 0b010, 0b101]).unwrap_or(0),
             evidence_demanded: chance.pick(&[0, 0, 0, 1, 2]).unwrap_or(0),
+            replicas: 0,
             script: None,
+        }
+    }
+
+    /// A drawn world with several replicas: more machines, and few accounts, so that their limits are contended for.
+    #[must_use]
+    pub fn over_replicas(seed: u64) -> Self {
+        let mut chance = Chance::of(seed, 0x2e71);
+        let atms = u16::try_from(chance.between(2, 5)).unwrap_or(2);
+        Self {
+            atms,
+            accounts: u16::try_from(chance.between(1, 3)).unwrap_or(1),
+            replicas: u16::try_from(chance.between(2, 5)).unwrap_or(2),
+            faulty_for_ms: chance.between(2, 12) * 60_000,
+            ..Self::of(seed)
         }
     }
 
@@ -89,6 +127,7 @@ impl Plan {
             step_up_per_mille: if step_up { 1_000 } else { 0 },
             end_to_end: 0,
             evidence_demanded: 0,
+            replicas: 0,
             script: Some(script),
         }
     }
@@ -138,7 +177,7 @@ impl Plan {
             return script.amounts.iter().enumerate().map(visit).collect();
         }
         let mut chance = Chance::of(self.seed, 0x7151);
-        let count = chance.between(1, 10);
+        let count = if self.replicas > 0 { chance.between(4, 24) } else { chance.between(1, 10) };
         let number = |chance: &mut Chance, of: u16| u16::try_from(chance.below(u64::from(of))).unwrap_or(0);
         (0..count)
             .map(|_| {

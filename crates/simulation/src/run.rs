@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::checker::{Rule, Violation};
 use crate::coverage::Coverage;
 use crate::faults::{Allowed, FaultId, FaultKind, Faults};
-use crate::plan::Plan;
+use crate::plan::Shape;
 use crate::world::{Ended, World};
 
 /// Worlds that a thread lives through before it takes the next.
@@ -29,6 +29,8 @@ const OPPORTUNITIES_MAX: u32 = 400;
 /// Which worlds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
+    /// What kind of worlds.
+    pub shape: Shape,
     /// The first world's seed; the others follow, wrapping around.
     pub seed: u64,
     /// How many worlds; without a number, until [`run`] is told to stop.
@@ -60,6 +62,8 @@ pub struct Found {
 /// A world that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// What kind of world it was.
+    pub shape: Shape,
     /// Its seed.
     pub seed: u64,
     /// What was wrong first.
@@ -140,8 +144,8 @@ pub fn run(order: Order, carries_on: &mut dyn FnMut(Progress) -> bool) -> Found 
 }
 
 /// One world under its own mix. An error is a panic's message; what the world had written down is lost with it.
-pub fn world(seed: u64, allowed: Allowed, timeline: bool) -> Result<Ended, String> {
-    let lived = std::panic::catch_unwind(AssertUnwindSafe(|| World::new(Plan::of(seed), allowed, timeline).run()));
+pub fn world(shape: Shape, seed: u64, allowed: Allowed, timeline: bool) -> Result<Ended, String> {
+    let lived = std::panic::catch_unwind(AssertUnwindSafe(|| World::new(shape.plan(seed), allowed, timeline).run()));
     lived.map_err(|payload| message(payload.as_ref()))
 }
 
@@ -156,9 +160,12 @@ pub fn wrong(lived: &Result<Ended, String>) -> Option<Wrong> {
 
 /// The faults that may have struck in a world of which nothing is left but its seed.
 #[must_use]
-pub fn faults_of(seed: u64) -> BTreeSet<FaultId> {
-    let mut faults = Faults::of(seed, Allowed::Mix);
-    for kind in FaultKind::ALL {
+pub fn faults_of(shape: Shape, seed: u64) -> BTreeSet<FaultId> {
+    let mut faults = match shape {
+        Shape::OneGateway => Faults::of(seed, Allowed::Mix),
+        Shape::Replicas => Faults::over_replicas(seed, Allowed::Mix),
+    };
+    for kind in FaultKind::ALL.iter().chain(FaultKind::OVER_REPLICAS) {
         for place in 0..PLACES_MAX {
             for _ in 0..OPPORTUNITIES_MAX {
                 let _ = faults.strikes(*kind, place, 0); // it is remembered
@@ -196,13 +203,13 @@ fn lived_through(order: Order, chunk: u64) -> Found {
     let mut found = Found::default();
     for number in from..to {
         let seed = order.seed.wrapping_add(number);
-        let lived = world(seed, Allowed::Mix, false);
+        let lived = world(order.shape, seed, Allowed::Mix, false);
         match &lived {
             Ok(ended) => found.coverage.add(&ended.coverage),
             Err(_) => found.coverage.worlds += 1,
         }
         if let Some(wrong) = wrong(&lived) {
-            found.failures.push(Failure { seed, wrong });
+            found.failures.push(Failure { shape: order.shape, seed, wrong });
         }
     }
     found
@@ -239,7 +246,11 @@ mod tests {
     use super::*;
 
     fn chunk(failing: &[u64]) -> Found {
-        let failure = |seed: &u64| Failure { seed: *seed, wrong: Wrong::Panicked("planted".to_owned()) };
+        let failure = |seed: &u64| Failure {
+            shape: Shape::OneGateway,
+            seed: *seed,
+            wrong: Wrong::Panicked("planted".to_owned()),
+        };
         let coverage = Coverage { worlds: CHUNK, ..Coverage::default() };
         Found { coverage, failures: failing.iter().map(failure).collect() }
     }
@@ -269,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_same_order_finds_the_same_on_one_thread_and_on_two() {
-        let order = Order { seed: 7, worlds: Some(100), threads: 1, stop_at_failure: false };
+        let order = Order { shape: Shape::OneGateway, seed: 7, worlds: Some(100), threads: 1, stop_at_failure: false };
         let one = run(order, &mut |_| true);
         let two = run(Order { threads: 2, ..order }, &mut |_| true);
         assert_eq!(one, two);
@@ -278,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_run_without_a_number_goes_on_until_it_is_told_to_stop() {
-        let order = Order { seed: 7, worlds: None, threads: 2, stop_at_failure: true };
+        let order = Order { shape: Shape::OneGateway, seed: 7, worlds: None, threads: 2, stop_at_failure: true };
         let found = run(order, &mut |progress| progress.worlds < 64);
         assert!(found.coverage.worlds >= 64);
     }
@@ -292,10 +303,11 @@ mod tests {
 
     #[test]
     fn the_faults_of_a_seed_are_found_without_its_world() {
-        let seed =
-            (0..).find(|seed| world(*seed, Allowed::Mix, false).is_ok_and(|ended| ended.struck.len() > 5)).unwrap();
+        let seed = (0..)
+            .find(|seed| world(Shape::OneGateway, *seed, Allowed::Mix, false).is_ok_and(|ended| ended.struck.len() > 5))
+            .unwrap();
         let struck: BTreeSet<FaultId> =
-            world(seed, Allowed::Mix, false).unwrap().struck.into_iter().map(|(_, id)| id).collect();
-        assert!(struck.is_subset(&faults_of(seed)));
+            world(Shape::OneGateway, seed, Allowed::Mix, false).unwrap().struck.into_iter().map(|(_, id)| id).collect();
+        assert!(struck.is_subset(&faults_of(Shape::OneGateway, seed)));
     }
 }

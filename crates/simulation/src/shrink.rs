@@ -26,12 +26,12 @@ pub struct Shrunk {
 #[must_use]
 pub fn of_failure(failure: &Failure) -> Option<Shrunk> {
     let symptom = failure.wrong.symptom();
-    let all: BTreeSet<FaultId> = match run::world(failure.seed, Allowed::Mix, false) {
+    let all: BTreeSet<FaultId> = match run::world(failure.shape, failure.seed, Allowed::Mix, false) {
         Ok(ended) => ended.struck.iter().map(|(_, id)| *id).collect(),
-        Err(_) => run::faults_of(failure.seed),
+        Err(_) => run::faults_of(failure.shape, failure.seed),
     };
     shrunk(&all, RERUNS_MAX, |only| {
-        let lived = run::world(failure.seed, Allowed::Only(only.clone()), false);
+        let lived = run::world(failure.shape, failure.seed, Allowed::Only(only.clone()), false);
         run::wrong(&lived).is_some_and(|wrong| wrong.symptom() == symptom)
     })
 }

@@ -13,6 +13,7 @@ use crate::core_bank::CoreBank;
 use crate::coverage::Coverage;
 use crate::crash_plan::CrashPlan;
 use crate::customers::Visit;
+use crate::database::Database;
 use crate::dispenser::Dispenser;
 use crate::event::{Code, Event};
 use crate::faults::{Allowed, FaultId, FaultKind, Faults};
@@ -33,7 +34,13 @@ pub struct World {
     pub(crate) faults: Faults,
     pub(crate) network: Chance,
     pub(crate) lines: Lines,
+    /// The gateway in which the present event happens.
     pub(crate) gateway: Gateway,
+    /// The other replicas, if there are several.
+    pub(crate) others: Vec<Gateway>,
+    /// How many gateway processes there have been.
+    pub(crate) lives: u32,
+    pub(crate) database: Database,
     pub(crate) journal: Journal,
     pub(crate) atms: Vec<Atm>,
     pub(crate) bank: CoreBank,
@@ -87,6 +94,7 @@ impl World {
     pub fn new(plan: Plan, allowed: Allowed, timeline: bool) -> Self {
         let faults = match &plan.script {
             Some(script) => Faults::scripted(plan.seed, script.faults.clone()),
+            None if plan.replicas > 0 => Faults::over_replicas(plan.seed, allowed),
             None => Faults::of(plan.seed, allowed),
         };
         let setup = Setup {
@@ -98,7 +106,10 @@ impl World {
             now: plan.begins_at_ms,
             network: Chance::of(plan.seed, 0x4e37),
             lines: Lines::new(plan.atms),
-            gateway: Gateway::new(&plan),
+            gateway: Gateway::new(&plan, 0),
+            others: (1..plan.replicas).map(|replica| Gateway::new(&plan, replica)).collect(),
+            lives: 0,
+            database: Database::default(),
             journal: Journal::default(),
             atms: (0..plan.atms).map(|atm| Atm::new(Dispenser::new(plan.seed, atm, plan.is_end_to_end(atm)))).collect(),
             bank: CoreBank { balances: plan.balances(), ..CoreBank::default() },
@@ -161,7 +172,7 @@ impl World {
     /// Something crosses the gateway's boundary.
     pub(crate) fn crosses(&mut self, what: What) {
         self.note(|| format!("{what:?}"));
-        let crossing = Crossing { at_ms: self.now, what };
+        let crossing = Crossing { at_ms: self.now, process: self.gateway.life, what };
         if let Err(violation) = self.checker.observe(&crossing) {
             self.violated(violation);
         }
@@ -191,7 +202,9 @@ impl World {
     }
 
     fn is_at_rest(&self) -> bool {
-        self.gateway.up && self.journal.has_nothing_open() && self.gateway.is_idle() && self.nobody_waits()
+        self.gateways().all(|gateway| gateway.up && gateway.is_idle())
+            && self.journal.has_nothing_open()
+            && self.nobody_waits()
     }
 
     fn conclude(mut self) -> Ended {

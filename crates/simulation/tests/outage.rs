@@ -88,7 +88,7 @@ fn over_an_outage_of_days_no_confirm_or_reverse_is_dropped_and_no_acknowledged_o
     let mut seen = Seen::default();
     for seed in with_outage.take(WORLDS) {
         let struck: BTreeSet<_> = run::faults_of(seed).into_iter().filter(|id| BESIDES.contains(&id.kind)).collect();
-        let ended = run::world(seed, Allowed::Only(struck), true).unwrap();
+        let ended = run::world(Shape::OneGateway, seed, Allowed::Only(struck), true).unwrap();
         assert_eq!(ended.violations, [], "seed {seed}");
         seen.outages += u32::from(ended.struck.iter().any(|(_, id)| id.kind == FaultKind::BankOutage));
         let story = Story::of(&ended.timeline);

@@ -5,6 +5,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cashgate_simulation::faults::{Allowed, FaultKind};
+use cashgate_simulation::plan::Shape;
 use cashgate_simulation::run::{self, Order, Wrong};
 
 /// About two seconds on one core.
@@ -28,7 +29,7 @@ fn no_rule_is_broken_in_fresh_worlds() {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let seed = u64::try_from(since.as_micros()).unwrap();
     println!("seeds {seed} to {}", seed + WORLDS - 1);
-    let order = Order { seed, worlds: Some(WORLDS), threads: 1, stop_at_failure: true };
+    let order = Order { shape: Shape::OneGateway, seed, worlds: Some(WORLDS), threads: 1, stop_at_failure: true };
     let found = run::run(order, &mut |_| true);
     if let Some(failure) = found.failures.first() {
         panic!(
@@ -46,7 +47,7 @@ fn no_rule_is_broken_in_fresh_worlds() {
 #[test]
 fn no_seed_that_failed_once_fails_again() {
     for (seed, what) in SEEDS {
-        let wrong = run::wrong(&run::world(*seed, Allowed::Mix, false));
+        let wrong = run::wrong(&run::world(Shape::OneGateway, *seed, Allowed::Mix, false));
         assert_eq!(wrong, None::<Wrong>, "seed {seed} ({what})");
     }
 }
@@ -54,9 +55,9 @@ fn no_seed_that_failed_once_fails_again() {
 #[test]
 fn a_world_in_which_faults_are_only_allowed_that_struck_anyway_is_the_same_world() {
     for seed in 0..200 {
-        let mixed = run::world(seed, Allowed::Mix, true).unwrap();
+        let mixed = run::world(Shape::OneGateway, seed, Allowed::Mix, true).unwrap();
         let struck = mixed.struck.iter().map(|(_, id)| *id).collect();
-        let narrowed = run::world(seed, Allowed::Only(struck), true).unwrap();
+        let narrowed = run::world(Shape::OneGateway, seed, Allowed::Only(struck), true).unwrap();
         assert_eq!(mixed.timeline, narrowed.timeline, "seed {seed}");
     }
 }
@@ -64,9 +65,9 @@ fn a_world_in_which_faults_are_only_allowed_that_struck_anyway_is_the_same_world
 #[test]
 fn a_world_with_fewer_faults_has_no_others_instead() {
     for seed in 0..200 {
-        let mixed = run::world(seed, Allowed::Mix, false).unwrap();
+        let mixed = run::world(Shape::OneGateway, seed, Allowed::Mix, false).unwrap();
         let fewer = mixed.struck.iter().map(|(_, id)| *id).filter(|id| id.kind > FaultKind::LineCut).collect();
-        let narrowed = run::world(seed, Allowed::Only(fewer), false).unwrap();
+        let narrowed = run::world(Shape::OneGateway, seed, Allowed::Only(fewer), false).unwrap();
         assert!(narrowed.struck.iter().all(|(_, id)| id.kind > FaultKind::LineCut), "seed {seed}");
         assert_eq!(run::wrong(&Ok(narrowed)), None, "seed {seed}");
     }

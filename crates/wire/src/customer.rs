@@ -12,7 +12,7 @@ use crate::fields::{id, invalid, moment, money_to, optional_id, optional_locatio
 use crate::proto::customer::v1 as pb;
 
 /// The longest scanned text, in bytes.
-pub const QR_TEXT_LENGTH_MAX: usize = 760;
+pub const QR_TEXT_LENGTH_MAX: usize = 766;
 /// The longest DER signature of P-256, in bytes.
 pub const SIGNATURE_LENGTH_MAX: usize = 72;
 /// The longest word for how an app was activated, in characters.

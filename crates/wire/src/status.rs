@@ -28,6 +28,12 @@ pub fn internal() -> Status {
     Status::with_error_details(Code::Internal, "the gateway failed; the same request may be sent again", details)
 }
 
+/// The reason in a status of this gateway, or of a replica of it; none in what the way to it says.
+#[must_use]
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().filter(|info| info.domain == DOMAIN).map(|info| info.reason)
+}
+
 /// Another connection with the same identity has taken over.
 #[must_use]
 pub fn replaced() -> Status {
@@ -68,6 +74,8 @@ const fn code(refusal: &Refusal) -> Code {
         Refusal::HsmUnavailable | Refusal::Overloaded | Refusal::LedgerFull | Refusal::Stopped { .. } => {
             Code::Unavailable
         }
+        // Not UNAVAILABLE: clients repeat that elsewhere as if nothing had been done.
+        Refusal::OutcomeUnknown => Code::Unknown,
         Refusal::LimitExceeded { .. } => Code::ResourceExhausted,
         Refusal::NotAllowed { .. } | Refusal::IdentityNotAllowed { .. } => Code::PermissionDenied,
         Refusal::IdentityUnknown { .. } => Code::Unauthenticated,

@@ -12,21 +12,24 @@ use crate::money::Money;
 use crate::withdrawal::{State, Terms, Withdrawal};
 
 macro_rules! bugs {
-    ($($name:ident: $meaning:literal,)*) => {
+    ($($name:ident: $meaning:literal,)* => over replicas: $($shared:ident: $told:literal,)*) => {
         /// A planted bug.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Bug {
             $(#[doc = $meaning] $name,)*
+            $(#[doc = $told] $shared,)*
         }
 
         impl Bug {
-            /// Every one.
+            /// Every one that a gateway can have by itself.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
+            /// Every one that it takes several replicas for.
+            pub const OVER_REPLICAS: &[Self] = &[$(Self::$shared,)*];
 
             /// What it does wrong.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $meaning,)* }
+                match self { $(Self::$name => $meaning,)* $(Self::$shared => $told,)* }
             }
         }
     };
@@ -89,6 +92,20 @@ bugs! {
     TokenRemadeOnResend: "a command is resent with another dispense token",
     TokenForMore: "a dispense token is made for more than was approved",
     StopReversesCommanded: "the kill switch reverses what was commanded",
+    => over replicas:
+    EpochNotChecked: "the ledger takes the steps of a replica that has lost the lane",
+    VersionNotChecked: "the ledger takes an approval that was computed from old limits",
+    AdoptedWithoutReading: "a lane is taken over without reading what is open there",
+    CommitRepeatedBlindly: "a commit whose answer was lost is repeated without looking whether it went through",
+    FencedCarriesOn: "a replica that the ledger refused carries its errands out all the same",
+    LeaseIgnored: "a replica acts on, though it has not heard from the ledger for long",
+    LostLaneKept: "a replica keeps a lane of which it heard that it is another's",
+    CopyRaisedUnseen: "a copy of limits counts as the latest although another replica's commit came between",
+    OtherCopyEnded: "a reservation is ended in a copy that it was not counted in",
+    CopyKeptOnConflict: "a copy is kept although the ledger said that it is old",
+    StopsNotFollowed: "the stops of other replicas are not followed",
+    StaleAdmits: "new withdrawals begin while it is not known what other replicas have stopped",
+    LostAnswerIsRefusal: "a commit whose answer was lost counts as refused",
 }
 
 thread_local! {

@@ -104,6 +104,9 @@ pub enum Refusal {
     /// The gateway is stopping or cannot keep up.
     #[error("the gateway cannot take this now; try again")]
     Overloaded,
+    /// The request went to another replica of the gateway, and no answer came back: whether it was done is not known. The same request again finds out.
+    #[error("whether this was done is not known; send the same request again, or watch the withdrawal")]
+    OutcomeUnknown,
     /// The ledger's disk is full; what is left of it is kept for the outcomes of open withdrawals.
     #[error("no new withdrawal can be recorded at present; try again later")]
     LedgerFull,
@@ -147,6 +150,7 @@ impl Refusal {
             Self::HelloMissing => "HELLO_MISSING",
             Self::IdentityNotAllowed { .. } => "IDENTITY_NOT_ALLOWED",
             Self::Overloaded => "OVERLOADED",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::LedgerFull => "LEDGER_FULL",
             Self::OutcomeContradicts { .. } => "OUTCOME_CONTRADICTS",
         }

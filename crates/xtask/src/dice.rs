@@ -29,6 +29,12 @@ impl Dice {
         choices.get(self.index(choices.len()))
     }
 
+    /// All of these, in another order.
+    pub(crate) fn shuffled<T: Copy>(&mut self, all: &[T]) -> Vec<T> {
+        let mut left = all.to_vec();
+        (0..all.len()).map(|_| left.swap_remove(self.index(left.len()))).collect()
+    }
+
     /// A time from `shortest` on and below `longest`.
     pub(crate) fn time(&mut self, shortest: Duration, longest: Duration) -> Duration {
         let between = u64::try_from(longest.saturating_sub(shortest).as_micros()).unwrap_or(u64::MAX);

@@ -26,6 +26,7 @@ mod process;
 mod python;
 mod recovery;
 mod replay;
+mod replicas;
 mod siege;
 mod simulate;
 mod site;
@@ -53,6 +54,9 @@ enum Task {
         /// Run the list of cases once, count the money, and exit with 1 if anything is not as it should be.
         #[arg(long)]
         once: bool,
+        /// So many gateways on a real PostgreSQL instead, of which one is killed in the middle.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(3..=3), conflicts_with = "json")]
+        replicas: Option<u64>,
         /// Also write the cases and the books to this file.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -68,6 +72,18 @@ enum Task {
         /// Chooses victims and moments; a fresh one if not given.
         #[arg(long)]
         seed: Option<u64>,
+    },
+    /// Three gateways on a real PostgreSQL with a synchronous standby, under load, with every fault in turn; prints what was seen of each.
+    ReplicasCrashes {
+        /// How often every fault strikes.
+        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// Chooses victims and moments; a fresh one if not given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Also puts the table into docs/replicas.md.
+        #[arg(long)]
+        write: bool,
     },
     /// Measures the design's figures as ratios, ours and the baseline in turn; writes target/bench/results.json.
     Bench {
@@ -86,6 +102,9 @@ enum Task {
     },
     /// Lives through seeded worlds with faults, and judges the rules of the design in each.
     Simulate {
+        /// Worlds with several replicas that share a database, instead of one gateway [default: 1000 of them].
+        #[arg(long, conflicts_with = "crashes")]
+        replicas: bool,
         /// How many worlds [default: 20000, or as many as --minutes allows].
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         worlds: Option<u64>,
@@ -165,12 +184,14 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
-        Task::Demo { once, json } => demo::run(once, json.as_deref()),
+        Task::Demo { replicas: Some(_), .. } => replicas::demo(),
+        Task::Demo { once, json, .. } => demo::run(once, json.as_deref()),
+        Task::ReplicasCrashes { rounds, seed, write } => replicas::crashes(rounds, seed, write),
         Task::Crashes { kills, minutes, seed } => crashes::run(crashes::Order { kills, minutes, seed }),
         Task::Bench { quick, only } => bench::run(bench::Order { quick, only: only.as_deref() }),
         Task::Recovery { open } => recovery::run(open),
-        Task::Simulate { worlds, seed, minutes, threads, crashes, every_run } => {
-            simulate::run(simulate::Order { worlds, seed, minutes, threads, crashes, every_run })
+        Task::Simulate { replicas, worlds, seed, minutes, threads, crashes, every_run } => {
+            simulate::run(simulate::Order { replicas, worlds, seed, minutes, threads, crashes, every_run })
         }
         Task::Loadtest { scenario, atms, debug, options } => {
             let how = if debug { command::Build::Debug } else { command::Build::Release };

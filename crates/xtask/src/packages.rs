@@ -23,6 +23,12 @@ pub(crate) const SOFTHSM: Package = Package {
     },
 };
 
+pub(crate) const POSTGRESQL: Package = Package {
+    name: "postgresql-15",
+    purpose: "the database that replicas share in demo and tests",
+    is_there: || cashgate_postgres_server::programs().is_some(),
+};
+
 pub(crate) const OPENSC: Package = Package {
     name: "opensc",
     purpose: "pkcs11-tool makes keys in hsm-config/, pkcs11-spy counts what the tests call",

@@ -34,6 +34,13 @@ pub(crate) struct Process {
 pub(crate) struct Killer(Arc<Mutex<Child>>);
 
 impl Killer {
+    /// Has it stand still, or go on: SIGSTOP and SIGCONT.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = locked(&self.0).id().to_string();
+        // It fails only if it has ended already.
+        let _ = Command::new("kill").args([&format!("-{name}"), &id]).stderr(Stdio::null()).status();
+    }
+
     /// SIGKILL, as a power cut would end it.
     pub(crate) fn kill(&self) {
         let mut child = locked(&self.0);

@@ -8,6 +8,8 @@ use crate::packages;
 /// What the simulation is told.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
+    /// Worlds with several replicas.
+    pub(crate) replicas: bool,
     /// How many worlds.
     pub(crate) worlds: Option<u64>,
     /// The first world's seed.
@@ -41,7 +43,8 @@ pub(crate) fn run(order: Order) -> Result<(), String> {
             simulation.args([name, &number.to_string()]);
         }
     }
-    for (name, wanted) in [("crashes", order.crashes), ("--every-run", order.every_run)] {
+    for (name, wanted) in [("--replicas", order.replicas), ("crashes", order.crashes), ("--every-run", order.every_run)]
+    {
         if wanted {
             simulation.arg(name);
         }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::python::Venv;
-use crate::{alerts, clock, command, crashes, demo, fuzz, loadtest, outside_client, packages, siege, simulate, tidy};
+use crate::{
+    alerts, clock, command, crashes, demo, fuzz, loadtest, outside_client, packages, replicas, siege, simulate, tidy,
+};
 
 /// Installed under `target/tools` when there is no other; a debug build takes two minutes and runs fast enough.
 const CARGO_DENY: &str = "0.20.2";
@@ -22,7 +24,10 @@ struct Stage {
     run: fn() -> Result<(), String>,
 }
 
-const STAGES: [Stage; 17] = [
+/// More than a thousand failovers of the database and kills of replicas, in about ten seconds.
+const SIMULATED_OVER_REPLICAS: u64 = 2_000;
+
+const STAGES: [Stage; 19] = [
     Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
     Stage { name: "tidy", run: tidy::run },
     Stage { name: "protos", run: protos },
@@ -34,6 +39,16 @@ const STAGES: [Stage; 17] = [
         name: "simulate",
         run: || simulate::run(simulate::Order { worlds: Some(SIMULATED), ..Default::default() }),
     },
+    Stage {
+        name: "simulate-replicas",
+        run: || {
+            simulate::run(simulate::Order {
+                replicas: true,
+                worlds: Some(SIMULATED_OVER_REPLICAS),
+                ..Default::default()
+            })
+        },
+    },
     Stage { name: "mutants", run: mutants },
     Stage { name: "vectors", run: vectors },
     Stage { name: "outside-client", run: outside_client::run },
@@ -41,6 +56,7 @@ const STAGES: [Stage; 17] = [
     Stage { name: "demo", run: || demo::run(true, None) },
     Stage { name: "siege", run: || siege::run(&siege::Order { quick: true, ..Default::default() }) },
     Stage { name: "crashes", run: || crashes::run(crashes::Order { kills: 40, minutes: None, seed: None }) },
+    Stage { name: "demo-replicas", run: replicas::demo },
     Stage { name: "loadtest", run: loadtest::stage },
     Stage { name: "deny", run: deny },
 ];
@@ -102,7 +118,19 @@ fn unit() -> Result<(), String> {
 /// Bugs that are planted one at a time must all be found; prints after how many worlds.
 fn mutants() -> Result<(), String> {
     packages::ensure(&[packages::C_COMPILER])?;
-    let test = ["test", "-p", "cashgate-simulation", "--features", "planted", "--test", "mutants", "--", "--nocapture"];
+    let test = [
+        "test",
+        "-p",
+        "cashgate-simulation",
+        "--features",
+        "planted",
+        "--test",
+        "mutants",
+        "--test",
+        "mutants_over_replicas",
+        "--",
+        "--nocapture",
+    ];
     command::run(command::cargo().args(test))
 }
 

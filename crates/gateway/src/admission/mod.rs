@@ -6,6 +6,7 @@ mod calendar;
 mod lane_desk;
 mod recalling;
 mod rulebook;
+mod sharing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
 use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::stop::StopScope;
 use cashgate_withdrawal::time::Timestamp;
-use cashgate_withdrawal::withdrawal::Withdrawal;
+use cashgate_withdrawal::withdrawal::{Terms, Withdrawal};
 
 use crate::devices::KnownDevices;
 use crate::dispense_tokens::{DispenseTokens, NoKeys};
@@ -30,8 +31,10 @@ use crate::notice_board::{NoBoard, NoticeBoard};
 use crate::stops::Stops;
 use crate::telemetry::Span;
 pub use calendar::{calendar_day, day_began, local_hour};
+pub use cashgate_ledger::LimitKey;
 pub use lane_desk::LaneDesk;
 pub use rulebook::{Policy, Rulebook, Rules};
+pub use sharing::{Basis, LimitVersions};
 
 /// What every lane asks. Shared by all of them.
 #[derive(Debug)]
@@ -48,6 +51,10 @@ pub struct Desk {
     dispense_tokens: DispenseTokens,
     /// Set while the ledger has no room for new withdrawals.
     ledger_full: AtomicBool,
+    /// Set while it is not known what other replicas have written, so that a stop might be missed.
+    ledger_stale: AtomicBool,
+    /// With several replicas: of which version their entries are.
+    shared: Option<LimitVersions>,
 }
 
 /// Where a customer would withdraw, from what and with which phone.
@@ -89,7 +96,15 @@ impl Desk {
             random,
             dispense_tokens: DispenseTokens::new(Arc::new(NoKeys)),
             ledger_full: AtomicBool::new(false),
+            ledger_stale: AtomicBool::new(false),
+            shared: None,
         }
+    }
+
+    /// The same desk for one replica of several: its limits are copies of what all of them share.
+    #[must_use]
+    pub fn with_shared_limits(self) -> Self {
+        Self { shared: Some(LimitVersions::default()), ..self }
     }
 
     /// The same desk for machines whose tokens are made and verified so; without it no machine has a dispense key.
@@ -114,6 +129,11 @@ impl Desk {
     /// those that are open.
     pub fn ledger_has_room(&self, has_room: bool) {
         self.ledger_full.store(!has_room, Ordering::Release);
+    }
+
+    /// Whether all that other replicas have written is known here. While it is not, new withdrawals are refused: one of them may be stopped.
+    pub fn ledger_is_followed(&self, is_followed: bool) {
+        self.ledger_stale.store(!is_followed, Ordering::Release);
     }
 
     /// The limits.
@@ -214,6 +234,13 @@ impl Desk {
         }))
     }
 
+    /// Whether a withdrawal's phone was new when it was approved.
+    #[must_use]
+    pub fn was_new_device(&self, terms: &Terms) -> bool {
+        let age = self.age_then(&terms.institution, &terms.device, terms.approved_at);
+        self.rules().institution(&terms.institution).is_ok_and(|of| of.limits.is_new(age))
+    }
+
     /// How old a phone was at a moment of the past. One that is not known any more was new, which is stricter.
     fn age_then(&self, institution: &InstitutionId, device: &DeviceId, at: Timestamp) -> Duration {
         self.devices.find(institution, device).map_or(Duration::ZERO, |known| known.age_then(at))
@@ -230,7 +257,8 @@ impl Desk {
     }
 
     /// Puts an approval to the kill switch and the policy, with all that is known of it.
-    fn judge(&self, rules: &Rules, asked: &Asked<'_>) -> Result<Judged, Refusal> {
+    /// One that is asked `again`, because the ledger did not take it, is remembered already.
+    fn judge(&self, rules: &Rules, asked: &Asked<'_>, again: bool) -> Result<Judged, Refusal> {
         if asked.approval.amount.currency() != asked.institution.currency {
             return Err(Refusal::CurrencyDiffers);
         }
@@ -243,8 +271,10 @@ impl Desk {
         let gathered = {
             let mut patterns = self.patterns();
             let gathered = patterns.gathered(&attempt);
-            // A phone that is refused has shown what it wants all the same.
-            patterns.attempted(&attempt);
+            if !again {
+                // A phone that is refused has shown what it wants all the same.
+                patterns.attempted(&attempt);
+            }
             gathered
         };
         let failed_attempts = self.limits.attempts(attempt.institution, attempt.device).failed;
@@ -276,6 +306,9 @@ impl Desk {
         let figures = &asked.institution.limits;
         #[cfg(feature = "planted")]
         let figures = &crate::lanes::planted::figures(figures);
+        // What all replicas' customers of an institution withdraw no copy can follow: the ledger itself adds that up.
+        let without_institution = self.shared.as_ref().map(|_| figures.without_institution());
+        let figures = without_institution.as_ref().unwrap_or(figures);
         let reserved = self.limits.reserve(&asked.limit_request(), figures, &rules.atm_caps);
         reserved.map_err(|limit| {
             // Operators and the institution learn which limit it is, the customer's side that there is one.

@@ -8,6 +8,7 @@ mod environment;
 mod init;
 mod keys;
 mod ledger;
+mod migrate;
 mod operator;
 mod output;
 mod policy;
@@ -68,6 +69,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         task: keys::Task,
     },
+    /// Brings the ledger's database to this program's schema: once, before replicas of a new version start.
+    Migrate(migrate::Arguments),
     /// Looks after a ledger file.
     Ledger {
         #[command(subcommand)]
@@ -94,6 +97,7 @@ impl Command {
             Self::Devices { task } => devices::run(&task),
             Self::Policy { task } => policy::run(&task),
             Self::Keys { task } => keys::run(&task),
+            Self::Migrate(arguments) => migrate::run(&arguments),
             Self::Ledger { task } => ledger::run(&task),
             Self::Reconcile(arguments) => reconcile::run(&arguments),
         }

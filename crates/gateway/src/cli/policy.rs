@@ -60,8 +60,8 @@ pub(super) fn run(task: &Task) -> Result<ExitCode, Failure> {
         }
         Task::Rehearse(arguments) => {
             let config = arguments.config.as_deref().map(Config::load).transpose()?;
-            let ledger = arguments.ledger.clone().or(config.map(|config| config.ledger));
-            let ledger = ledger.ok_or("name the ledger with --ledger, or the configuration")?;
+            let ledger = arguments.ledger.clone().or(config.and_then(|config| config.ledger.into_file()));
+            let ledger = ledger.ok_or("name the ledger file with --ledger, or a configuration that has one")?;
             let draft = PolicySet::from_dir(&arguments.draft)?;
             let current = arguments.against.as_ref().map(PolicySet::from_dir).transpose()?;
             let rehearsed = rehearsing::rehearse(&ledger, current.as_ref(), &draft, arguments.days)?;

@@ -4,6 +4,7 @@ mod guard;
 mod hsm;
 mod limits;
 mod reader;
+mod replica;
 mod telemetry;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use guard::GuardSection;
 pub use hsm::{HsmSection, PinSource, SlotSection};
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 use reader::Reader;
+pub use replica::{DatabaseSection, LedgerSection, ReplicaSection};
 pub use telemetry::TelemetrySection;
 
 use crate::tls::TlsFiles;
@@ -51,8 +53,10 @@ pub struct Config {
     pub guard: GuardSection,
     /// The HSM.
     pub hsm: HsmSection,
-    /// The ledger file.
-    pub ledger: PathBuf,
+    /// Where the ledger is.
+    pub ledger: LedgerSection,
+    /// This replica, where several share a ledger.
+    pub replica: Option<ReplicaSection>,
     /// The fraud rules.
     pub policy: PolicySection,
     /// What any machine may pay out.
@@ -164,6 +168,7 @@ impl Config {
                 listen.error(key, "is the same as another port");
             }
         }
+        let listen_replica: Option<SocketAddr> = if listen.has("replica") { listen.parsed("replica") } else { None };
         listen.close();
         let tls = root.table("tls");
         let existing = |key| tls.existing_file(key, "put the PEM file there, or correct the name");
@@ -171,9 +176,8 @@ impl Config {
         let crl = if tls.has("crl") { existing("crl").map(Some) } else { Some(None) };
         let tls_check_every = tls.seconds("check_every_s", Duration::from_secs(5), 1..=3_600);
         tls.close();
-        let ledger_table = root.table("ledger");
-        let ledger = ledger_table.file_in_folder("path");
-        ledger_table.close();
+        let ledger = replica::read_ledger(root);
+        let replica = replica::read(root, listen_replica, ledger.as_ref());
         let (policy, atm_limits) = (read_policy(root), limits::read_atm(root));
         let present_status_is_final = if root.has("end_to_end") {
             let end_to_end = root.table("end_to_end");
@@ -200,6 +204,7 @@ impl Config {
             guard: guard?,
             hsm: hsm?,
             ledger: ledger?,
+            replica: replica?,
             policy: policy?,
             atm_limits: atm_limits?,
             present_status_is_final: present_status_is_final?,

@@ -190,6 +190,12 @@ impl PortGuard {
         }
     }
 
+    /// The port of the other replicas: few peers, each of which brings what many callers ask.
+    pub(crate) fn replica(section: &GuardSection) -> Self {
+        let api = Self::api(section);
+        Self { port: "replica", connections_max: 256, connections_per_peer_max: 16, ..api }
+    }
+
     /// The port of app back ends, core banking's consumers and operators: few peers, each with many requests on a few connections.
     pub(crate) fn api(section: &GuardSection) -> Self {
         let requests = section.requests_per_peer_s;

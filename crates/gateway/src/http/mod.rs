@@ -12,9 +12,11 @@ use axum::routing::get;
 use cashgate_hsm::HsmState;
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::keys::KeyOffice;
 use crate::lanes::Surroundings;
 use crate::minting::QrHsm;
+use crate::replica::Member;
 pub(crate) use serving::serve;
 
 #[derive(Clone)]
@@ -63,12 +65,24 @@ async fn readyz(State(served): State<Served>) -> impl IntoResponse {
     match readiness {
         Readiness::Starting => not_ready("starting"),
         Readiness::Stopping => not_ready("stopping"),
+        Readiness::Serving if !follows_the_ledger(&served.surroundings) => {
+            not_ready("the ledger does not answer, or what other replicas wrote is not known")
+        }
         Readiness::Serving => match served.hsm.state() {
             HsmState::Ready => (StatusCode::OK, "ready\n".to_owned()),
             HsmState::Degraded => (StatusCode::OK, format!("ready, HSM degraded: {}\n", reasons(&served.hsm))),
             HsmState::Lost => not_ready(&format!("no HSM answers: {}", reasons(&served.hsm))),
         },
     }
+}
+
+/// Among replicas: whether the ledger answers and its word is fresh. A gateway alone has its ledger beside it.
+fn follows_the_ledger(surroundings: &Surroundings) -> bool {
+    let fresh = |member: &Arc<Member>| {
+        let now = clock::now();
+        member.pulse().is_fresh(now) && member.pulse().may_act(now) && surroundings.ledger.reachable()
+    };
+    surroundings.member.as_ref().is_none_or(fresh)
 }
 
 fn reasons(hsm: &QrHsm) -> String {

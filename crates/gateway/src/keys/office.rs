@@ -205,6 +205,26 @@ impl KeyOffice {
         KeyStatus { keys: rows.into_iter().map(standing).collect(), slots, hsm }
     }
 
+    /// Another replica changed something about the keys: the ring becomes what the ledger tells now.
+    pub async fn follow(&self) {
+        let _desk = self.open.desk.lock().await;
+        let reader = self.open.ledger.reader().clone();
+        let read = tokio::task::spawn_blocking(move || reader.key_events()).await;
+        let events = match read {
+            Ok(Ok(events)) => events,
+            Ok(Err(error)) => return tracing::error!(%error, "what another replica did about keys cannot be read"),
+            Err(error) => return tracing::error!(%error, "what another replica did about keys cannot be read"),
+        };
+        match self.open.ring.become_replayed(events.iter().map(|stored| &stored.event)) {
+            Ok(true) => {
+                tracing::info!("another replica changed the keys");
+                self.open.changed.notify_one();
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "what another replica did about keys cannot have happened"),
+        }
+    }
+
     /// Makes events durable, then effective. The caller holds the desk.
     pub(super) async fn record(&self, events: Vec<KeyEvent>) -> Result<(), KeyRefusal> {
         let successor = self.open.ring.after(&events)?;

@@ -137,7 +137,7 @@ impl KeyRing {
     /// The first event that cannot have happened.
     pub fn replay<'events>(events: impl IntoIterator<Item = &'events KeyEvent>) -> Result<Self, IllegalKeyEvent> {
         let ring = Self::default();
-        let mut replayed = ring.after(events)?;
+        let mut replayed = Successor(Keys::replayed(events)?);
         // Whatever was being signed when the gateway ended is gone.
         replayed.0.rows.iter_mut().for_each(|row| row.finishing = false);
         ring.become_successor(Successor(replayed.0.indexed()));
@@ -198,6 +198,26 @@ impl KeyRing {
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(successor.0);
     }
 
+    /// Becomes the ring that events tell, oldest first: all of them, this replica's and others'. Says whether it is another than before.
+    ///
+    /// # Errors
+    /// The first event that cannot have happened; then nothing changes.
+    pub fn become_replayed<'events>(
+        &self,
+        events: impl IntoIterator<Item = &'events KeyEvent>,
+    ) -> Result<bool, IllegalKeyEvent> {
+        let mut replayed = Keys::replayed(events)?;
+        let before = self.keys();
+        for row in &mut replayed.rows {
+            // What is still being signed here is known here alone.
+            let known = before.rows.iter().find(|known| known.key_id == row.key_id);
+            row.finishing &= known.is_none_or(|known| known.finishing || known.state == KeyState::Signing);
+        }
+        let is_other = replayed.rows != before.rows;
+        self.become_successor(Successor(replayed.indexed()));
+        Ok(is_other)
+    }
+
     /// Nothing is signed any more under keys that signed until `until` or before. To be said some seconds after the HSM was told.
     pub fn finish_take_over(&self, until: Timestamp) {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
@@ -212,6 +232,18 @@ impl KeyRing {
 }
 
 impl Keys {
+    /// From the beginning. Where several replicas do what is due at the same moment, it is recorded more than once, and counts once.
+    fn replayed<'events>(events: impl IntoIterator<Item = &'events KeyEvent>) -> Result<Self, IllegalKeyEvent> {
+        let mut keys = Self::default();
+        for event in events {
+            match keys.apply(event) {
+                Ok(()) | Err(IllegalBecause::Waiting | IllegalBecause::Signs) => {}
+                Err(why) => return Err(IllegalKeyEvent { key_id: event.key_id, action: event.action.name(), why }),
+            }
+        }
+        Ok(keys.indexed())
+    }
+
     fn apply(&mut self, event: &KeyEvent) -> Result<(), IllegalBecause> {
         match event.action {
             KeyAction::Published { use_from } => self.publish(event, use_from),

@@ -20,7 +20,7 @@ use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::{Terms, Withdrawal};
 
-use crate::admission::{Desk, LaneDesk};
+use crate::admission::{Basis, Desk, Intended, LaneDesk, LimitKey};
 
 /// How many reports may wait to be read back or verified: as many as one Hello may bring.
 const REPORTS_WAITING_MAX: usize = 64;
@@ -50,6 +50,15 @@ pub struct Intent {
     remarks: Vec<Remark>,
     pub(super) actions: Vec<Action>,
     pin_block: Option<PinBlock>,
+    /// Of an approval that the ledger may not take, because another replica was first.
+    undo: Option<Box<Undo>>,
+}
+
+/// The lane as it was before an input, and the input.
+#[derive(Debug)]
+struct Undo {
+    lane: Lane,
+    input: Input,
 }
 
 impl Intent {
@@ -63,6 +72,11 @@ impl Intent {
     #[must_use]
     pub fn remarks(&self) -> &[Remark] {
         &self.remarks
+    }
+
+    /// The withdrawal that it opens, if it does.
+    fn opens(&self) -> Option<WithdrawalId> {
+        self.records.iter().find(|record| record.event.is_none()).map(|record| record.after.terms.withdrawal)
     }
 }
 
@@ -202,6 +216,22 @@ impl Attendant {
         (Self::over(lane, LaneDesk::new(desk, reservations)), intent(turn, None))
     }
 
+    /// An attendant whose ATM was another replica's before, with what is open there, and the intent to begin with: the same as after a restart,
+    /// but for the limits, which count what is open wherever it is.
+    pub(super) fn adopting(
+        atm: AtmId,
+        settings: Arc<LaneSettings>,
+        desk: Arc<Desk>,
+        open: Vec<(Withdrawal, u32)>,
+        now: Timestamp,
+    ) -> (Self, Intent) {
+        let keys =
+            |withdrawal: &Withdrawal| (withdrawal.terms.withdrawal, desk.limit_keys(intended(&withdrawal.terms)));
+        let lane_desk = LaneDesk::adopting(Arc::clone(&desk), open.iter().map(|(withdrawal, _)| keys(withdrawal)));
+        let (lane, turn) = Lane::recovered(atm, settings, open, now);
+        (Self::over(lane, lane_desk), intent(turn, None))
+    }
+
     fn over(lane: Lane, desk: LaneDesk) -> Self {
         let (minting, asked_with) = (Minting::default(), HashMap::new());
         Self { lane, desk, minting, recalling: OneAtATime::new(), verifying: OneAtATime::new(), asked_with }
@@ -212,6 +242,8 @@ impl Attendant {
         let minted = matches!(input, Input::CodeMinted(_) | Input::MintFailed { .. });
         let recalled = matches!(input, Input::Recalled { .. });
         let verified = matches!(input, Input::PresentTokenVerified { .. });
+        let undo = (self.desk.is_shared() && matches!(input, Input::Approved(_)))
+            .then(|| Box::new(Undo { lane: self.lane.clone(), input: input.clone() }));
         // First what may not go on, so that nothing that was stopped is commanded by what comes now.
         let stopped = self.stop(now);
         let mut turn = stopped.and_then(self.lane.apply(input, now, &mut self.desk));
@@ -232,7 +264,43 @@ impl Attendant {
                 dispense_token,
             }));
         }
-        intent(turn, pin_block)
+        Intent { undo, ..intent(turn, pin_block) }
+    }
+
+    /// From which versions of the limits' entries an intent was computed, if the ledger has to hold it against them.
+    #[must_use]
+    pub fn basis(&self, intent: &Intent) -> Option<&Basis> {
+        self.desk.basis(intent.opens()?)
+    }
+
+    /// The ledger did not take an intent because its limits had moved: it is as if its input had not come. Gives the input back, to be taken again
+    /// once the entries have been counted anew.
+    pub fn take_back(&mut self, refused: Intent) -> Option<(Input, Option<PinBlock>)> {
+        if let Some(opened) = refused.opens() {
+            self.desk.take_back(opened);
+        }
+        let Undo { lane, input } = *refused.undo?;
+        self.lane = lane;
+        Some((input, refused.pin_block))
+    }
+
+    /// The ledger took what this lane wrote, and with it these entries came to these versions; `None` if that is not known.
+    pub fn raised(&self, entries: Option<&[(LimitKey, u64)]>) {
+        self.desk.raised(entries);
+    }
+
+    /// The lane is another replica's from now on.
+    pub fn let_go(&mut self) {
+        self.desk.let_go();
+    }
+
+    /// The entries that an approval here is computed from and that have to be read first.
+    #[must_use]
+    pub fn unread(&self, input: &Input) -> Vec<LimitKey> {
+        match input {
+            Input::Approved(approval) => self.desk.unread(approval, self.lane.atm()),
+            _ => Vec::new(),
+        }
     }
 
     /// Ends what was begun here and may not go on: stopped, or by a phone that was revoked, locked or given another key.
@@ -299,6 +367,11 @@ impl Attendant {
         self.lane.is_serving()
     }
 
+    /// The open withdrawals.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Withdrawal> {
+        self.lane.open_withdrawals()
+    }
+
     /// What an operator sees.
     #[must_use]
     pub fn view(&self) -> LaneView {
@@ -348,5 +421,10 @@ impl Attendant {
 }
 
 fn intent(turn: Turn, pin_block: Option<PinBlock>) -> Intent {
-    Intent { records: turn.records, remarks: turn.remarks, actions: turn.actions, pin_block }
+    Intent { records: turn.records, remarks: turn.remarks, actions: turn.actions, pin_block, undo: None }
+}
+
+fn intended(terms: &Terms) -> Intended<'_> {
+    let Terms { institution, account, device, atm, .. } = terms;
+    Intended { institution, account, device, atm }
 }

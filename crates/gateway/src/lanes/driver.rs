@@ -14,13 +14,17 @@ use cashgate_withdrawal::lane::{Answer, FromAtm, Input, LinkId, OUTCOME_CONTRADI
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::adopting::Ownership;
 use super::attendant::{Attendant, Intent};
 use super::records::{log_step, remark, step_record};
+use super::sharing::is_of_others;
 use super::traces::LaneTraces;
 use super::{INBOX_LENGTH_MAX, LaneHandle, Order, Outbox, Surroundings};
 use crate::clock::{self, Stopwatch};
 use crate::telemetry::{Span, Traceparent};
 
+/// How often an approval is computed again because another replica was first. Then the customer is asked to try again.
+const RETRIES_MAX: u32 = 5;
 /// ATMs that are sent away come back spread over this time.
 const RECONNECT_SPREAD_MS: u64 = 5_000;
 
@@ -38,13 +42,27 @@ pub(super) struct Driver {
     /// The latest QR session of this ATM.
     pub(super) shown: Option<QrSessionId>,
     pub(super) traces: LaneTraces,
-    serving: watch::Sender<usize>,
-    was_serving: bool,
+    pub(super) serving: watch::Sender<usize>,
+    pub(super) was_serving: bool,
     draining: bool,
     /// A connection that is to end once nobody is being served.
     moving_on: Option<LinkId>,
     /// Set by whoever has sent the order to look again.
     looks_again: Arc<AtomicBool>,
+    /// With several replicas: in which epoch the lane is this one's.
+    pub(super) ownership: Option<Ownership>,
+    /// Set when the lane is another replica's.
+    pub(super) is_gone: bool,
+    /// Who waits for that.
+    pub(super) ended: Option<oneshot::Sender<()>>,
+}
+
+/// What became of an intent.
+pub(super) enum Completed {
+    /// It is durable and carried out, or the lane is another's.
+    Done,
+    /// The ledger did not take it, and it is as if its input had not come.
+    TakenBack(Box<(Input, Option<PinBlock>)>),
 }
 
 /// Who waits for an answer, and the span of what was asked.
@@ -60,10 +78,15 @@ impl Driver {
         first: Option<Intent>,
         surroundings: Arc<Surroundings>,
         serving: watch::Sender<usize>,
+        ownership: Option<Ownership>,
     ) -> LaneHandle {
         let (own_inbox, inbox) = mpsc::channel(INBOX_LENGTH_MAX);
         let looks_again = Arc::new(AtomicBool::new(false));
-        let handle = LaneHandle { inbox: own_inbox.clone(), looks_again: Arc::clone(&looks_again) };
+        let handle = LaneHandle {
+            inbox: own_inbox.clone(),
+            looks_again: Arc::clone(&looks_again),
+            ownership: ownership.clone(),
+        };
         let traces = LaneTraces::new(surroundings.tracing.clone());
         let driver = Self {
             attendant,
@@ -81,6 +104,9 @@ impl Driver {
             draining: false,
             moving_on: None,
             looks_again,
+            ownership,
+            is_gone: false,
+            ended: None,
         };
         let halted = driver.surroundings.halted.clone();
         let running = tokio::spawn(driver.run(first));
@@ -97,10 +123,11 @@ impl Driver {
 
     async fn run(mut self, first: Option<Intent>) {
         if let Some(first) = first {
-            self.complete(first, &Span::OFF).await;
+            // What recovery begins with opens nothing, so it is never taken back.
+            let _completed = self.complete(first, &Span::OFF).await;
         }
         self.count_serving();
-        loop {
+        while !self.is_gone {
             let order = match self.attendant.next_deadline().map(clock::deadline) {
                 None => self.inbox.recv().await,
                 Some(deadline) => tokio::select! {
@@ -109,6 +136,10 @@ impl Driver {
                 },
             };
             let Some(order) = order else { return };
+            if !self.may_act().await {
+                // Whoever sent this order finds the lane gone, and asks again.
+                break;
+            }
             let counted = self.obey(order).await;
             let is_old = self.moving_on.is_some_and(|old| self.outbox.as_ref().is_some_and(|(link, _)| *link == old));
             if (self.draining || is_old) && !self.attendant.is_serving() {
@@ -123,6 +154,7 @@ impl Driver {
                 let _ = counted.send(());
             }
         }
+        self.end();
     }
 
     /// Carries out an order. Gives back who waits for this lane to be counted.
@@ -162,6 +194,11 @@ impl Driver {
                 self.looks_again.store(false, Ordering::Release);
                 self.apply(Input::TimePassed).await;
             }
+            // The flag that came with it says it already; this only wakes the lane.
+            Order::LetGo(ended) => {
+                self.is_gone = true;
+                self.ended = Some(ended);
+            }
             Order::MoveOn(link) => self.moving_on = Some(link),
             Order::View(reply) => drop(reply.send(self.attendant.view())),
             Order::Drain(counted) => {
@@ -190,24 +227,36 @@ impl Driver {
         self.apply_as(&Span::OFF, input, None).await;
     }
 
-    /// Gives the lane an input as part of a span.
-    async fn apply_as(&mut self, span: &Span, input: Input, pin_block: Option<PinBlock>) {
-        let intent = {
-            let _within = span.enter();
-            self.attendant.take(input, pin_block, clock::now())
-        };
-        self.complete(intent, span).await;
+    /// Gives the lane an input as part of a span. Where other replicas write too, an approval may have to be computed again.
+    async fn apply_as(&mut self, span: &Span, mut input: Input, mut pin_block: Option<PinBlock>) {
+        for _ in 0..=RETRIES_MAX {
+            if !self.has_read(&input).await {
+                break;
+            }
+            let intent = {
+                let _within = span.enter();
+                self.attendant.take(input, pin_block, clock::now())
+            };
+            match self.complete(intent, span).await {
+                Completed::Done => return,
+                Completed::TakenBack(again) => (input, pin_block) = *again,
+            }
+        }
+        self.give_up(&input);
     }
 
     /// Records durable, then errands: the intent gives its errands to nobody who has not made them so.
-    async fn complete(&mut self, intent: Intent, cause: &Span) {
+    async fn complete(&mut self, intent: Intent, cause: &Span) -> Completed {
         if !intent.records().is_empty() {
             let journal = self.traces.journal(intent.records(), cause);
             let since = Stopwatch::start();
-            let appended = self.append(intent.records()).await;
+            let appended = self.append(&intent).await;
             self.surroundings.metrics.appended(since.elapsed());
             if let Err(error) = appended {
                 journal.fail("not durable");
+                if is_of_others(&error) {
+                    return self.refused_by_others(&error, intent);
+                }
                 // What this lane believes is not what the ledger holds. Nothing may be built on it: the process stops, and the next
                 // one begins from what is on disk.
                 if error == AppendError::Closed {
@@ -219,6 +268,11 @@ impl Driver {
                 std::future::pending::<()>().await;
             }
             journal.end();
+            if !self.may_act().await {
+                // It is durable: whoever has the lane now carries it out.
+                self.is_gone = true;
+                return Completed::Done;
+            }
             for record in intent.records() {
                 let _within = self.traces.stepped(record).enter();
                 let before = self.surroundings.watchers.state_name(record.after.terms.withdrawal);
@@ -243,6 +297,7 @@ impl Driver {
         for errand in self.attendant.carry_out(intent) {
             self.run_errand(errand);
         }
+        Completed::Done
     }
 
     /// What a step says of the phone: a wrong code is a failure of its customer, cash that left proves him.
@@ -273,14 +328,17 @@ impl Driver {
     }
 
     /// One append takes only so many steps; each part of a turn is a legal history by itself.
-    async fn append(&self, records: &[Record]) -> Result<(), AppendError> {
-        for part in records.chunks(StepRecord::PER_APPEND_MAX) {
-            self.surroundings.ledger.append(part.iter().map(step_record).collect()).await?;
+    async fn append(&self, intent: &Intent) -> Result<(), AppendError> {
+        for part in intent.records().chunks(StepRecord::PER_APPEND_MAX) {
+            match &self.ownership {
+                None => drop(self.surroundings.ledger.append(part.iter().map(step_record).collect()).await?),
+                Some(ownership) => self.append_owned(ownership, part, intent).await?,
+            }
         }
         Ok(())
     }
 
-    fn send_away(&mut self) {
+    pub(super) fn send_away(&mut self) {
         if let Some((link, outbox)) = &self.outbox {
             let spread = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) % RECONNECT_SPREAD_MS;
             let _ = outbox.try_send(Ok(wire_atm::reconnect(Duration::from_millis(spread))));
@@ -289,7 +347,7 @@ impl Driver {
         }
     }
 
-    fn count_serving(&mut self) {
+    pub(super) fn count_serving(&mut self) {
         let serving = self.attendant.is_serving();
         if serving != self.was_serving {
             self.serving.send_modify(|count| *count = if serving { *count + 1 } else { count.saturating_sub(1) });

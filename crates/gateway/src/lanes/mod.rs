@@ -1,5 +1,6 @@
 //! The lanes of all ATMs: one task each, found by the ATM's id.
 
+mod adopting;
 mod attendant;
 mod driver;
 mod errands;
@@ -7,6 +8,7 @@ mod errands;
 pub(crate) mod planted;
 mod records;
 mod recovery;
+mod sharing;
 mod showing;
 mod traces;
 
@@ -29,13 +31,15 @@ use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::metrics::Metrics;
 use crate::minting::Mint;
+use crate::replica::Member;
 use crate::telemetry::{Span, Traceparent, Tracing};
 use crate::watchers::Watchers;
+use adopting::Ownership;
 pub use attendant::{Attendant, Errand, Intent};
 use driver::Driver;
 pub use records::step_record;
 pub(crate) use recovery::read_back;
-pub use recovery::{History, Recovered, RecoveryError, recover};
+pub use recovery::{History, Recovered, RecoveryError, adopt, recover};
 pub use showing::Showing;
 
 /// How many inputs may wait for one lane. An ATM serves one customer; more than this is a flood.
@@ -70,6 +74,8 @@ pub struct Surroundings {
     pub tracing: Tracing,
     /// How long to wait for what.
     pub settings: Arc<LaneSettings>,
+    /// This replica among others; none where there is one gateway alone.
+    pub member: Option<Arc<Member>>,
     /// Set once when the process must stop because what it knows can no longer be trusted to be on disk.
     pub halted: watch::Sender<Option<String>>,
 }
@@ -101,6 +107,8 @@ pub(crate) enum Order {
     View(oneshot::Sender<LaneView>),
     /// Look whether what has begun may go on.
     LookAgain,
+    /// Let the lane go: it is another replica's. Answered when nothing of it goes on any more.
+    LetGo(oneshot::Sender<()>),
     /// Have the ATM connect anew as soon as nobody is being served, if this is still its connection.
     MoveOn(LinkId),
     /// Send the ATM elsewhere as soon as nobody is being served. Answered once the lane counts among those that serve somebody, or not.
@@ -113,6 +121,8 @@ pub struct LaneHandle {
     inbox: mpsc::Sender<Order>,
     /// Set while an order to look again is on its way, so that there is never more than one.
     looks_again: Arc<AtomicBool>,
+    /// With several replicas: in which epoch it is this one's, and whether it still is.
+    ownership: Option<Ownership>,
 }
 
 /// All lanes.
@@ -123,6 +133,8 @@ pub struct Lanes {
     next_link: AtomicU64,
     draining: AtomicBool,
     serving: watch::Sender<usize>,
+    /// One adoption of a machine at a time; machines that meet in one of these wait for each other.
+    adopting: (tokio::sync::Mutex<()>, Box<[tokio::sync::Mutex<()>]>),
 }
 
 impl Lanes {
@@ -135,6 +147,10 @@ impl Lanes {
             next_link: AtomicU64::new(1),
             draining: AtomicBool::new(false),
             serving: watch::Sender::new(0),
+            adopting: (
+                tokio::sync::Mutex::default(),
+                (1..adopting::AT_ONCE).map(|_| tokio::sync::Mutex::default()).collect(),
+            ),
         }
     }
 
@@ -156,8 +172,18 @@ impl Lanes {
         self.lanes().get(atm).cloned()
     }
 
-    /// The lane of an ATM that connects, made if this is its first time. Refused while draining.
-    pub fn of_connecting(&self, atm: &AtmId) -> Result<LaneHandle, Refusal> {
+    /// The lane of an ATM that connects: made if this is its first time, taken over if it is another replica's. Refused while draining.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`]: the gateway is stopping, or the ledger cannot be asked whose the lane is. The ATM connects again, elsewhere.
+    pub async fn of_connecting(self: &Arc<Self>, atm: &AtmId) -> Result<LaneHandle, Refusal> {
+        match &self.surroundings.member {
+            None => self.of_connecting_alone(atm),
+            Some(member) => self.of_connecting_among(member, atm).await,
+        }
+    }
+
+    fn of_connecting_alone(&self, atm: &AtmId) -> Result<LaneHandle, Refusal> {
         let mut lanes = self.lanes();
         // Under the same lock that draining takes, so that no lane comes up unnoticed.
         if self.draining.load(Ordering::Acquire) {
@@ -168,7 +194,7 @@ impl Lanes {
         }
         let Surroundings { settings, desk, .. } = self.surroundings.as_ref();
         let attendant = Attendant::new(atm.clone(), Arc::clone(settings), Arc::clone(desk));
-        let handle = Driver::start(attendant, None, Arc::clone(&self.surroundings), self.serving.clone());
+        let handle = Driver::start(attendant, None, Arc::clone(&self.surroundings), self.serving.clone(), None);
         lanes.insert(atm.clone(), handle.clone());
         Ok(handle)
     }

@@ -138,6 +138,26 @@ pub fn recover(
     by_atm.into_iter().map(lane).collect()
 }
 
+/// One machine's lane, taken over from another replica: [`recover`] for it alone. `open` are its open withdrawals with their steps, read after the
+/// lane had become this replica's, so that nobody else writes to them any more.
+pub fn adopt(
+    atm: AtmId,
+    open: Vec<(WithdrawalSummary, Vec<StoredStep>)>,
+    desk: &Arc<Desk>,
+    settings: &Arc<LaneSettings>,
+    now: Timestamp,
+) -> Result<Recovered, RecoveryError> {
+    let replayed = |(summary, steps): &(WithdrawalSummary, Vec<StoredStep>)| {
+        replay(summary.id, steps).map(|withdrawal| (withdrawal, summary.last_step))
+    };
+    let found = open.iter().map(replayed).collect::<Result<Vec<_>, _>>()?;
+    #[cfg(feature = "planted")]
+    let found = if is(Bug::AdoptedWithoutReading) { Vec::new() } else { found };
+    let open = found.iter().map(|(withdrawal, _)| withdrawal.clone()).collect();
+    let (attendant, first) = Attendant::adopting(atm, Arc::clone(settings), Arc::clone(desk), found, now);
+    Ok(Recovered { attendant, first, open })
+}
+
 impl Lanes {
     /// Brings back every lane with open withdrawals, its reservations included. Returns how many withdrawals are open. Blocking.
     pub fn recover(&self, now: Timestamp) -> Result<usize, RecoveryError> {
@@ -150,7 +170,8 @@ impl Lanes {
                 watchers.changed(withdrawal);
             }
             let atm = attendant.atm().clone();
-            let handle = Driver::start(attendant, Some(first), Arc::clone(&self.surroundings), self.serving.clone());
+            let handle =
+                Driver::start(attendant, Some(first), Arc::clone(&self.surroundings), self.serving.clone(), None);
             self.lanes().insert(atm, handle);
         }
         Ok(count)

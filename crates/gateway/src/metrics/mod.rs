@@ -3,6 +3,7 @@
 //! A series that appears with its first event hides that event from Prometheus, which sees no increase. So what an alert counts begins at zero.
 
 mod observed;
+mod replicas;
 mod rpcs;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCou
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
+use replicas::BetweenReplicas;
 use rpcs::Durations;
 pub use rpcs::RpcDurations;
 
@@ -28,6 +30,7 @@ pub struct Metrics {
     registry: Registry,
     provider: SdkMeterProvider,
     durations: Durations,
+    between: BetweenReplicas,
     minted: Arc<Minted>,
     claimed: Counter<u64>,
     dispensed: Counter<u64>,
@@ -117,6 +120,7 @@ impl Metrics {
         };
         Self {
             durations,
+            between: BetweenReplicas::counted_by(meter),
             minted: Minted::observed_by(meter),
             claimed: counter("cashgate_qr_tokens_claimed", "QR tokens that a phone claimed"),
             dispensed: counter(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use cashgate_wire::atm::{hello_from, message_from, refused};
 use cashgate_wire::proto::atm::v1::atm_service_server::AtmService;
 use cashgate_wire::proto::atm::v1::{AtmMessage, GatewayMessage};
+use cashgate_withdrawal::ids::QrSessionId;
 use cashgate_withdrawal::lane::LinkId;
 use cashgate_withdrawal::refusal::Refusal;
 use tokio::sync::mpsc::{self, WeakSender};
@@ -22,6 +23,7 @@ use crate::guard::{Cut, Link};
 use crate::identity::Identity;
 use crate::lanes::{LaneHandle, Lanes, OUTBOX_LENGTH_MAX};
 use crate::listener::Peer;
+use crate::replica;
 use crate::telemetry::Traceparent;
 
 /// How long an ATM may take to say Hello.
@@ -66,7 +68,7 @@ impl AtmService for AtmPort {
         };
         let first = first.ok_or_else(|| self.refuse(&Refusal::HelloMissing))?;
         let hello = hello_from(first).map_err(|refusal| self.refuse(&refusal))?;
-        let lane = self.lanes.of_connecting(&atm).map_err(|refusal| self.refuse(&refusal))?;
+        let lane = self.lanes.of_connecting(&atm).await.map_err(|refusal| self.refuse(&refusal))?;
         let (outbox, outgoing) = mpsc::channel(OUTBOX_LENGTH_MAX);
         let link = self.lanes.next_link();
         let (unresolved, end_to_end) = (hello.unresolved.len(), hello.facts.end_to_end);
@@ -168,7 +170,7 @@ impl Listening {
                 return "it said too much".to_owned();
             }
             let from = Traceparent::from_text(&std::mem::take(&mut message.traceparent));
-            match message_from(message, clock::fresh_qr_session(), self.notes_per_dispense_max) {
+            match message_from(message, self.fresh_qr_session(), self.notes_per_dispense_max) {
                 Ok(message) => self.lane.said(self.link, message, from).await,
                 Err(refusal) => {
                     self.lanes.surroundings().metrics.refused("Connect", &refusal);
@@ -179,6 +181,12 @@ impl Listening {
                 }
             }
         }
+    }
+
+    /// A QR session's id; among replicas it names the one that shows it, so that a cancellation finds it.
+    fn fresh_qr_session(&self) -> QrSessionId {
+        let fresh = clock::fresh_qr_session();
+        self.lanes.surroundings().member.as_ref().map_or(fresh, |member| replica::marked(fresh, member.id()))
     }
 
     /// Waits until the next message may be listened to; gives how long that was. While nobody reads, the ATM's window fills up, and it has to wait too.

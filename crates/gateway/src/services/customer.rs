@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cashgate_qr::VerifiedQrToken;
 use cashgate_qr::approval::{self, ApprovalStatement};
 use cashgate_wire::proto::customer::v1::customer_service_server::CustomerService;
 use cashgate_wire::proto::customer::v1::{
     ApproveRequest, ApproveResponse, CancelRequest, CancelResponse, RegisterDeviceRequest, RegisterDeviceResponse,
-    RevokeDeviceRequest, RevokeDeviceResponse, ScanRequest, ScanResponse, WatchRequest, WatchResponse,
+    RevokeDeviceRequest, RevokeDeviceResponse, ScanRequest, ScanResponse, WatchRequest, WatchResponse, cancel_request,
 };
 use cashgate_wire::{customer as wire, status};
 use cashgate_withdrawal::ids::{DeviceId, InstitutionId, WithdrawalId};
@@ -29,18 +30,92 @@ use crate::admission::Intended;
 use crate::clock;
 use crate::devices::{Devices, DevicesFailure, Registered};
 use crate::lanes::{LaneHandle, Lanes};
+use crate::replica::{Forwarding, Route};
 
 /// The app back ends' side of the gateway.
 #[derive(Clone, Debug)]
 pub struct CustomerPort {
     lanes: Arc<Lanes>,
+    /// To the other replicas, if there are any.
+    forwarding: Option<Forwarding>,
 }
 
 impl CustomerPort {
     /// A port over the lanes.
     #[must_use]
-    pub const fn new(lanes: Arc<Lanes>) -> Self {
-        Self { lanes }
+    pub fn new(lanes: Arc<Lanes>) -> Self {
+        let surroundings = lanes.surroundings();
+        let forwarding =
+            surroundings.member.clone().map(|member| Forwarding::new(member, surroundings.metrics.clone()));
+        Self { lanes, forwarding }
+    }
+
+    pub(super) const fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
+    }
+
+    /// Which replica a code is for. What cannot be read, or is none of ours, is refused here.
+    fn route(&self, qr_text: &str) -> Route {
+        let Some(forwarding) = &self.forwarding else { return Route::Here };
+        self.verified(qr_text).map_or(Route::Here, |token| forwarding.by_code(token.claims().replica))
+    }
+
+    pub(super) async fn scan_here(
+        &self,
+        institution: InstitutionId,
+        request: ScanRequest,
+    ) -> Result<ScanResponse, Status> {
+        self.scanned(institution, request).await.map_err(|refusal| self.refuse("Scan", &refusal))
+    }
+
+    pub(super) async fn approve_here(
+        &self,
+        institution: InstitutionId,
+        request: ApproveRequest,
+    ) -> Result<ApproveResponse, Status> {
+        let answer = self.approved(institution, request).await;
+        let (withdrawal, code) = answer.map_err(|refusal| self.refuse("Approve", &refusal))?;
+        Ok(ApproveResponse {
+            withdrawal_id: withdrawal.to_string(),
+            confirm_code: code.map(|code| code.as_str().to_owned()).unwrap_or_default(),
+        })
+    }
+
+    pub(super) async fn cancel_here(&self, institution: InstitutionId, request: &CancelRequest) -> Result<(), Status> {
+        self.cancelled(institution, request).await.map_err(|refusal| self.refuse("Cancel", &refusal))
+    }
+
+    pub(super) async fn watch_here(
+        &self,
+        institution: &InstitutionId,
+        request: &WatchRequest,
+    ) -> Result<WatchedStates, Status> {
+        let id = wire::withdrawal_id(&request.withdrawal_id);
+        let id = id.map_err(|refusal| self.refuse("Watch", &refusal))?;
+        self.watched(institution, id).await
+    }
+
+    /// A QR session is cancelled where it is shown.
+    async fn route_of_cancelled(&self, request: &CancelRequest) -> Result<Route, Status> {
+        match &request.subject {
+            Some(cancel_request::Subject::WithdrawalId(id)) => self.route_of(id).await,
+            Some(cancel_request::Subject::QrSessionId(id)) => {
+                let shown = self.forwarding.as_ref().zip(cashgate_wire::id("qr_session_id", id).ok());
+                Ok(shown.map_or(Route::Here, |(forwarding, session)| forwarding.by_qr_session(session)))
+            }
+            None => Ok(Route::Here),
+        }
+    }
+
+    /// Where a withdrawal is followed and cancelled: here, or where its machine's lane is.
+    async fn route_of(&self, withdrawal_id: &str) -> Result<Route, Status> {
+        let (Some(forwarding), Ok(id)) = (&self.forwarding, wire::withdrawal_id(withdrawal_id)) else {
+            return Ok(Route::Here);
+        };
+        if self.lanes.surroundings().watchers.state_name(id).is_some() {
+            return Ok(Route::Here);
+        }
+        forwarding.by_withdrawal(id).await
     }
 
     fn devices(&self) -> Arc<Devices> {
@@ -48,7 +123,7 @@ impl CustomerPort {
     }
 
     /// Counts a refusal, keeps what failed exactly in the log, and tells the caller only what it may know.
-    fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
+    pub(super) fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
         self.lanes.surroundings().metrics.refused(rpc, refusal);
         tracing::info!(rpc, reason = refusal.reason(), factor = refusal.factor(), "refused");
         status::status(refusal)
@@ -265,7 +340,23 @@ impl CustomerPort {
     }
 }
 
-type WatchedStates = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+pub(super) type WatchedStates = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+/// What is left of a caller's deadline, as gRPC sends it; nothing if it has none.
+fn deadline<T>(request: &Request<T>) -> Option<Duration> {
+    let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number.saturating_mul(3_600))),
+        "M" => Some(Duration::from_secs(number.saturating_mul(60))),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
 
 /// What of a verified token the lane needs.
 fn code_of(token: &VerifiedQrToken) -> VerifiedCode {
@@ -343,30 +434,51 @@ impl CustomerService for CustomerPort {
 
     async fn scan(&self, request: Request<ScanRequest>) -> Result<Response<ScanResponse>, Status> {
         let institution = app_back_end(&self.lanes, "Scan", &request)?;
-        let answer = self.scanned(institution, request.into_inner()).await;
-        answer.map(Response::new).map_err(|refusal| self.refuse("Scan", &refusal))
+        let (patience, request) = (deadline(&request), request.into_inner());
+        let answer = match (self.route(&request.qr_text), &self.forwarding) {
+            (Route::At(replica, client), Some(forwarding)) => {
+                forwarding.scan((replica, client), &institution, request, patience).await
+            }
+            (Route::Gone, _) => Err(self.refuse("Scan", &Refusal::QrSessionEnded)),
+            _ => self.scan_here(institution, request).await,
+        };
+        answer.map(Response::new)
     }
 
     async fn approve(&self, request: Request<ApproveRequest>) -> Result<Response<ApproveResponse>, Status> {
         let institution = app_back_end(&self.lanes, "Approve", &request)?;
-        let answer = self.approved(institution, request.into_inner()).await;
-        let (withdrawal, code) = answer.map_err(|refusal| self.refuse("Approve", &refusal))?;
-        Ok(Response::new(ApproveResponse {
-            withdrawal_id: withdrawal.to_string(),
-            confirm_code: code.map(|code| code.as_str().to_owned()).unwrap_or_default(),
-        }))
+        let (patience, request) = (deadline(&request), request.into_inner());
+        let answer = match (self.route(&request.qr_text), &self.forwarding) {
+            (Route::At(replica, client), Some(forwarding)) => {
+                forwarding.approve((replica, client), &institution, request, patience).await
+            }
+            // What was approved before the other replica went is in the ledger; it is looked for here as it would be there.
+            _ => self.approve_here(institution, request).await,
+        };
+        answer.map(Response::new)
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let institution = app_back_end(&self.lanes, "Watch", &request)?;
-        let id = wire::withdrawal_id(&request.into_inner().withdrawal_id);
-        let id = id.map_err(|refusal| self.refuse("Watch", &refusal))?;
-        self.watched(&institution, id).await.map(Response::new)
+        let request = request.into_inner();
+        let states: WatchedStates = match (self.route_of(&request.withdrawal_id).await?, &self.forwarding) {
+            (Route::At(replica, client), Some(forwarding)) => {
+                Box::pin(forwarding.watch((replica, client), &institution, request).await?)
+            }
+            _ => self.watch_here(&institution, &request).await?,
+        };
+        Ok(Response::new(states))
     }
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
         let institution = app_back_end(&self.lanes, "Cancel", &request)?;
-        let answer = self.cancelled(institution, request.get_ref()).await;
-        answer.map(|()| Response::new(CancelResponse {})).map_err(|refusal| self.refuse("Cancel", &refusal))
+        let (patience, request) = (deadline(&request), request.into_inner());
+        let answer = match (self.route_of_cancelled(&request).await?, &self.forwarding) {
+            (Route::At(replica, client), Some(forwarding)) => {
+                forwarding.cancel((replica, client), &institution, request, patience).await
+            }
+            _ => self.cancel_here(institution, &request).await,
+        };
+        answer.map(|()| Response::new(CancelResponse {}))
     }
 }

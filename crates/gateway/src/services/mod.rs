@@ -4,12 +4,14 @@ mod atm;
 mod customer;
 mod events;
 mod operations;
+mod replica;
 mod stopping;
 
 pub use atm::AtmPort;
 pub use customer::CustomerPort;
 pub use events::EventPort;
 pub use operations::OperationsPort;
+pub use replica::ReplicaPort;
 
 use cashgate_ledger::LedgerReader;
 use cashgate_wire::status;
@@ -51,7 +53,7 @@ fn may_see<T>(lanes: &Lanes, rpc: &'static str, request: &Request<T>) -> Result<
     match identity(lanes, rpc, request)? {
         Identity::Institution(institution) | Identity::CoreBanking(institution) => Ok(Some(institution)),
         Identity::Operator(_) => Ok(None),
-        Identity::Atm(_) => {
+        Identity::Atm(_) | Identity::Replica(_) => {
             let needed = "institution/<id>, corebank/<id> or operator/<name>";
             Err(refuse(lanes, rpc, &Refusal::IdentityNotAllowed { needed }))
         }

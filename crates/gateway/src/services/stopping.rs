@@ -114,7 +114,7 @@ impl OperationsPort {
         match identity(&self.lanes, rpc, request)? {
             Identity::Operator(name) => Ok(StopActor::Operator(name.to_string())),
             Identity::Institution(id) => Ok(StopActor::Institution(id)),
-            Identity::Atm(_) | Identity::CoreBanking(_) => {
+            Identity::Atm(_) | Identity::CoreBanking(_) | Identity::Replica(_) => {
                 let needed = "operator/<name> or institution/<id>";
                 Err(self.refuse(rpc, &Refusal::IdentityNotAllowed { needed }))
             }

@@ -17,7 +17,7 @@ use crate::work::Work;
 
 /// Makes a struct of arrays, and hands them out as the parameters of a statement in the order in which they stand.
 macro_rules! arrays {
-    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Default)]
         pub(super) struct $name { $($field: Vec<$type>,)* }

@@ -102,6 +102,14 @@ impl Seat {
         rows.first().map(|row| owner(row, (0, 1), value(row, 2)?)).transpose()
     }
 
+    pub(crate) async fn lost_lanes(&self, held: &[(AtmId, Epoch)]) -> Result<Vec<AtmId>, ReplicaError> {
+        let atms: Vec<String> = held.iter().map(|(atm, _)| atm.to_string()).collect();
+        let epochs: Vec<i64> = held.iter().map(|(_, epoch)| signed(epoch.0)).collect();
+        let sql = "SELECT held.atm FROM unnest($1::text[], $2::bigint[]) AS held (atm, epoch)
+            JOIN lanes l ON l.atm = held.atm WHERE l.epoch > held.epoch";
+        self.ask(sql, vec![Box::new(atms), Box::new(epochs)]).await?.iter().map(|row| atm(row, 0)).collect()
+    }
+
     pub(crate) async fn owner_of_withdrawal(
         &self,
         withdrawal: WithdrawalId,

@@ -34,20 +34,25 @@ fn draw_and_scan(token: &QrToken) -> Drawn {
 
 #[test]
 fn a_token_fits_a_small_picture_that_a_decoder_reads() {
-    let named = |network: &str, atm: &str, amount| QrClaims {
+    let named = |network: &str, atm: &str, amount, replica| QrClaims {
         network: network.parse().unwrap(),
         atm: atm.parse().unwrap(),
         amount,
+        replica,
         ..usual_claims()
     };
     // The figures of README.md.
-    for (network, atm, amount, bytes, characters, version) in [
-        ("jcn", "TYO-0042", None, 143, 219, 8),
-        ("jcn", "TYO-0042", Some(yen(30_000)), 152, 232, 9),
-        ("japan-net", "TYO-00000042", None, 153, 234, 9),
-        ("japan-net", "TYO-00000042", Some(yen(200_000)), 164, 250, 9),
+    for (network, atm, amount, replica, bytes, characters, version) in [
+        ("jcn", "TYO-0042", None, None, 143, 219, 8),
+        ("jcn", "TYO-0042", Some(yen(30_000)), None, 152, 232, 9),
+        ("jcn", "TYO-042", None, Some(2), 144, 220, 8),
+        ("jcn", "TYO-0042", None, Some(2), 145, 222, 9),
+        ("jcn", "TYO-0042", Some(yen(30_000)), Some(2), 154, 235, 9),
+        ("japan-net", "TYO-00000042", None, None, 153, 234, 9),
+        ("japan-net", "TYO-00000042", Some(yen(200_000)), None, 164, 250, 9),
+        ("japan-net", "TYO-00000042", Some(yen(200_000)), Some(2), 166, 253, 9),
     ] {
-        let drawn = draw_and_scan(&published()[0].mint(&named(network, atm, amount)));
+        let drawn = draw_and_scan(&published()[0].mint(&named(network, atm, amount, replica)));
         assert_eq!(
             (drawn.token_bytes, drawn.characters, drawn.version),
             (bytes, characters, version),

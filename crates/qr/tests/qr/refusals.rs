@@ -73,6 +73,8 @@ fn what_no_reader_takes_is_not_written() {
         check(claims, EncodeError::LifetimeNotAllowed { seconds });
     }
     check(QrClaims { amount: Some(yen(0)), ..usual_claims() }, EncodeError::ZeroAmount);
+    let replica = 32_768;
+    check(QrClaims { replica: Some(replica), ..usual_claims() }, EncodeError::ReplicaNotAllowed { replica });
 }
 
 /// An error's name in the test vectors.

@@ -3,7 +3,7 @@
 use cashgate_qr::ids::{KeyId, Nonce, QrSessionId};
 use cashgate_qr::money::Money;
 use cashgate_qr::time::Timestamp;
-use cashgate_qr::{BATCH_MAX, KeySet, QrClaims, TEXT_LENGTH_MAX, UnsignedBatch, verify};
+use cashgate_qr::{BATCH_MAX, KeySet, QrClaims, REPLICA_MAX, TEXT_LENGTH_MAX, UnsignedBatch, verify};
 use proptest::prelude::*;
 
 use super::test_keys::{
@@ -85,15 +85,16 @@ fn the_longest_claims_fill_the_longest_text() {
         issued_at: Timestamp::from_unix_ms(u64::MAX),
         lifetime_seconds: 300,
         amount: Some(yen(Money::MINOR_UNITS_MAX)),
+        replica: Some(REPLICA_MAX),
         ..usual_claims()
     };
-    assert_eq!(published()[0].mint(&claims).text().len(), 427, "in the single form");
+    assert_eq!(published()[0].mint(&claims).text().len(), 433, "in the single form");
     let tokens = published()[0].mint_batch(&for_several(BATCH_MAX, &claims));
     for token in &tokens {
         assert!(verify(&token.text(), &published_set()).is_ok());
     }
     assert_eq!(tokens.iter().map(|token| token.text().len()).max(), Some(TEXT_LENGTH_MAX));
-    assert_eq!(TEXT_LENGTH_MAX, 760, "README.md says so");
+    assert_eq!(TEXT_LENGTH_MAX, 766, "README.md says so");
 }
 
 /// The digest that the HSM signs for one token in the single form.
@@ -116,6 +117,7 @@ prop_compose! {
         qr_session in any::<[u8; 16]>(),
         nonce in any::<[u8; 16]>(),
         amount in proptest::option::of(any_amount()),
+        replica in proptest::option::of(0..=REPLICA_MAX),
     ) -> QrClaims {
         QrClaims {
             network: network.parse().unwrap(),
@@ -125,6 +127,7 @@ prop_compose! {
             qr_session: QrSessionId::from_bytes(qr_session),
             nonce: Nonce(nonce),
             amount,
+            replica,
         }
     }
 }

@@ -104,6 +104,7 @@ pub(crate) fn usual_claims() -> QrClaims {
         qr_session: QrSessionId::from_bytes(*b"\x01\x9a\xa9\x3e\x5d\x88\x70\x01\x82\x03\x04\x05\x06\x07\x08\x09"),
         nonce: Nonce(*b"\xf0\xe1\xd2\xc3\xb4\xa5\x96\x87\x78\x69\x5a\x4b\x3c\x2d\x1e\x0f"),
         amount: None,
+        replica: None,
     }
 }
 

@@ -35,6 +35,14 @@ impl Checker {
                 format!("{reserved} yen of account {account} are reserved although everything has ended")
             }));
         }
+        for (number, sequence) in (1..).zip(&closing.sequence) {
+            if number != *sequence {
+                note(broken_by_none(Rule::Sequence, || {
+                    format!("what became durable as number {number} has {sequence}")
+                }));
+                break;
+            }
+        }
         for place in &closing.secrets_found {
             note(broken_by_none(Rule::Eleven, || format!("a PIN block was found: {place}")));
         }

@@ -25,6 +25,7 @@ mod closing;
 mod codes;
 mod dispensing;
 mod evidence;
+mod ownership;
 mod postings;
 mod settling;
 mod trail;
@@ -37,6 +38,7 @@ use std::collections::BTreeMap;
 
 use crate::boundary::{AccountNo, AtmNo, Crossing, Setup, What, WithdrawalNo};
 use codes::Codes;
+use ownership::Ownership;
 use postings::AccountBook;
 use settling::Owed;
 use trail::{Approval, Command, Trail};
@@ -48,9 +50,11 @@ pub use verdict::{Rule, Violation};
 pub struct Checker {
     setup: Setup,
     now_ms: u64,
-    /// How many gateway processes there have been.
+    /// The gateway process whose crossing is judged.
     life: u32,
-    life_started_ms: u64,
+    /// When each process started.
+    started_ms: BTreeMap<u32, u64>,
+    ownership: Ownership,
     codes: Codes,
     trails: BTreeMap<WithdrawalNo, Trail>,
     accounts: BTreeMap<AccountNo, AccountBook>,
@@ -67,7 +71,8 @@ impl Checker {
             setup,
             now_ms: 0,
             life: 0,
-            life_started_ms: 0,
+            started_ms: BTreeMap::new(),
+            ownership: Ownership::default(),
             codes: Codes::default(),
             trails: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -85,17 +90,29 @@ impl Checker {
     pub fn observe(&mut self, crossing: &Crossing) -> Result<(), Violation> {
         self.claim_owed(crossing)?;
         self.now_ms = crossing.at_ms;
+        self.life = crossing.process;
         self.judge(&crossing.what).map_err(|finding| finding.at(crossing.at_ms))
     }
 
     fn judge(&mut self, what: &What) -> Judgement {
         match *what {
             What::GatewayStarted => {
-                self.life += 1;
-                self.life_started_ms = self.now_ms;
+                self.started_ms.insert(self.life, self.now_ms);
                 Ok(())
             }
             What::GatewayStopped => Ok(()),
+            What::LaneTaken { atm } => {
+                self.ownership.taken(atm, self.life, self.now_ms);
+                Ok(())
+            }
+            What::StopDurable { atm } => {
+                self.ownership.stopped(atm, self.now_ms);
+                Ok(())
+            }
+            What::StopTakenBack { atm } => {
+                self.ownership.released(atm, self.now_ms);
+                Ok(())
+            }
             What::CodeSigned { nonce, atm, qr_session, expires_at_ms, command_nonce } => {
                 self.nonces.insert(atm, command_nonce);
                 self.codes.signed(nonce, atm, qr_session, expires_at_ms, self.life)
@@ -110,8 +127,14 @@ impl Checker {
             What::HoldPosted { withdrawal, account, amount } => self.hold_posted(withdrawal, account, amount),
             What::HoldRefusedInBooks { withdrawal } => self.hold_refused_in_books(withdrawal),
             What::HoldAnswerArrived { withdrawal, granted } => self.hold_answer_arrived(withdrawal, granted),
-            What::ConfirmAsked { withdrawal, amount } => self.confirm_asked(withdrawal, amount),
-            What::ReverseAsked { withdrawal } => self.reverse_asked(withdrawal),
+            What::ConfirmAsked { withdrawal, amount } => {
+                self.judge_actor(withdrawal)?;
+                self.confirm_asked(withdrawal, amount)
+            }
+            What::ReverseAsked { withdrawal } => {
+                self.judge_actor(withdrawal)?;
+                self.reverse_asked(withdrawal)
+            }
             What::ConfirmPosted { withdrawal, amount } => self.confirm_posted(withdrawal, amount),
             What::ReversePosted { withdrawal } => self.reverse_posted(withdrawal),
             What::SettlementAnswerArrived { withdrawal, confirm, done } => {
@@ -119,6 +142,7 @@ impl Checker {
             }
             What::DispenseSent { atm, withdrawal, amount, start_before_ms, token } => {
                 let command = Command { atm, amount, start_before_ms, token, life: self.life };
+                self.judge_actor(withdrawal)?;
                 self.dispense_sent(withdrawal, command)
             }
             What::NotesMoved { atm, withdrawal, presented } => self.notes_moved(withdrawal, atm, presented),
@@ -160,7 +184,7 @@ impl Checker {
         amount: u64,
         approved_at_ms: u64,
     ) -> Judgement {
-        let approved_in_this_life = approved_at_ms > self.life_started_ms;
+        let approved_in_this_life = approved_at_ms > self.started_ms.get(&self.life).copied().unwrap_or(0);
         let command_nonce = self.nonces.get(&atm).copied().flatten();
         let demands_proof = self.setup.demands_proof || command_nonce.is_some();
         let life = self.life;
@@ -178,6 +202,7 @@ impl Checker {
         if !first {
             return Ok(());
         }
+        self.ownership.judge_stop(withdrawal, atm, approved_at_ms)?;
         self.judge_limits(withdrawal, terms)?;
         self.judge_place(withdrawal)
     }
@@ -194,7 +219,7 @@ impl Checker {
         }
         // A QR session dies with the process that showed it: somebody else may stand there by now. An approval that was recorded by the old process may still be
         // carried on by the new one; one that the new process accepted may not.
-        if code.life < terms.life && terms.approved_in_this_life {
+        if code.life != terms.life && terms.approved_in_this_life {
             return broken(Rule::One, withdrawal, || {
                 "it was approved with a code of an earlier gateway process, whose QR session is gone".to_owned()
             });

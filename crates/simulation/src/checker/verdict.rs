@@ -31,6 +31,12 @@ pub enum Rule {
     Eleven,
     /// Money is conserved.
     Twelve,
+    /// Not one of the twelve: of several replicas, one at a time acts for a machine.
+    Owner,
+    /// Not one of the twelve: a stop that is durable holds at every replica.
+    Stop,
+    /// Not one of the twelve: what became durable has one sequence without a gap.
+    Sequence,
     /// Not one of the twelve: when the world has healed, every withdrawal ends.
     Liveness,
 }
@@ -50,6 +56,9 @@ impl fmt::Display for Rule {
             Self::Ten => 10,
             Self::Eleven => 11,
             Self::Twelve => 12,
+            Self::Owner => return f.write_str("one owner at a time"),
+            Self::Stop => return f.write_str("a stop holds everywhere"),
+            Self::Sequence => return f.write_str("one sequence"),
             Self::Liveness => return f.write_str("liveness"),
         };
         write!(f, "rule {number}")

@@ -13,50 +13,50 @@ use crate::site::{Site, json_lines};
 
 /// A phone was told that its approval is accepted.
 #[derive(Clone, Debug)]
-pub(super) struct Approval {
-    pub(super) withdrawal: String,
-    pub(super) account: AccountId,
-    pub(super) amount: i64,
+pub(crate) struct Approval {
+    pub(crate) withdrawal: String,
+    pub(crate) account: AccountId,
+    pub(crate) amount: i64,
 }
 
 /// A phone was told how its withdrawal ended.
 #[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) withdrawal: String,
-    pub(super) state: String,
-    pub(super) dispensed: i64,
+pub(crate) struct End {
+    pub(crate) withdrawal: String,
+    pub(crate) state: String,
+    pub(crate) dispensed: i64,
 }
 
 /// What an ATM says became of a command, and whether it was told that the gateway has that on disk.
 #[derive(Clone, Debug)]
-pub(super) struct Report {
-    pub(super) withdrawal: String,
+pub(crate) struct Report {
+    pub(crate) withdrawal: String,
     /// What it says has left; nothing if it says nothing of that.
-    pub(super) claimed: Option<i64>,
-    pub(super) acknowledged: bool,
+    pub(crate) claimed: Option<i64>,
+    pub(crate) acknowledged: bool,
 }
 
 /// Core banking was asked to confirm this amount, or to reverse.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Settlement {
-    pub(super) withdrawal: String,
-    pub(super) confirm: Option<i64>,
+pub(crate) struct Settlement {
+    pub(crate) withdrawal: String,
+    pub(crate) confirm: Option<i64>,
 }
 
 /// Everything that somebody was told, did or was asked.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
-    pub(super) approvals: Vec<Approval>,
-    pub(super) ends: Vec<End>,
-    pub(super) reports: Vec<Report>,
+pub(crate) struct Facts {
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) ends: Vec<End>,
+    pub(crate) reports: Vec<Report>,
     /// An entry for each time that a dispenser began to move notes: the ATM and the withdrawal.
-    pub(super) dispenses: Vec<(String, String)>,
-    pub(super) settlements: Vec<Settlement>,
+    pub(crate) dispenses: Vec<(String, String)>,
+    pub(crate) settlements: Vec<Settlement>,
 }
 
 impl Settlement {
     /// Out of what a core bank said; nothing if it was about something else.
-    pub(super) fn of(event: &Value) -> Option<Self> {
+    pub(crate) fn of(event: &Value) -> Option<Self> {
         let withdrawal = text(event, "withdrawal_id");
         match event {
             event if is(event, "confirm_hold") => {
@@ -70,7 +70,7 @@ impl Settlement {
 
 impl Facts {
     /// Adds what an ATM wrote down.
-    pub(super) fn read_atm(&mut self, site: &Site, id: &str) -> Result<(), String> {
+    pub(crate) fn read_atm(&mut self, site: &Site, id: &str) -> Result<(), String> {
         let folder = atm::state_folder(site, id);
         for line in json_lines(&command::output(site.fleet("atm-books").arg("--state").arg(&folder))?)? {
             self.reports.push(Report {
@@ -89,13 +89,13 @@ impl Facts {
     }
 
     /// How many there are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let acknowledged = self.reports.iter().filter(|report| report.acknowledged).count();
         self.approvals.len() + self.ends.len() + acknowledged + self.dispenses.len() + self.settlements.len()
     }
 
     /// Every fact that the books contradict, and every pair that contradicts itself.
-    pub(super) fn problems(&self, sides: &Sides) -> Vec<String> {
+    pub(crate) fn problems(&self, sides: &Sides) -> Vec<String> {
         let books = Sought {
             listed: sides.gateway.iter().map(|listed| (listed.id.as_str(), listed)).collect(),
             holds: sides.holds.iter().map(|hold| (hold.withdrawal.as_str(), hold)).collect(),
@@ -185,7 +185,7 @@ fn settled_in_two_ways(settlements: &[Settlement]) -> Vec<String> {
 }
 
 /// Whether a withdrawal never changes again.
-pub(super) fn has_ended(state: &str) -> bool {
+pub(crate) fn has_ended(state: &str) -> bool {
     matches!(state, "confirmed" | "reversed" | "declined")
 }
 

@@ -167,7 +167,7 @@ impl<'a> Killing<'a> {
     }
 }
 
-pub(super) fn start_core_bank(site: &Site, institution: &str) -> Result<Process, String> {
+pub(crate) fn start_core_bank(site: &Site, institution: &str) -> Result<Process, String> {
     core_bank::start(site, institution, accounts(), OPENING_BALANCE)
 }
 

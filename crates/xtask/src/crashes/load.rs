@@ -24,41 +24,43 @@ const STANDING: Duration = Duration::from_millis(100);
 const NOTES_EACH: u32 = 1_000_000;
 
 /// An ATM that is killed by one thread while another serves a customer at it.
-pub(super) struct Machine {
-    pub(super) id: String,
+pub(crate) struct Machine {
+    pub(crate) id: String,
     process: Mutex<Process>,
     killer: Mutex<Killer>,
 }
 
 /// What the customers saw so far.
 #[derive(Default)]
-pub(super) struct Seen {
-    pub(super) facts: Facts,
+pub(crate) struct Seen {
+    pub(crate) facts: Facts,
+    /// When each approval was accepted, and at which machine.
+    pub(crate) approved: Vec<(std::time::Instant, String)>,
     /// How many visits ended how.
-    pub(super) visits: BTreeMap<String, u32>,
+    pub(crate) visits: BTreeMap<String, u32>,
 }
 
 /// What all customers have in common.
-pub(super) struct Load<'a> {
-    pub(super) seen: &'a Mutex<Seen>,
+pub(crate) struct Load<'a> {
+    pub(crate) seen: &'a Mutex<Seen>,
     /// No more customers, please.
-    pub(super) closing: &'a AtomicBool,
+    pub(crate) closing: &'a AtomicBool,
 }
 
 impl Machine {
-    pub(super) fn start(site: &Site, id: String) -> Result<Self, String> {
+    pub(crate) fn start(site: &Site, id: String) -> Result<Self, String> {
         let process = atm::start(site, &id, "Shibuya, Tokyo", NOTES_EACH)?;
         let killer = Mutex::new(process.killer());
         Ok(Self { id, process: Mutex::new(process), killer })
     }
 
     /// Ends it, whoever stands in front of it.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         locked(&self.killer).kill();
     }
 
     /// Starts it again after [`Self::kill`], on the record that it kept.
-    pub(super) fn restart(&self, site: &Site) -> Result<(), String> {
+    pub(crate) fn restart(&self, site: &Site) -> Result<(), String> {
         let process = atm::start(site, &self.id, "Shibuya, Tokyo", NOTES_EACH)?;
         *locked(&self.killer) = process.killer();
         // Whoever listens to the dead one is told so at once and lets go.
@@ -67,7 +69,7 @@ impl Machine {
     }
 
     /// Switches it off in order.
-    pub(super) fn switch_off(&self, timeout: Duration) -> Result<(), String> {
+    pub(crate) fn switch_off(&self, timeout: Duration) -> Result<(), String> {
         let mut process = locked(&self.process);
         process.close_stdin();
         process.wait_for_end(timeout).map(drop)
@@ -76,7 +78,7 @@ impl Machine {
 
 impl Load<'_> {
     /// Serves one customer after the other at one ATM.
-    pub(super) fn serve(&self, machine: &Machine, phones: &[Phone], mut dice: Dice) {
+    pub(crate) fn serve(&self, machine: &Machine, phones: &[Phone], mut dice: Dice) {
         while !self.closing.load(Ordering::Relaxed) && !interrupt::came() {
             let Some(phone) = dice.one_of(phones) else { return };
             let amount = dice.one_of(&[1_000, 5_000, 10_000, 20_000, 30_000]).copied().unwrap_or(1_000);
@@ -106,6 +108,7 @@ impl Load<'_> {
         let account = (phone.institution().to_owned(), phone.account().to_owned());
         let approval = Approval { withdrawal: withdrawal.clone(), account, amount };
         locked(self.seen).facts.approvals.push(approval);
+        locked(self.seen).approved.push((crate::clock::now(), machine.id.clone()));
 
         let last = app.wait_for("end of the withdrawal", PATIENCE, |line| {
             let state = line.get("update").map(|update| text(update, "state")).unwrap_or_default();
@@ -127,6 +130,6 @@ fn needs_a_person(state: &str) -> bool {
 }
 
 /// The lock; a thread that panicked has left what is behind it as it was after its last whole change.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,9 @@
 //! Real processes under load, killed with SIGKILL at random moments; then the books of the three sides and every acknowledged fact are
 //! compared.
 
-mod facts;
+pub(crate) mod facts;
 mod killing;
-mod load;
+pub(crate) mod load;
 mod token;
 
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use facts::{Facts, has_ended};
-use killing::{ACCOUNTS, Killing, accounts, start_core_bank};
+pub(crate) use killing::start_core_bank;
+use killing::{ACCOUNTS, Killing, accounts};
 use load::{Load, Machine, Seen, locked};
 
 use crate::books::{self, Books, Sides};
@@ -27,11 +28,11 @@ use crate::process::Process;
 use crate::site::{INSTITUTIONS, Site};
 use crate::{clock, command, interrupt, packages};
 
-const ATMS: usize = 8;
+pub(crate) const ATMS: usize = 8;
 /// A line of progress every so many kills, where a line cannot be written over.
 const PROGRESS_EVERY: u32 = 25;
 /// How long an ATM may stay without a clear outcome here, so that what a kill leaves unknown becomes a suspect within the run.
-const OUTCOME_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const OUTCOME_DEADLINE: Duration = Duration::from_secs(10);
 const STOPPING: Duration = Duration::from_secs(60);
 /// A run with fewer kills is too short to have met everybody.
 const KILLS_THAT_MEET_ALL: u32 = 30;
@@ -134,7 +135,7 @@ impl Opened {
 }
 
 /// The phones of an ATM's customers. Their accounts are shared with those of the next ATM, so that limits are contended.
-fn phones(site: &Site, index: usize, atm: &str) -> Result<Vec<Phone>, String> {
+pub(crate) fn phones(site: &Site, index: usize, atm: &str) -> Result<Vec<Phone>, String> {
     let mut phones = Vec::new();
     for institution in INSTITUTIONS {
         for account in accounts().cycle().skip(index * ACCOUNTS / ATMS).take(ACCOUNTS / ATMS + 2) {
@@ -178,7 +179,7 @@ fn strike(killing: &mut Killing<'_>, order: Order, seen: &Mutex<Seen>) -> Result
 
 /// Waits until every withdrawal has ended. What a kill left unknown becomes a suspect, and a person counts the machine. Returns how many
 /// of those there were.
-fn heal(site: &Site, machines: &[Machine]) -> Result<usize, String> {
+pub(crate) fn heal(site: &Site, machines: &[Machine]) -> Result<usize, String> {
     books::wait_until_settled(site)?;
     let deadline = Deadline::after(OUTCOME_DEADLINE * 3);
     loop {
@@ -276,6 +277,6 @@ impl Report<'_> {
     }
 }
 
-fn counts<K: std::fmt::Display>(counted: &BTreeMap<K, u32>) -> String {
+pub(crate) fn counts<K: std::fmt::Display>(counted: &BTreeMap<K, u32>) -> String {
     counted.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
 }

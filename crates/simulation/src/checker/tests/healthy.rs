@@ -6,8 +6,8 @@ use super::stories::{
     suspect_confirmed, suspect_reversed,
 };
 use super::{AMOUNT, Checker, DAWN_MS, Rule, Story, W, acknowledged, dispense, outcome_asked, report, resolved};
-use super::{restarted, shown};
-use crate::boundary::{Crossing, Standing, What, Word};
+use super::{crossing, restarted, shown};
+use crate::boundary::{Standing, What, Word};
 
 #[test]
 fn every_kind_of_healthy_story_passes() {
@@ -115,10 +115,11 @@ fn what_is_said_to_the_person_and_asked_of_core_banking_may_leave_in_either_orde
     let judged = |resolved_at_ms: u64| -> Result<(), Rule> {
         let story = paid(AMOUNT, 0).then([report(Word::Unknown, 0, None, true), acknowledged()]);
         let mut checker = Checker::new(story.setup.clone());
+        let mut process = 0;
         let told = story.crossings.iter().map(|what| (DAWN_MS, what.clone()));
         let late = [(DAWN_MS + 5, What::ReverseAsked { withdrawal: W }), (resolved_at_ms, resolved(None))];
         for (at_ms, what) in told.chain(late) {
-            checker.observe(&Crossing { at_ms, what }).map_err(|violation| violation.rule)?;
+            checker.observe(&crossing(at_ms, &what, &mut process)).map_err(|violation| violation.rule)?;
         }
         Ok(())
     };

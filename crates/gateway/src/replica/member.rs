@@ -1,0 +1,118 @@
+//! This replica among the others: its number, its pulse, and what it asks of the registry.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use cashgate_ledger::{LaneOwner, ReplicaError, ReplicaId, ReplicaRow, Replicas};
+use tokio::sync::watch;
+
+use super::Pulse;
+use super::peers::Peers;
+use crate::clock;
+use crate::lanes::Lanes;
+
+/// This replica.
+#[derive(Debug)]
+pub struct Member {
+    registry: Replicas,
+    pulse: Pulse,
+    peers: Peers,
+    dead_after: Duration,
+    heartbeat_every: Duration,
+    draining: AtomicBool,
+    heard: watch::Sender<u64>,
+}
+
+impl Member {
+    /// A member that has not been heard of yet.
+    #[must_use]
+    pub fn new(registry: Replicas, peers: Peers, dead_after: Duration, heartbeat_every: Duration) -> Self {
+        let (pulse, draining, heard) = (Pulse::new(dead_after), AtomicBool::new(false), watch::Sender::new(0));
+        Self { registry, pulse, peers, dead_after, heartbeat_every, draining, heard }
+    }
+
+    /// Its number, as codes and peers name it.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.registry.id()
+    }
+
+    /// The registry of replicas and lanes.
+    #[must_use]
+    pub const fn registry(&self) -> &Replicas {
+        &self.registry
+    }
+
+    /// When it last heard from the ledger.
+    #[must_use]
+    pub const fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// The other replicas.
+    #[must_use]
+    pub const fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Whether an owner of a lane is another process that lives, as far as is known here.
+    #[must_use]
+    pub fn living_peer(&self, owner: Option<LaneOwner>) -> Option<ReplicaId> {
+        let (id, incarnation) = owner?.replica?;
+        (id != self.id() && self.peers.lives(id, incarnation)).then_some(id)
+    }
+
+    /// It takes no new customers from now on, and says so.
+    pub fn drains(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Waits until the replica may act on what it believes to be its own.
+    pub async fn may_act(&self) {
+        let mut heard = self.heard.subscribe();
+        while !self.pulse.may_act(clock::now()) {
+            // The sender is part of this, so there will always be another.
+            let _ = heard.changed().await;
+        }
+    }
+
+    /// Says again and again that it lives, hears which of its lanes are another's, and takes those of the dead. Ends with the reason why the process
+    /// must stop.
+    pub async fn beat(self: Arc<Self>, lanes: Arc<Lanes>) -> String {
+        loop {
+            match self.beat_once(&lanes).await {
+                Ok(()) => {}
+                Err(error @ ReplicaError::PutOut { .. }) => return error.to_string(),
+                Err(error) => {
+                    tracing::warn!(%error, "no heartbeat: the replica acts on nothing until the ledger answers")
+                }
+            }
+            tokio::time::sleep(self.heartbeat_every).await;
+        }
+    }
+
+    async fn beat_once(&self, lanes: &Arc<Lanes>) -> Result<(), ReplicaError> {
+        let asked_at = clock::now();
+        self.registry.heartbeat(self.draining.load(Ordering::Acquire)).await?;
+        self.peers.learn(&self.registry.list().await?, self.dead_after);
+        let held = lanes.held();
+        for atm in self.registry.lost_lanes(&held).await? {
+            lanes.lose(&atm, "heard_of_another_owner");
+        }
+        self.pulse.heard(asked_at);
+        self.heard.send_modify(|beats| *beats = beats.wrapping_add(1));
+        if self.pulse.may_sweep(clock::now()) && !self.draining.load(Ordering::Acquire) {
+            for atm in self.registry.orphaned_lanes(self.dead_after).await? {
+                lanes.adopt_orphan(&atm).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The others that live, with their addresses.
+#[must_use]
+pub(super) fn living(rows: &[ReplicaRow], own: ReplicaId, dead_after: Duration) -> Vec<&ReplicaRow> {
+    rows.iter().filter(|row| row.identity.id != own && row.lives(dead_after)).collect()
+}

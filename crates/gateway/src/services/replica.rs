@@ -1,0 +1,107 @@
+//! `ReplicaService`: what other replicas ask. Everything here is answered here: nothing is handed on from here.
+
+use std::pin::Pin;
+
+use cashgate_ledger::Epoch;
+use cashgate_wire::proto::replica::v1::replica_service_server::ReplicaService;
+use cashgate_wire::proto::replica::v1::{
+    ForwardApproveRequest, ForwardApproveResponse, ForwardCancelRequest, ForwardCancelResponse, ForwardScanRequest,
+    ForwardScanResponse, ForwardWatchRequest, ForwardWatchResponse, ReleaseLaneRequest, ReleaseLaneResponse,
+};
+use cashgate_wire::replica::{self as wire, Forwarded};
+use cashgate_withdrawal::refusal::Refusal;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::{CustomerPort, identity};
+use crate::identity::Identity;
+
+/// The other replicas' side of the gateway.
+#[derive(Clone, Debug)]
+pub struct ReplicaPort {
+    customers: CustomerPort,
+}
+
+impl ReplicaPort {
+    /// A port to what customers are answered here.
+    #[must_use]
+    pub const fn new(customers: CustomerPort) -> Self {
+        Self { customers }
+    }
+
+    /// Another replica, and the one that the message says. Only then is it believed whom it has verified.
+    fn peer<T>(&self, rpc: &'static str, request: &Request<T>) -> Result<u16, Status> {
+        match identity(self.customers.lanes(), rpc, request)? {
+            Identity::Replica(number) => Ok(number),
+            _ => Err(self.customers.refuse(rpc, &Refusal::IdentityNotAllowed { needed: "replica/<number>" })),
+        }
+    }
+
+    fn read<T, M>(
+        &self,
+        rpc: &'static str,
+        request: Request<M>,
+        read: impl FnOnce(M) -> Result<Forwarded<T>, Refusal>,
+    ) -> Result<Forwarded<T>, Status> {
+        let peer = self.peer(rpc, &request)?;
+        let forwarded = read(request.into_inner()).map_err(|refusal| self.customers.refuse(rpc, &refusal))?;
+        if forwarded.from == peer {
+            return Ok(forwarded);
+        }
+        let detail = format!("is not the caller's, whose certificate is replica/{peer}");
+        Err(self.customers.refuse(rpc, &Refusal::FieldInvalid { field: "forwarded.from_replica", detail }))
+    }
+}
+
+#[tonic::async_trait]
+impl ReplicaService for ReplicaPort {
+    type ForwardWatchStream = Pin<Box<dyn Stream<Item = Result<ForwardWatchResponse, Status>> + Send>>;
+
+    async fn forward_scan(
+        &self,
+        request: Request<ForwardScanRequest>,
+    ) -> Result<Response<ForwardScanResponse>, Status> {
+        let Forwarded { institution, request, .. } = self.read("ForwardScan", request, wire::forwarded_scan)?;
+        let response = self.customers.scan_here(institution, request).await?;
+        Ok(Response::new(ForwardScanResponse { response: Some(response) }))
+    }
+
+    async fn forward_approve(
+        &self,
+        request: Request<ForwardApproveRequest>,
+    ) -> Result<Response<ForwardApproveResponse>, Status> {
+        let Forwarded { institution, request, .. } = self.read("ForwardApprove", request, wire::forwarded_approve)?;
+        let response = self.customers.approve_here(institution, request).await?;
+        Ok(Response::new(ForwardApproveResponse { response: Some(response) }))
+    }
+
+    async fn forward_cancel(
+        &self,
+        request: Request<ForwardCancelRequest>,
+    ) -> Result<Response<ForwardCancelResponse>, Status> {
+        let Forwarded { institution, request, .. } = self.read("ForwardCancel", request, wire::forwarded_cancel)?;
+        self.customers.cancel_here(institution, &request).await?;
+        Ok(Response::new(ForwardCancelResponse {}))
+    }
+
+    async fn forward_watch(
+        &self,
+        request: Request<ForwardWatchRequest>,
+    ) -> Result<Response<Self::ForwardWatchStream>, Status> {
+        let Forwarded { institution, request, .. } = self.read("ForwardWatch", request, wire::forwarded_watch)?;
+        let states = self.customers.watch_here(&institution, &request).await?;
+        let states = states.map(|state| state.map(|response| ForwardWatchResponse { response: Some(response) }));
+        Ok(Response::new(Box::pin(states)))
+    }
+
+    async fn release_lane(
+        &self,
+        request: Request<ReleaseLaneRequest>,
+    ) -> Result<Response<ReleaseLaneResponse>, Status> {
+        self.peer("ReleaseLane", &request)?;
+        let wanted = wire::released_lane(request.get_ref());
+        let wanted = wanted.map_err(|refusal| self.customers.refuse("ReleaseLane", &refusal))?;
+        let released = self.customers.lanes().let_go(&wanted.atm, Epoch(wanted.epoch)).await;
+        Ok(Response::new(ReleaseLaneResponse { released }))
+    }
+}

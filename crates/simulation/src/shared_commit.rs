@@ -1,0 +1,241 @@
+//! From an intent to the database and on to its errands, where other replicas write too: an intent may be refused, and an answer may be lost.
+
+use std::mem::take;
+use std::sync::Arc;
+
+use cashgate_gateway::lanes::Intent;
+use cashgate_gateway::replica::append_of;
+use cashgate_ledger::Epoch;
+#[cfg(feature = "planted")]
+use cashgate_withdrawal::planted::{Bug, is};
+use cashgate_withdrawal::time::Timestamp;
+
+use crate::boundary::AtmNo;
+use crate::database::{Entry, Verdict, Write};
+use crate::event::Event;
+use crate::faults::FaultKind;
+use crate::names;
+use crate::world::World;
+
+/// How long a replica waits for the answer to a commit, before it looks what became of it over another connection.
+const ANSWER_MS_MAX: u64 = 5_000;
+/// How often an approval is computed again.
+const TRIES_MAX: u32 = 5;
+
+impl World {
+    /// Has an intent's records committed with whatever else waits.
+    pub(crate) fn commit(&mut self, atm: AtmNo, intent: Intent) {
+        let desk = Arc::clone(&self.gateway.desk);
+        let Some(slot) = self.gateway.slot(atm) else { return };
+        let (epoch, basis) = (slot.epoch, slot.attendant.basis(&intent));
+        let append = append_of(intent.records(), (names::atm(atm), Epoch(epoch)), basis, &desk);
+        let write = Write { atm, epoch, append };
+        slot.waiting = Some(intent);
+        self.gateway.to_commit.push(write);
+        if self.gateway.sent.is_none() {
+            self.sends_commit();
+        }
+    }
+
+    fn sends_commit(&mut self) {
+        let writes = take(&mut self.gateway.to_commit);
+        if writes.is_empty() {
+            return;
+        }
+        let commit = self.database.send(writes);
+        self.sends_again(commit, 0);
+    }
+
+    fn sends_again(&mut self, commit: u64, tried: u32) {
+        // Over a connection of its own: an answer on the one before is nobody's any more.
+        self.gateway.sent = Some((commit, tried));
+        let (life, replica) = (self.gateway.life, self.gateway.replica);
+        if self.strikes(FaultKind::OutOfConnections, replica).is_none() {
+            let after = self.database_takes();
+            self.after(after, Event::DatabaseHears { life, commit, tried });
+        }
+        self.after(ANSWER_MS_MAX, Event::CommitTimesOut { life, commit, tried });
+    }
+
+    /// A commit comes to the database, whoever still waits for it.
+    pub(crate) fn database_hears(&mut self, life: u32, commit: u64, tried: u32) {
+        let replica = self.gateways().find(|gateway| gateway.life == life);
+        let is_cut = replica.is_some_and(|sender| self.now < sender.members.database_cut_until_ms);
+        let place = replica.map_or(0, |sender| sender.replica);
+        if is_cut || self.now < self.database.down_until_ms {
+            return;
+        }
+        if let Some(mut chance) = self.strikes(FaultKind::CommitLost, 0) {
+            return self.database_goes(chance.between(1_000, 20_000), "database failovers");
+        }
+        let repeated = tried > 0;
+        #[cfg(feature = "planted")]
+        let repeated = repeated && !is(Bug::CommitRepeatedBlindly);
+        let writes = self.database.sent.get(&commit).cloned().unwrap_or_default();
+        let judged = writes.iter().map(|write| self.database.commit(&mut self.journal, life, write, repeated));
+        let verdicts: Vec<Verdict> = judged.collect();
+        if let Some(mut chance) = self.strikes(FaultKind::CommitAnswerLost, 0) {
+            return self.database_goes(chance.between(1_000, 20_000), "database failovers");
+        }
+        if self.strikes(FaultKind::AnswerLost, place).is_some() {
+            return;
+        }
+        let after = self.database_takes();
+        self.after(after, Event::DatabaseAnswers { life, commit, tried, verdicts });
+    }
+
+    /// The database is away for a while.
+    pub(crate) fn database_goes(&mut self, for_ms: u64, how: &'static str) {
+        self.count(how);
+        self.note(|| format!("the database is away for {for_ms} ms"));
+        self.database.down_until_ms = self.database.down_until_ms.max(self.now + for_ms);
+    }
+
+    pub(crate) fn commit_times_out(&mut self, commit: u64, tried: u32) {
+        if self.gateway.sent != Some((commit, tried)) {
+            return;
+        }
+        #[cfg(feature = "planted")]
+        if is(Bug::LostAnswerIsRefusal) {
+            let writes = self.database.sent.get(&commit).map_or(0, Vec::len);
+            return self.database_answers(commit, tried, vec![Verdict::LimitsMoved; writes]);
+        }
+        self.count("commits repeated");
+        self.sends_again(commit, tried + 1);
+    }
+
+    pub(crate) fn database_answers(&mut self, commit: u64, tried: u32, verdicts: Vec<Verdict>) {
+        if self.gateway.sent != Some((commit, tried)) {
+            return; // an answer that was given up and came all the same
+        }
+        self.gateway.sent = None;
+        let writes = self.database.sent.get(&commit).cloned().unwrap_or_default();
+        let place = self.gateway.replica;
+        if self.strikes(FaultKind::GatewayCrash, place).is_some() {
+            return self.gateway_dies("after a commit", 3_000);
+        }
+        self.sends_commit();
+        for (write, verdict) in writes.into_iter().zip(verdicts) {
+            let is_present = self.gateway.slot(write.atm).is_some_and(|slot| slot.epoch == write.epoch);
+            if is_present && self.gateway.up {
+                self.judged(write.atm, verdict);
+            }
+        }
+    }
+
+    fn judged(&mut self, atm: AtmNo, verdict: Verdict) {
+        match verdict {
+            Verdict::Done(raised) => {
+                if raised.is_none() {
+                    self.count("commits found to have gone through");
+                }
+                if let Some(slot) = self.gateway.slot(atm) {
+                    slot.attendant.raised(raised.as_deref());
+                    (slot.is_durable, slot.tries) = (true, 0);
+                }
+                self.carries_out_what_is_durable(atm);
+            }
+            Verdict::LimitsMoved => self.takes_back(atm),
+            Verdict::NotOwner => {
+                #[cfg(feature = "planted")]
+                if is(Bug::FencedCarriesOn) {
+                    if let Some(slot) = self.gateway.slot(atm) {
+                        slot.is_durable = true;
+                    }
+                    return self.carries_out_what_is_durable(atm);
+                }
+                self.lets_go(atm, "let go after a refused write");
+            }
+            Verdict::Refused(why) => self.broken(format!("the ledger refuses a step: {why}")),
+        }
+    }
+
+    /// The limits had moved: as if the input had not come, and once more.
+    fn takes_back(&mut self, atm: AtmNo) {
+        self.count("approvals computed again");
+        let Some(slot) = self.gateway.slot(atm) else { return };
+        let Some(intent) = slot.waiting.take() else { return };
+        let Some((input, pin_block)) = slot.attendant.take_back(intent) else {
+            return self.broken("an intent that opens nothing was refused for its limits".to_owned());
+        };
+        slot.tries += 1;
+        if slot.tries <= TRIES_MAX {
+            slot.inbox.push_front((input, pin_block));
+        } else {
+            slot.tries = 0;
+            self.count("approvals given up");
+            if let Input::Approved(approval) = input
+                && let Some(Caller::Phone { visit, phone, asks }) =
+                    self.gateway.callers.remove(&(atm, approval.request))
+            {
+                self.answer_phone(visit, phone, asks, Err(Refusal::Overloaded));
+            }
+        }
+        self.work(atm);
+    }
+
+    /// Carries out what is durable, if the replica may act; else when it may again.
+    pub(crate) fn carries_out_what_is_durable(&mut self, atm: AtmNo) {
+        if !self.may_act() {
+            return self.count("errands held back");
+        }
+        let Some(slot) = self.gateway.slot(atm).filter(|slot| slot.is_durable) else { return };
+        slot.is_durable = false;
+        let Some(intent) = slot.waiting.take() else { return };
+        self.shows(atm, &intent);
+        self.carry_out(atm, intent);
+        self.work(atm);
+    }
+
+    /// Whether the present process may act on what it believes to be its own.
+    pub(crate) fn may_act(&self) -> bool {
+        !self.is_replicated() || self.gateway.members.pulse.may_act(Timestamp::from_unix_ms(self.now))
+    }
+
+    /// The replica may act again.
+    pub(crate) fn wakes_what_waited(&mut self) {
+        for atm in 0..self.plan.atms {
+            if self.gateway.slot(atm).is_some_and(|slot| slot.is_durable) {
+                self.carries_out_what_is_durable(atm);
+            } else {
+                self.work(atm);
+            }
+        }
+    }
+
+    /// An approval needs entries that are not known here: they are read, and the approval waits. Says whether it has to.
+    pub(crate) fn reads_entries(&mut self, atm: AtmNo) -> bool {
+        let Some(slot) = self.gateway.slot(atm) else { return false };
+        let Some((input, _)) = slot.inbox.front() else { return false };
+        let keys = slot.attendant.unread(input);
+        if keys.is_empty() {
+            return false;
+        }
+        slot.is_reading = true;
+        let (life, after) = (self.gateway.life, self.database_takes());
+        self.after(after, Event::ReadsEntries { life, atm, keys });
+        true
+    }
+
+    pub(crate) fn entries_are_read(&mut self, atm: AtmNo, keys: Vec<cashgate_gateway::admission::LimitKey>) {
+        let life = self.gateway.life;
+        if !self.reaches_database() {
+            return self.after(1_000, Event::ReadsEntries { life, atm, keys });
+        }
+        let now = Timestamp::from_unix_ms(self.now);
+        let entries = keys.into_iter().map(|key| self.database.entry(&self.journal, key, now)).collect();
+        let after = self.database_takes();
+        self.after(after, Event::EntriesRead { life, atm, entries });
+    }
+
+    pub(crate) fn entries_read(&mut self, atm: AtmNo, entries: &[Entry]) {
+        self.count("entries counted anew");
+        for Entry { key, version, rows } in entries {
+            self.gateway.desk.recount(key, *version, rows);
+        }
+        if let Some(slot) = self.gateway.slot(atm) {
+            slot.is_reading = false;
+        }
+        self.work(atm);
+    }
+}
