@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::python::Venv;
-use crate::{alerts, clock, command, crashes, demo, fuzz, loadtest, outside_client, packages, siege, simulate, tidy};
+use crate::{
+    alerts, clock, command, crashes, demo, fuzz, helm, loadtest, outside_client, packages, siege, simulate, tidy,
+};
 
 /// Installed under `target/tools` when there is no other; a debug build takes two minutes and runs fast enough.
 const CARGO_DENY: &str = "0.20.2";
@@ -22,7 +24,7 @@ struct Stage {
     run: fn() -> Result<(), String>,
 }
 
-const STAGES: [Stage; 17] = [
+const STAGES: [Stage; 18] = [
     Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
     Stage { name: "tidy", run: tidy::run },
     Stage { name: "protos", run: protos },
@@ -42,6 +44,7 @@ const STAGES: [Stage; 17] = [
     Stage { name: "siege", run: || siege::run(&siege::Order { quick: true, ..Default::default() }) },
     Stage { name: "crashes", run: || crashes::run(crashes::Order { kills: 40, minutes: None, seed: None }) },
     Stage { name: "loadtest", run: loadtest::stage },
+    Stage { name: "helm", run: helm::run },
     Stage { name: "deny", run: deny },
 ];
 

@@ -3,6 +3,7 @@
 {{- $config := deepCopy .Values.config -}}
 {{- $host := include "cashgate.listenHost" . -}}
 {{- $listen := dict "atm" (printf "%s:%d" $host (int .Values.ports.atm)) "api" (printf "%s:%d" $host (int .Values.ports.api)) "http" (printf "%s:%d" $host (int .Values.ports.http)) -}}
+{{- if eq .Values.mode "replicated" -}}{{- $_ := set $listen "replica" (printf "%s:%d" $host (int .Values.ports.replica)) -}}{{- end -}}
 {{- $_ := set $config "listen" $listen -}}
 {{- $tls := dict "certificate" (printf "/etc/cashgate/tls/%s" .Values.tls.keys.certificate) "key" (printf "/etc/cashgate/tls/%s" .Values.tls.keys.key) "ca" (printf "/etc/cashgate/tls/%s" .Values.tls.keys.ca) -}}
 {{- if or .Values.tls.peerAuthorities.existingConfigMap .Values.tls.peerAuthorities.existingSecret -}}
@@ -45,11 +46,6 @@
 {{- end -}}
 {{- $_ := set $hsm "slot" $slots -}}
 {{- toYaml $hsm -}}
-{{- end -}}
-
-{{- define "cashgate.config.ledger" -}}
-ledger:
-  path: /var/lib/cashgate/ledger.db
 {{- end -}}
 
 {{/* What a change of must restart the gateway: all but what it reads again by itself (limits, grades of evidence; and policies and TLS files,

@@ -82,8 +82,8 @@ seccompProfile:
 {{- end }}
 {{- include "cashgate.volumes.files" (dict "name" "peer-authorities" "from" .root.Values.tls.peerAuthorities) }}
 {{- include "cashgate.volumes.files" (dict "name" "crl" "from" .root.Values.tls.crl) }}
-{{- include "cashgate.volumes.policies" (dict "root" .root "name" "policies" "from" .root.Values.policy) }}
-{{- include "cashgate.volumes.policies" (dict "root" .root "name" "shadow-policies" "from" .root.Values.policy.shadow) }}
+{{- include "cashgate.volumes.policies" (dict "root" .root "name" "policies" "from" .root.Values.policy "optional" .migration) }}
+{{- include "cashgate.volumes.policies" (dict "root" .root "name" "shadow-policies" "from" .root.Values.policy.shadow "optional" .migration) }}
 {{- if eq .root.Values.hsm.from "initImage" }}
 - name: hsm-module
   emptyDir: {sizeLimit: {{ .root.Values.hsm.initImage.sizeLimit }}}
@@ -96,7 +96,7 @@ seccompProfile:
 - name: p11-kit
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 {{- end }}
-{{- include "cashgate.volumes.database" .root }}
+{{- include "cashgate.volumes.database" . }}
 # Memory: an operator's key that is put here for a moment touches no disk.
 - name: tmp
   emptyDir: {medium: Memory, sizeLimit: 64Mi}
@@ -130,6 +130,10 @@ seccompProfile:
   configMap:
     name: {{ .from.existingConfigMap | default (printf "%s-%s" (include "cashgate.fullname" .root) .name) }}
     defaultMode: 0444
+    {{- if .optional }}
+    # A migration asks no rules, and at the first installation they are not there yet.
+    optional: true
+    {{- end }}
 {{- end }}
 {{- end -}}
 
@@ -250,9 +254,6 @@ dnsConfig: {{- toYaml . | nindent 2 }}
 {{- define "cashgate.gracePeriod" -}}
 {{- .Values.terminationGracePeriodSeconds | default (include "cashgate.gracePeriodMin" .) | int -}}
 {{- end -}}
-
-{{/* What the replicated mode tells a gateway by its environment. */}}
-{{- define "cashgate.env" -}}{{- end -}}
 
 {{/* Two replicas on one machine die together. */}}
 {{- define "cashgate.affinity" -}}
