@@ -37,7 +37,7 @@ HEALTHCHECK NONE
 
 # The generator of load, with the letters of its report.
 FROM base AS loadtest
-USER root
+USER 0:0
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends fonts-dejavu-core && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/cashgate-loadtest /usr/local/bin/
@@ -46,7 +46,7 @@ ENTRYPOINT ["cashgate-loadtest"]
 
 # No HSM: keys lie in a file. For trials only.
 FROM base AS trial
-USER root
+USER 0:0
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends softhsm2 opensc && rm -rf /var/lib/apt/lists/*
 COPY hsm-config/create-keys.sh /usr/local/bin/
@@ -56,7 +56,7 @@ ENTRYPOINT ["cashgate"]
 
 # The gateway. Last, so that it is what a build without --target makes.
 FROM base AS gateway
-USER root
+USER 0:0
 # The client of a p11-kit server, for a module that lives in a sidecar.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends p11-kit-modules && rm -rf /var/lib/apt/lists/*

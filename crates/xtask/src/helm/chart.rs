@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::tools::Tools;
+use super::tools::{self, Tools};
 use crate::command;
 
 /// The release's name and namespace in every rendering; the files of `ci/` know the name.
@@ -52,8 +52,8 @@ impl Chart {
 
     pub(super) fn lint(&self, tools: &Tools, values: &Path) -> Result<(), String> {
         let mut lint = tools.helm();
-        lint.args(["lint", "--strict", "--quiet"]).arg(&self.folder).arg("--values").arg(values);
-        command::output(&mut lint).map(drop)
+        lint.args(["lint", "--strict"]).arg(&self.folder).arg("--values").arg(values);
+        tools::quiet(&mut lint)
     }
 
     /// The manifests as helm writes them, or why it refuses.

@@ -53,7 +53,7 @@ pub(super) fn check(tools: &Tools, chart: &Chart, given: &Given<'_>, machine: &M
         manifests: rendered(&["config.institution[0].limits.per_day=777000"])?,
         given: objects.given.clone(),
     })?;
-    wait_for_metric(given, "cashgate_rule_reloads_total{result=\"taken\"}")?;
+    wait_for_metric(given, "cashgate_rule_reloads_total{result=\"taken\"")?;
     stop(&mut gateway, &spec)?;
     pod.run(container, &["ledger", "verify", "--config", "/etc/cashgate/config/cashgate.toml"], SOON)?;
     Ok("the rendered pod of the embedded mode ran: keys made, probes, helm tests, load test with balanced books, limits changed without a restart, a second \

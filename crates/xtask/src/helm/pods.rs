@@ -244,6 +244,15 @@ impl<'a> Pod<'a> {
             // Not every machine has all of them.
             let _ = fs::copy(Path::new("/etc").join(name), root.join("etc").join(name));
         }
+        // Debian's awk is a link into this folder.
+        if let Ok(links) = fs::read_dir("/etc/alternatives") {
+            fs::create_dir_all(root.join("etc/alternatives"))?;
+            for link in links.flatten() {
+                if let Ok(target) = fs::read_link(link.path()) {
+                    symlink(target, root.join("etc/alternatives").join(link.file_name()))?;
+                }
+            }
+        }
         let hosts = format!("127.0.0.1 localhost {}\n", self.machine.hosts.join(" "));
         fs::write(root.join("etc/hosts"), hosts)?;
         for program in &self.machine.programs {

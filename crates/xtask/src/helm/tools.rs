@@ -155,8 +155,8 @@ fn models() -> Result<(PathBuf, PathBuf), String> {
     Ok((folder, node))
 }
 
-/// Runs a command that only says something when it finds something.
-fn quiet(command: &mut Command) -> Result<(), String> {
+/// Runs a command whose words matter only when it fails.
+pub(super) fn quiet(command: &mut Command) -> Result<(), String> {
     let done = command
         .stdin(Stdio::null())
         .output()
