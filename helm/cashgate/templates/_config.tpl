@@ -5,7 +5,9 @@
 {{- $listen := dict "atm" (printf "%s:%d" $host (int .Values.ports.atm)) "api" (printf "%s:%d" $host (int .Values.ports.api)) "http" (printf "%s:%d" $host (int .Values.ports.http)) -}}
 {{- if eq .Values.mode "replicated" -}}{{- $_ := set $listen "replica" (printf "%s:%d" $host (int .Values.ports.replica)) -}}{{- end -}}
 {{- $_ := set $config "listen" $listen -}}
-{{- $tls := dict "certificate" (printf "/etc/cashgate/tls/%s" .Values.tls.keys.certificate) "key" (printf "/etc/cashgate/tls/%s" .Values.tls.keys.key) "ca" (printf "/etc/cashgate/tls/%s" .Values.tls.keys.ca) -}}
+{{- /* A replica's own certificate and key come by its environment; the authority is the same for all. */ -}}
+{{- $folder := ternary "/etc/cashgate/tls" "/etc/cashgate/replicas/0" (eq .Values.mode "embedded") -}}
+{{- $tls := dict "certificate" (printf "%s/%s" $folder .Values.tls.keys.certificate) "key" (printf "%s/%s" $folder .Values.tls.keys.key) "ca" (printf "%s/%s" $folder .Values.tls.keys.ca) -}}
 {{- if or .Values.tls.peerAuthorities.existingConfigMap .Values.tls.peerAuthorities.existingSecret -}}
 {{- $_ := set $tls "ca" (printf "/etc/cashgate/peer-authorities/%s" .Values.tls.peerAuthorities.key) -}}
 {{- end -}}

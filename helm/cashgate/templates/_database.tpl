@@ -7,12 +7,14 @@ ledger:
 {{- else -}}
 {{- $postgres := deepCopy .Values.database.settings -}}
 {{- $_ := set $postgres "dsn_file" (printf "/etc/cashgate/database/%s" .Values.database.dsn.key) -}}
-{{- if include "cashgate.database.hasCa" . -}}{{- $_ := set $postgres "ca_file" (printf "/etc/cashgate/database-ca/%s" .Values.database.ca.key) -}}{{- end -}}
+{{- if include "cashgate.database.hasCa" . -}}{{- $_ := set $postgres "ca" (printf "/etc/cashgate/database-ca/%s" .Values.database.ca.key) -}}{{- end -}}
 {{- if .Values.database.clientCertificate.existingSecret -}}
-{{- $_ := set $postgres "certificate_file" "/etc/cashgate/database-client/tls.crt" -}}
-{{- $_ := set $postgres "key_file" "/etc/cashgate/database-client/tls.key" -}}
+{{- $_ := set $postgres "certificate" "/etc/cashgate/database-client/tls.crt" -}}
+{{- $_ := set $postgres "key" "/etc/cashgate/database-client/tls.key" -}}
 {{- end -}}
-{{- toYaml (dict "ledger" (dict "postgres" $postgres) "replica" (deepCopy .Values.replica)) -}}
+{{- $replica := deepCopy .Values.replica -}}
+{{- $_ := set $replica "server_name" (include "cashgate.replicaServerName" .) -}}
+{{- toYaml (dict "ledger" (dict "postgres" $postgres) "replica" $replica) -}}
 {{- end -}}
 {{- end -}}
 
@@ -21,13 +23,21 @@ ledger:
 {{- if eq .Values.mode "replicated" -}}
 - name: POD_INDEX
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
-- name: POD_IP
-  valueFrom: {fieldRef: {fieldPath: status.podIP}}
-- {name: CASHGATE_REPLICA__ID, value: $(POD_INDEX)}
-- {name: CASHGATE_REPLICA__ADDRESS, value: "$(POD_NAME).{{ include "cashgate.fullname" . }}-headless.{{ .Release.Namespace }}.svc:{{ .Values.ports.replica }}"}
-- {name: CASHGATE_REPLICA__CERTIFICATE, value: /etc/cashgate/replicas/$(POD_INDEX)/tls.crt}
-- {name: CASHGATE_REPLICA__KEY, value: /etc/cashgate/replicas/$(POD_INDEX)/tls.key}
+{{ include "cashgate.env.replica" (dict "root" . "number" "$(POD_INDEX)" "host" (printf "$(POD_NAME).%s" (include "cashgate.replicaServerName" .))) }}
 {{- end -}}
+{{- end -}}
+
+{{/* (dict "root" $ "number" "0" "host" "its name for the others") */}}
+{{- define "cashgate.env.replica" -}}
+- {name: CASHGATE_REPLICA__ID, value: {{ .number | quote }}}
+- {name: CASHGATE_REPLICA__ADDRESS, value: "{{ .host }}:{{ .root.Values.ports.replica }}"}
+- {name: CASHGATE_TLS__CERTIFICATE, value: "/etc/cashgate/replicas/{{ .number }}/{{ .root.Values.tls.keys.certificate }}"}
+- {name: CASHGATE_TLS__KEY, value: "/etc/cashgate/replicas/{{ .number }}/{{ .root.Values.tls.keys.key }}"}
+{{- end -}}
+
+{{/* The name that every replica's certificate has, and the domain of their own names. */}}
+{{- define "cashgate.replicaServerName" -}}
+{{ include "cashgate.fullname" . }}-headless.{{ .Release.Namespace }}.svc
 {{- end -}}
 
 {{- define "cashgate.database.cluster" -}}
@@ -119,9 +129,12 @@ ledger:
 {{- if and $database.cnpg.create $database.dsn.existingSecret -}}{{- $wrong = append $wrong "database: dsn.existingSecret and cnpg.create are both given; the database is one of them" -}}{{- end -}}
 {{- if not (or $database.cnpg.create $database.dsn.existingSecret) -}}{{- $wrong = append $wrong "database: mode is replicated, and there is no database. Name database.dsn.existingSecret, or set database.cnpg.create" -}}{{- end -}}
 {{- if and (gt (int $database.cnpg.synchronousStandbys) 0) $database.cnpg.create (ge (int $database.cnpg.synchronousStandbys) (int $database.cnpg.instances)) -}}{{- $wrong = append $wrong (printf "database.cnpg: %d synchronous standbys need more than %d instances" (int $database.cnpg.synchronousStandbys) (int $database.cnpg.instances)) -}}{{- end -}}
+{{- if $v.tls.existingSecret -}}{{- $wrong = append $wrong "tls.existingSecret: is one certificate, and each replica has its own. Use tls.replicaSecretPrefix" -}}{{- end -}}
+{{- if and $v.tls.replicaSecretPrefix $v.tls.certManager.enabled -}}{{- $wrong = append $wrong "tls: replicaSecretPrefix and certManager.enabled are both given; certificates come from one of them" -}}{{- end -}}
 {{- if not (or $v.tls.replicaSecretPrefix $v.tls.certManager.enabled) -}}{{- $wrong = append $wrong "tls.replicaSecretPrefix: replicas show each other certificates of their own (spiffe://<trust domain>/replica/<number>). Name the Secrets' common beginning, or use tls.certManager" -}}{{- end -}}
 {{- if and $v.networkPolicy.enabled $v.networkPolicy.egress.enabled (not (or $database.cnpg.create $v.networkPolicy.egress.database $v.networkPolicy.egress.extra)) -}}{{- $wrong = append $wrong "networkPolicy.egress.database: is empty, and PostgreSQL could not be reached. Name its addresses and port" -}}{{- end -}}
 {{- else -}}
+{{- if $v.tls.replicaSecretPrefix -}}{{- $wrong = append $wrong "tls.replicaSecretPrefix: is for mode=replicated; the one gateway's certificate is tls.existingSecret" -}}{{- end -}}
 {{- if or $database.cnpg.create $database.dsn.existingSecret -}}{{- $wrong = append $wrong "database: is given, and mode is embedded, which keeps its ledger in SQLite. Set mode=replicated, or leave the database out" -}}{{- end -}}
 {{- end -}}
 {{- toYaml $wrong -}}

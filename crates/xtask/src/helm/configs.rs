@@ -67,6 +67,9 @@ impl<'a> Given<'a> {
             "peer-authorities" => all(&self.file("ca.pem")?),
             "crl" => all(&self.crl),
             "policies" | "shadow-policies" => named(&[("trial.cedar", "policies/trial.cedar")])?,
+            "database" => all(b"postgresql://cashgate@localhost/cashgate"),
+            "database-ca" => all(&self.file("ca.pem")?),
+            replica if replica.starts_with("replica-") => self.files("tls", spec)?,
             _ => all(b"04711815"),
         })
     }
@@ -119,7 +122,7 @@ fn check_one(name: &str, manifests: Vec<Value>, given: &Given<'_>, machine: &Mac
     let objects = given.objects(manifests, &spec)?;
     let pod = Pod::create(
         machine,
-        &format!("config-{name}-{:x}", crate::clock::nanoseconds()),
+        &format!("config-{name}-{:x}-0", crate::clock::nanoseconds()),
         &spec,
         "127.0.0.1",
         &objects,

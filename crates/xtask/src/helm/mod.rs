@@ -140,7 +140,11 @@ impl Checks<'_> {
     }
 
     fn rendered_folder(&self, chart: &Chart) -> PathBuf {
-        if chart.folder == Chart::ours().folder { self.folder.join("ours") } else { chart.folder.with_file_name("rendered") }
+        if chart.folder == Chart::ours().folder {
+            self.folder.join("ours")
+        } else {
+            chart.folder.with_file_name("rendered")
+        }
     }
 
     /// Never built here: no container engine is to be had. Read by two linters, which are shown to fail.

@@ -215,15 +215,23 @@ impl<'a> Pod<'a> {
         words.map(|word| word.replace("=0.0.0.0:", &format!("={}:", self.ip))).collect()
     }
 
+    /// As Kubernetes makes it: `$(NAME)` in a value is a variable that was named before.
     fn environment_of(&self, container: &Value) -> Vec<String> {
+        let number = self.name.rsplit_once('-').map_or("", |(_, number)| number);
         let value = |one: &Value| match text(one, "/valueFrom/fieldRef/fieldPath") {
             "metadata.name" => self.name.clone(),
+            "metadata.labels['apps.kubernetes.io/pod-index']" => number.to_owned(),
             "status.podIP" => self.ip.clone(),
             _ => text(one, "/value").to_owned(),
         };
-        let given = list(container, "/env").iter().map(|one| (text(one, "/name").to_owned(), value(one)));
-        let all = given.chain(self.environment.iter().cloned());
-        all.map(|(name, value)| format!("{name}={value}")).collect()
+        let mut known: Vec<(String, String)> = Vec::new();
+        for one in list(container, "/env") {
+            let with_others =
+                known.iter().fold(value(one), |text, (name, value)| text.replace(&format!("$({name})"), value));
+            known.push((text(one, "/name").to_owned(), with_others));
+        }
+        known.extend(self.environment.iter().cloned());
+        known.iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 
     fn security(&self, key: &str) -> String {
