@@ -91,11 +91,17 @@ impl Folder {
 }
 
 /// Has the development authority of a folder that `cashgate init` made issue what a run needs into its `certs`: ATMs `L00001` and so on, the institution and
-/// its core bank. What is there already is left as it is. Gives how many were made.
+/// its core bank, and the operator who reads the gateway's books. What is there already is left as it is. Gives how many were made.
 ///
 /// # Errors
 /// There is no authority in the folder, or a file cannot be written.
-pub fn issue(development: &Path, trust_domain: &str, institution: &str, atms: u32) -> Result<usize, CertificateError> {
+pub fn issue(
+    development: &Path,
+    trust_domain: &str,
+    institution: &str,
+    operator: &str,
+    atms: u32,
+) -> Result<usize, CertificateError> {
     let read = |name: &str| {
         let path = development.join(name);
         fs::read_to_string(&path).map_err(|source| CertificateError::File { path, source })
@@ -106,7 +112,8 @@ pub fn issue(development: &Path, trust_domain: &str, institution: &str, atms: u3
     let folder = development.join("certs");
     fs::create_dir_all(&folder).map_err(|source| CertificateError::File { path: folder.clone(), source })?;
     let atms = (1..=atms).map(|number| format!("atm/L{number:05}"));
-    let others = [format!("institution/{institution}"), format!("corebank/{institution}")];
+    let others =
+        [format!("institution/{institution}"), format!("corebank/{institution}"), format!("operator/{operator}")];
     let mut made = 0;
     for peer in others.into_iter().chain(atms) {
         let stem = folder.join(peer.replace('/', "-"));
@@ -167,8 +174,8 @@ mod tests {
     #[test]
     fn what_is_issued_is_found_and_can_be_used() {
         let development = development();
-        assert_eq!(issue(development.path(), "cashgate.test", "sakura", 3).unwrap(), 5);
-        assert_eq!(issue(development.path(), "cashgate.test", "sakura", 4).unwrap(), 1, "only what was missing");
+        assert_eq!(issue(development.path(), "cashgate.test", "sakura", "dev", 3).unwrap(), 6);
+        assert_eq!(issue(development.path(), "cashgate.test", "sakura", "dev", 4).unwrap(), 1, "only what was missing");
         let folder = of(development.path());
         assert_eq!(folder.atms(4).unwrap(), ["L00001", "L00002", "L00003", "L00004"]);
         for peer in ["atm-L00004", "institution-sakura", "corebank-sakura"] {
@@ -179,12 +186,12 @@ mod tests {
     #[test]
     fn too_few_and_missing_ones_are_named() {
         let development = development();
-        issue(development.path(), "cashgate.test", "sakura", 1).unwrap();
+        issue(development.path(), "cashgate.test", "sakura", "dev", 1).unwrap();
         let folder = of(development.path());
         let said = folder.atms(2).unwrap_err().to_string();
         assert!(said.contains("1 ATMs") && said.contains("needs 2"), "{said}");
         assert!(folder.credentials("operator-dev").err().unwrap().to_string().contains("operator-dev.pem"));
-        let said = issue(Path::new("/nowhere"), "cashgate.test", "sakura", 1).unwrap_err().to_string();
+        let said = issue(Path::new("/nowhere"), "cashgate.test", "sakura", "dev", 1).unwrap_err().to_string();
         assert!(said.contains("ca-key.pem"), "{said}");
     }
 }

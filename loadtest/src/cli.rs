@@ -29,7 +29,7 @@ pub(crate) enum Task {
     Register(LoadArguments),
     /// Lists the scenarios that come with the program.
     Scenarios,
-    /// Has the development authority of a folder that `cashgate init` made issue certificates for ATMs L00001 and so on, the institution and its core bank.
+    /// Has the development authority of a folder that `cashgate init` made issue certificates for ATMs L00001 and so on, the institution, its core bank and the operator.
     Certificates(CertificatesArguments),
 }
 
@@ -110,6 +110,9 @@ pub(crate) struct CertificatesArguments {
     /// The institution.
     #[arg(long, default_value = "sakura")]
     pub(crate) institution: String,
+    /// The operator.
+    #[arg(long, default_value = "dev")]
+    pub(crate) operator: String,
     /// How many ATMs.
     #[arg(long)]
     pub(crate) atms: u32,

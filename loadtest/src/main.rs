@@ -73,8 +73,8 @@ fn list_scenarios() -> Result<ExitCode, Failure> {
 }
 
 fn issue(arguments: &CertificatesArguments) -> Result<ExitCode, Failure> {
-    let CertificatesArguments { site, trust_domain, institution, atms } = arguments;
-    let made = certificates::issue(site, trust_domain, institution, *atms)?;
+    let CertificatesArguments { site, trust_domain, institution, operator, atms } = arguments;
+    let made = certificates::issue(site, trust_domain, institution, operator, *atms)?;
     println!("{made} certificates made in {}", site.join("certs").display());
     Ok(ExitCode::SUCCESS)
 }

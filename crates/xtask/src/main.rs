@@ -16,6 +16,7 @@ mod demo;
 mod dice;
 mod figures;
 mod fuzz;
+mod helm;
 mod http;
 mod interrupt;
 mod loadtest;
@@ -166,6 +167,8 @@ enum Task {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
         seconds: u64,
     },
+    /// Checks the Helm chart without a cluster: schemas, models, scanners, wrong values, and rendered pods as processes; then plants mistakes in it.
+    Helm,
     /// Lets a real Prometheus watch a real gateway while faults are injected: each alert must fire, and the commands of its page must run.
     Telemetry {
         /// Only this alert.
@@ -200,6 +203,7 @@ fn main() -> ExitCode {
         Task::Replay { options } => replay::run(&options),
         Task::Siege { quick, release, only, before } => siege::run(&siege::Order { quick, release, only, before }),
         Task::Fuzz { seconds } => fuzz::run(seconds),
+        Task::Helm => helm::run(),
         Task::Telemetry { only } => telemetry::run(only.as_deref()),
         Task::Test { only } => stages::run(only.as_deref()),
         Task::Tidy => tidy::run(),

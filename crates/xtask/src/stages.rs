@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::python::Venv;
 use crate::{
-    alerts, clock, command, crashes, demo, fuzz, loadtest, outside_client, packages, replicas, siege, simulate, tidy,
+    alerts, clock, command, crashes, demo, fuzz, helm, loadtest, outside_client, packages, replicas, siege, simulate,
+    tidy,
 };
 
 /// Installed under `target/tools` when there is no other; a debug build takes two minutes and runs fast enough.
@@ -27,7 +28,7 @@ struct Stage {
 /// More than a thousand failovers of the database and kills of replicas, in about ten seconds.
 const SIMULATED_OVER_REPLICAS: u64 = 2_000;
 
-const STAGES: [Stage; 19] = [
+const STAGES: [Stage; 20] = [
     Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
     Stage { name: "tidy", run: tidy::run },
     Stage { name: "protos", run: protos },
@@ -58,6 +59,7 @@ const STAGES: [Stage; 19] = [
     Stage { name: "crashes", run: || crashes::run(crashes::Order { kills: 40, minutes: None, seed: None }) },
     Stage { name: "demo-replicas", run: replicas::demo },
     Stage { name: "loadtest", run: loadtest::stage },
+    Stage { name: "helm", run: helm::run },
     Stage { name: "deny", run: deny },
 ];
 
