@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::admission::{Desk, Rulebook};
-use crate::config::Config;
+use crate::config::{Config, LedgerSection};
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
@@ -146,7 +146,11 @@ struct Books {
 impl Books {
     fn open(config: &Config) -> Result<Self, ServeError> {
         let metrics = Metrics::new().map_err(ServeError::new)?;
-        let ledger = Ledger::open(&config.ledger, LedgerOptions::default()).map_err(ServeError::new)?;
+        let ledger = match &config.ledger {
+            LedgerSection::File(path) => Ledger::open(path, LedgerOptions::default()),
+            LedgerSection::Postgres(options) => Ledger::connect(options),
+        }
+        .map_err(ServeError::new)?;
         let events = ledger.reader().key_events().map_err(ServeError::new)?;
         let keys = KeyRing::replay(events.iter().map(|stored| &stored.event)).map_err(ServeError::new)?;
         Ok(Self { metrics, ledger, keys })

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cashgate_gateway::clock;
-use cashgate_gateway::config::Config;
+use cashgate_gateway::config::{Config, LedgerSection};
 use cashgate_gateway::reconcile::{Plan, Reconciliation, Window, reconcile};
-use cashgate_ledger::LedgerReader;
 use cashgate_withdrawal::ids::InstitutionId;
 use cashgate_withdrawal::time::Timestamp;
 use clap::Args;
@@ -94,7 +93,8 @@ fn compare(arguments: &Arguments) -> Result<Reconciliation, Box<dyn std::error::
         None => oldest_export(arguments)?,
     };
     let window = Window { since: moment("--since", &arguments.since)?, until: Some(until) };
-    let ledger = arguments.ledger.as_ref().or(config.as_ref().map(|config| &config.ledger));
+    let given = arguments.ledger.clone().map(LedgerSection::File);
+    let ledger = given.or(config.as_ref().map(|config| config.ledger.clone()));
     let ledger = ledger.ok_or("name the ledger with --ledger, or the configuration with --config")?;
     let plan = Plan {
         institution: arguments.institution.clone(),
@@ -103,7 +103,7 @@ fn compare(arguments: &Arguments) -> Result<Reconciliation, Box<dyn std::error::
         suspects_older_than: arguments.suspects_older_than,
         open_longer_than: arguments.open_longer_than,
     };
-    let reader = LedgerReader::open(ledger, 1)?;
+    let reader = ledger.reader()?;
     Ok(reconcile(&reader, &plan, &arguments.corebank, &arguments.atm_counters)?)
 }
 

@@ -2,6 +2,7 @@
 
 mod guard;
 mod hsm;
+mod ledger;
 mod limits;
 mod reader;
 mod telemetry;
@@ -22,6 +23,7 @@ use figment::providers::{Env, Format, Toml};
 use figment::value::Dict;
 pub use guard::GuardSection;
 pub use hsm::{HsmSection, PinSource, SlotSection};
+pub use ledger::LedgerSection;
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 use reader::Reader;
 pub use telemetry::TelemetrySection;
@@ -51,8 +53,8 @@ pub struct Config {
     pub guard: GuardSection,
     /// The HSM.
     pub hsm: HsmSection,
-    /// The ledger file.
-    pub ledger: PathBuf,
+    /// Where the ledger is.
+    pub ledger: LedgerSection,
     /// The fraud rules.
     pub policy: PolicySection,
     /// What any machine may pay out.
@@ -171,9 +173,7 @@ impl Config {
         let crl = if tls.has("crl") { existing("crl").map(Some) } else { Some(None) };
         let tls_check_every = tls.seconds("check_every_s", Duration::from_secs(5), 1..=3_600);
         tls.close();
-        let ledger_table = root.table("ledger");
-        let ledger = ledger_table.file_in_folder("path");
-        ledger_table.close();
+        let ledger = ledger::read(root);
         let (policy, atm_limits) = (read_policy(root), limits::read_atm(root));
         let present_status_is_final = if root.has("end_to_end") {
             let end_to_end = root.table("end_to_end");
