@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::path::Path;
 
-use cashgate_ledger::{Finding, LedgerOpenError, StoredStep, VerifyReport, WithdrawalSummary, verify};
+use cashgate_ledger::{Finding, LedgerOpenError, StoredStep, VerifyReport, WithdrawalSummary, verify, verify_open};
 use cashgate_wire::journal;
 use cashgate_withdrawal::ids::{AccountId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::withdrawal::{State, Withdrawal};
 use serde::Serialize;
+
+use crate::config::LedgerSection;
 
 /// Something that is wrong, on one line. No account is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,11 +132,14 @@ pub struct AuditReport {
 /// # Errors
 ///
 /// [`LedgerOpenError`] if nothing could be checked. All else is a finding.
-pub fn audit(path: &Path, on_finding: &mut dyn FnMut(AuditFinding)) -> Result<AuditReport, LedgerOpenError> {
+pub fn audit(ledger: &LedgerSection, on_finding: &mut dyn FnMut(AuditFinding)) -> Result<AuditReport, LedgerOpenError> {
     let mut accounts = Accounts::default();
-    let ledger = verify(path, &mut |finding| on_finding(AuditFinding::Ledger(finding)), &mut |summary, steps| {
-        accounts.add(summary, steps)
-    })?;
+    let mut on_record = |finding| on_finding(AuditFinding::Ledger(finding));
+    let mut check = |summary: &WithdrawalSummary, steps: &[StoredStep]| accounts.add(summary, steps);
+    let ledger = match ledger {
+        LedgerSection::File(path) => verify(path, &mut on_record, &mut check)?,
+        LedgerSection::Postgres(_) => verify_open(&ledger.reader()?, &mut on_record, &mut check),
+    };
     let unbalanced = accounts.unbalanced();
     let findings = ledger.findings + u64::try_from(unbalanced.len()).unwrap_or(u64::MAX);
     unbalanced.into_iter().for_each(on_finding);

@@ -1,7 +1,6 @@
 //! A draft of a policy, asked about what a ledger has recorded.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use cashgate_ledger::{LedgerOpenError, LedgerReader, ReadError, StoredStep, WithdrawalSummary};
@@ -54,12 +53,11 @@ impl fmt::Display for Rehearsed {
 /// # Errors
 /// [`RehearsalError`]; the ledger is only read.
 pub fn rehearse(
-    ledger: &Path,
+    reader: LedgerReader,
     current: Option<&PolicySet>,
     draft: &PolicySet,
     days: u32,
 ) -> Result<Rehearsed, RehearsalError> {
-    let reader = LedgerReader::open(ledger, 1)?;
     let since = Timestamp::from_unix_ms(clock::now().unix_ms().saturating_sub(u64::from(days) * DAY_MS));
     std::thread::scope(|scope| {
         // Read and decided side by side: a year of withdrawals need not fit into memory.

@@ -160,7 +160,7 @@ impl Books {
         let metrics = Metrics::new().map_err(ServeError::new)?;
         let ledger = match &config.ledger {
             LedgerSection::File(path) => Ledger::open(path, LedgerOptions::default()),
-            LedgerSection::Database(database) => Ledger::connect(&database.options(config.replica.as_ref())),
+            LedgerSection::Postgres(options) => Ledger::connect(options),
         };
         let ledger = ledger.map_err(ServeError::new)?;
         // Before anything is read: what others write meanwhile is then read again.

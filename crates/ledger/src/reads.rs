@@ -64,6 +64,8 @@ pub(crate) trait Reads: Send + Sync {
 
     // For the check of the whole ledger. A place is where a row is found, whatever damage did to its columns; the first lies behind "".
 
+    /// The last sequence, or that of the last record if damage put one behind it.
+    fn end_of_records(&self) -> Result<Sequence, ReadError>;
     /// What is wrong with the file or database as a whole, as far as the engine can tell.
     fn structure(&self) -> Result<Vec<String>, ReadError>;
     /// The next steps and notices behind `seen` and up to `last`, in their order.

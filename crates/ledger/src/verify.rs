@@ -122,7 +122,7 @@ impl Check<'_> {
         for line in self.pass(store.structure()).unwrap_or_default() {
             self.found(Finding::File(line));
         }
-        if let Some(last) = self.pass(store.last_sequence()) {
+        if let Some(last) = self.pass(store.end_of_records()) {
             self.report.last_sequence = last;
             self.report.torn_tail = torn_tail(last);
             if let Some(torn) = self.report.torn_tail.filter(|torn| torn.commit_mark) {
@@ -159,7 +159,7 @@ impl Check<'_> {
         while seen < last {
             let Some(part) = self.pass(store.order_part(seen, last)) else { return };
             if part.is_empty() {
-                return; // Everything up to `last` is found unless an index lies, which `structure` reports.
+                return self.found(Finding::Record(Damage::of_gap(seen)));
             }
             for PlacedRecord { sequence, record } in part {
                 if let Some(damage) = Damage::between(seen, sequence) {

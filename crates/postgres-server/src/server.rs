@@ -1,6 +1,7 @@
 //! One server: its folder, its process, its standby.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -13,8 +14,10 @@ use tempfile::TempDir;
 
 use crate::Database;
 
-/// Starts the server, and ends it when nobody holds the other end of its input any more. The process's number goes to the first line.
-const KEEPER: &str = r#""$@" & pid=$!; echo $pid; read -r _; kill -QUIT $pid 2>/dev/null; wait $pid"#;
+/// Starts the server in a folder, says its process's number, and ends it when nobody holds the other end of its input any more. The folder
+/// goes too, unless it was told to stay.
+const KEEPER: &str = r#"folder=$1; shift; "$@" & pid=$!; echo $pid; read -r word; kill -QUIT $pid 2>/dev/null; wait $pid
+[ "$word" = stay ] || rm -rf "$folder""#;
 
 /// Where the server's programs are: those of the latest version that is installed; `None` if none is.
 #[must_use]
@@ -40,7 +43,10 @@ struct Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        drop(self.input.take());
+        // Only a test's own process that just ends leaves it to the keeper to clear away.
+        if let Some(mut input) = self.input.take() {
+            let _ = input.write_all(b"stay\n");
+        }
         let _ = self.process.wait();
     }
 }
@@ -125,7 +131,7 @@ impl Server {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).expect("a log");
         let server = program("postgres");
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "keeper"]).arg(server.get_program()).args(server.get_args());
+        command.args(["-c", KEEPER, "keeper"]).arg(self.folder.path()).arg(server.get_program()).args(server.get_args());
         command.arg("-D").arg(self.data()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut process = command.spawn().expect("a keeper");
         let input = process.stdin.take();
@@ -153,14 +159,13 @@ impl Server {
     /// Kills it (SIGKILL to the server and to all that serve its connections), as a machine that loses power would end it.
     pub fn kill(&self) {
         let keeper = self.keeper.lock().expect("the keeper").take();
-        let Some(mut keeper) = keeper else { return };
+        let Some(keeper) = keeper else { return };
         let mut processes = children_of(keeper.server);
         processes.push(keeper.server);
         for process in processes {
             let _ = Command::new("kill").args(["-KILL", &process.to_string()]).stderr(Stdio::null()).status();
         }
-        drop(keeper.input.take());
-        let _ = keeper.process.wait();
+        drop(keeper);
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
     }
 

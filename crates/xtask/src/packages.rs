@@ -59,6 +59,12 @@ pub(crate) const P11_KIT_MODULES: Package = Package {
     is_there: || exists_in_library_folder(&["pkcs11/p11-kit-client.so"]),
 };
 
+pub(crate) const POSTGRESQL: Package = Package {
+    name: "postgresql-15",
+    purpose: "the servers that the ledger's tests start, kill and promote",
+    is_there: || Path::new("/usr/lib/postgresql/15/bin/initdb").exists(),
+};
+
 pub(crate) const STRACE: Package = Package {
     name: "strace",
     purpose: "lets a disk fail under the gateway",
@@ -145,11 +151,27 @@ pub(crate) fn ensure(packages: &[Package]) -> Result<(), String> {
     println!("installing: {how}");
     apt_get(prefix, &["update", "-qq"])?;
     let install: Vec<&str> = ["install", "-y", "-qq", "--no-install-recommends"].into_iter().chain(names).collect();
+    if names_postgresql(&install) {
+        keep_from_starting(prefix)?;
+    }
     apt_get(prefix, &install)?;
     match missing.iter().find(|package| !(package.is_there)()) {
         None => Ok(()),
         Some(package) => Err(format!("{} was installed, but what it should bring is still not found", package.name)),
     }
+}
+
+fn names_postgresql(words: &[&str]) -> bool {
+    words.iter().any(|word| word.starts_with("postgresql"))
+}
+
+/// Debian's package would make a cluster of the system's own and start it. Tests start their own servers.
+fn keep_from_starting(prefix: &[&str]) -> Result<(), String> {
+    let file = "/etc/postgresql-common/createcluster.conf";
+    let write = format!("mkdir -p /etc/postgresql-common && {{ [ -e {file} ] || echo 'create_main_cluster = false' > {file}; }}");
+    let words: Vec<&str> = prefix.iter().copied().chain(["sh", "-c", &write]).collect();
+    let (program, args) = words.split_first().ok_or("no command")?;
+    command::run(Command::new(program).args(args))
 }
 
 fn apt_get(prefix: &[&str], args: &[&str]) -> Result<(), String> {

@@ -108,6 +108,7 @@ fn unit() -> Result<(), String> {
         packages::OPENSC,
         packages::NSS,
         packages::NSS_TOOLS,
+        packages::POSTGRESQL,
         packages::P11_KIT,
         packages::P11_KIT_MODULES,
         packages::STRACE,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cashgate_gateway::audit::{AuditFinding, AuditReport, audit};
-use cashgate_gateway::config::Config;
+use cashgate_gateway::config::{Config, LedgerSection};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -35,9 +35,8 @@ pub(crate) struct Verify {
 pub(super) fn run(task: &Task) -> Result<ExitCode, Failure> {
     let Task::Verify(arguments) = task;
     let config = arguments.config.as_deref().map(Config::load).transpose().map_err(Failure::unusable)?;
-    let named = arguments.ledger.clone().or(config.and_then(|config| config.ledger.into_file()));
-    let ledger = named
-        .ok_or_else(|| Failure::unusable("name the ledger file with --ledger, or a configuration that has one"))?;
+    let named = arguments.ledger.clone().map(LedgerSection::File).or(config.map(|config| config.ledger));
+    let ledger = named.ok_or_else(|| Failure::unusable("name the ledger with --ledger, or the configuration"))?;
     // Printed as they are found: a damaged ledger may have many, and a large one takes a while.
     let report = audit(&ledger, &mut |finding| {
         let line = if arguments.json { as_json(&finding) } else { finding.to_string() };

@@ -69,13 +69,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         task: keys::Task,
     },
-    /// Brings the ledger's database to this program's schema: once, before replicas of a new version start.
-    Migrate(migrate::Arguments),
     /// Looks after a ledger file.
     Ledger {
         #[command(subcommand)]
         task: ledger::Task,
     },
+    /// Brings the database of a ledger on PostgreSQL to this program's schema. Gateways of the version before may go on running.
+    Migrate(migrate::Migrate),
+    /// Moves the history of withdrawals that ended long ago out of the way of new ones, in a ledger on PostgreSQL. Nothing is lost: lists,
+    /// histories, the feed and `ledger verify` find it as before.
+    Archive(migrate::Archive),
     /// Compares the gateway's books with core banking's and the ATMs'. Exit code 0: they agree, 1: they do not, 2: a file or argument is
     /// bad.
     Reconcile(reconcile::Arguments),
@@ -97,8 +100,9 @@ impl Command {
             Self::Devices { task } => devices::run(&task),
             Self::Policy { task } => policy::run(&task),
             Self::Keys { task } => keys::run(&task),
-            Self::Migrate(arguments) => migrate::run(&arguments),
             Self::Ledger { task } => ledger::run(&task),
+            Self::Migrate(arguments) => migrate::migrate(&arguments),
+            Self::Archive(arguments) => migrate::archive(&arguments),
             Self::Reconcile(arguments) => reconcile::run(&arguments),
         }
     }

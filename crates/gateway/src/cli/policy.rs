@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cashgate_gateway::config::Config;
+use cashgate_gateway::config::{Config, LedgerSection};
 use cashgate_gateway::rehearsing;
 use cashgate_policy::{Checked, PolicySet};
 use clap::{Args, Subcommand};
@@ -60,11 +60,11 @@ pub(super) fn run(task: &Task) -> Result<ExitCode, Failure> {
         }
         Task::Rehearse(arguments) => {
             let config = arguments.config.as_deref().map(Config::load).transpose()?;
-            let ledger = arguments.ledger.clone().or(config.and_then(|config| config.ledger.into_file()));
-            let ledger = ledger.ok_or("name the ledger file with --ledger, or a configuration that has one")?;
+            let ledger = arguments.ledger.clone().map(LedgerSection::File).or(config.map(|config| config.ledger));
+            let ledger = ledger.ok_or("name the ledger with --ledger, or the configuration")?;
             let draft = PolicySet::from_dir(&arguments.draft)?;
             let current = arguments.against.as_ref().map(PolicySet::from_dir).transpose()?;
-            let rehearsed = rehearsing::rehearse(&ledger, current.as_ref(), &draft, arguments.days)?;
+            let rehearsed = rehearsing::rehearse(ledger.reader()?, current.as_ref(), &draft, arguments.days)?;
             say(rehearsed.to_string().trim_end())?;
         }
     }

@@ -93,8 +93,8 @@ fn compare(arguments: &Arguments) -> Result<Reconciliation, Box<dyn std::error::
         None => oldest_export(arguments)?,
     };
     let window = Window { since: moment("--since", &arguments.since)?, until: Some(until) };
-    let named = arguments.ledger.clone().map(LedgerSection::File);
-    let ledger = named.or(config.as_ref().map(|config| config.ledger.clone()));
+    let given = arguments.ledger.clone().map(LedgerSection::File);
+    let ledger = given.or(config.as_ref().map(|config| config.ledger.clone()));
     let ledger = ledger.ok_or("name the ledger with --ledger, or the configuration with --config")?;
     let plan = Plan {
         institution: arguments.institution.clone(),
@@ -103,7 +103,7 @@ fn compare(arguments: &Arguments) -> Result<Reconciliation, Box<dyn std::error::
         suspects_older_than: arguments.suspects_older_than,
         open_longer_than: arguments.open_longer_than,
     };
-    let reader = ledger.reader(1)?;
+    let reader = ledger.reader()?;
     Ok(reconcile(&reader, &plan, &arguments.corebank, &arguments.atm_counters)?)
 }
 

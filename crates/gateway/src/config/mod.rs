@@ -2,6 +2,7 @@
 
 mod guard;
 mod hsm;
+mod ledger;
 mod limits;
 mod reader;
 mod replica;
@@ -23,9 +24,10 @@ use figment::providers::{Env, Format, Toml};
 use figment::value::Dict;
 pub use guard::GuardSection;
 pub use hsm::{HsmSection, PinSource, SlotSection};
+pub use ledger::LedgerSection;
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 use reader::Reader;
-pub use replica::{DatabaseSection, LedgerSection, ReplicaSection};
+pub use replica::ReplicaSection;
 pub use telemetry::TelemetrySection;
 
 use crate::tls::TlsFiles;
@@ -176,8 +178,9 @@ impl Config {
         let crl = if tls.has("crl") { existing("crl").map(Some) } else { Some(None) };
         let tls_check_every = tls.seconds("check_every_s", Duration::from_secs(5), 1..=3_600);
         tls.close();
-        let ledger = replica::read_ledger(root);
+        let ledger = ledger::read(root);
         let replica = replica::read(root, listen_replica, ledger.as_ref());
+        let ledger = ledger.zip(replica.as_ref()).map(|(ledger, replica)| ledger.of_replica(replica.as_ref()));
         let (policy, atm_limits) = (read_policy(root), limits::read_atm(root));
         let present_status_is_final = if root.has("end_to_end") {
             let end_to_end = root.table("end_to_end");

@@ -1,34 +1,15 @@
-//! `[replica]` and the ledger that replicas share. Without them there is one gateway with a ledger file.
+//! `[replica]`: this gateway among others that share a ledger. Without it there is one gateway.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cashgate_ledger::{LedgerOpenError, LedgerReader, PostgresOptions, ReplicaId, ReplicaIdentity};
+use cashgate_ledger::{ReplicaId, ReplicaIdentity};
 use rustls_pki_types::ServerName;
 
+use super::ledger::LedgerSection;
 use super::reader::Reader;
 use crate::replica::DEAD_AFTER_USUAL;
-
-/// Where the ledger is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LedgerSection {
-    /// A file of this gateway alone.
-    File(PathBuf),
-    /// A database that replicas share.
-    Database(Box<DatabaseSection>),
-}
-
-/// How the database is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseSection {
-    /// The file with the connection string.
-    pub dsn_file: PathBuf,
-    /// The authorities of its certificate, if TLS is asked for.
-    pub ca_file: Option<PathBuf>,
-    /// The certificate and key that this gateway shows, if any.
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
-}
 
 /// This replica among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,94 +30,17 @@ pub struct ReplicaSection {
     pub heartbeat_every: Duration,
 }
 
-impl LedgerSection {
-    /// The file, if the ledger is one.
-    #[must_use]
-    pub fn into_file(self) -> Option<PathBuf> {
-        match self {
-            Self::File(path) => Some(path),
-            Self::Database(_) => None,
-        }
-    }
-
-    /// Its reading side. Blocking.
-    ///
-    /// # Errors
-    /// The ledger cannot be opened.
-    pub fn reader(&self, connections: usize) -> Result<LedgerReader, LedgerOpenError> {
-        match self {
-            Self::File(path) => LedgerReader::open(path, connections),
-            Self::Database(database) => LedgerReader::connect(&database.options(None)),
-        }
-    }
-}
-
-impl DatabaseSection {
-    /// As the ledger takes it. A process that only reads needs no replica.
-    #[must_use]
-    pub fn options(&self, replica: Option<&ReplicaSection>) -> PostgresOptions {
-        let identity = replica.map_or_else(
-            || ReplicaIdentity { id: ReplicaId(0), name: String::new(), address: String::new() },
-            |replica| ReplicaIdentity { id: replica.id, name: replica.name.clone(), address: replica.address.clone() },
-        );
-        let usual = PostgresOptions::new(self.dsn_file.clone(), identity);
-        PostgresOptions {
-            ca_file: self.ca_file.clone(),
-            client_certificate: self.client_certificate.clone(),
-            // A lane that is taken over reads, and so does each first approval of an account here.
-            readers: 8,
-            ..usual
-        }
-    }
-}
-
-pub(super) fn read_ledger(root: &Reader) -> Option<LedgerSection> {
-    let ledger = root.table("ledger");
-    let section = if ledger.has("dsn_file") {
-        if ledger.has("path") {
-            ledger.error("path", "stands beside dsn_file: the ledger is a file or a database, not both");
-        }
-        let existing = |key: &str| ledger.existing_file(key, "put the file there, or correct the name");
-        let dsn_file = existing("dsn_file");
-        let ca_file = if ledger.has("ca_file") { existing("ca_file").map(Some) } else { Some(None) };
-        let client_certificate = if ledger.has("client_certificate") || ledger.has("client_key") {
-            existing("client_certificate").zip(existing("client_key")).map(Some)
-        } else {
-            Some(None)
-        };
-        read_database(dsn_file, ca_file, client_certificate)
-    } else {
-        ledger.file_in_folder("path").map(LedgerSection::File)
-    };
-    ledger.close();
-    section
-}
-
-fn read_database(
-    dsn_file: Option<PathBuf>,
-    ca_file: Option<Option<PathBuf>>,
-    client_certificate: Option<Option<(PathBuf, PathBuf)>>,
-) -> Option<LedgerSection> {
-    let section = DatabaseSection { dsn_file: dsn_file?, ca_file: ca_file?, client_certificate: client_certificate? };
-    Some(LedgerSection::Database(Box::new(section)))
-}
-
 /// `listen` is `listen.replica`, if it is there.
 pub(super) fn read(
     root: &Reader,
     listen: Option<SocketAddr>,
     ledger: Option<&LedgerSection>,
 ) -> Option<Option<ReplicaSection>> {
-    let is_shared = matches!(ledger, Some(LedgerSection::Database(_)));
     if !root.has("replica") {
-        if is_shared {
-            root.error("replica", "is missing: a ledger in a database (ledger.dsn_file) is written by replicas");
-            return None;
-        }
         return Some(None);
     }
-    if ledger.is_some() && !is_shared {
-        root.error("replica", "needs a ledger in a database (ledger.dsn_file): a ledger file has one writer");
+    if matches!(ledger, Some(LedgerSection::File(_))) {
+        root.error("replica", "needs a ledger in a database (ledger.postgres): a ledger file has one writer");
     }
     let replica = root.table("replica");
     let id = replica.number("id", None, 0..=ReplicaId::MAX.0.into()).and_then(|id| u16::try_from(id).ok());

@@ -35,12 +35,19 @@ CREATE FUNCTION cashgate_is_whole(w withdrawals) RETURNS boolean LANGUAGE sql IM
         || cashgate_integer(w.changed_at_ms) || cashgate_blob(w.last_seal)), 1, 16)
 $$;
 
+-- What is sealed of a key event behind its sequence.
+CREATE FUNCTION cashgate_sealed_of(e key_events) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT int8send(e.at_ms) || substr(cashgate_text(e.actor), 2) || substr(cashgate_text(e.action), 2) || substr(cashgate_text(e.key_id), 2)
+        || substr(cashgate_text(e.label), 2) || substr(cashgate_text(e.token_label), 2) || substr(cashgate_blob(e.public_key), 2)
+        || cashgate_integer(e.use_from_ms) || substr(cashgate_text(e.reason), 2)
+$$;
+
 -- One commit of one replica: all writes that waited. Each is judged by itself, and is written whole or not at all. No lock outlives the
 -- statement, so a client that stops in the middle blocks nobody.
 --
 -- A write's verdict: 0 written, 1 not the lane's owner, 2 the withdrawal has ended, 3 the step is out of order (detail: step, number expected),
 -- 4 the nonce is claimed (detail: step, by whom), 5 the approval would change (detail: step), 6 limits moved (detail: none; see `versions`),
--- 7 the institution's cap (detail: which sum), 8 the withdrawal's row is damaged (detail: step).
+-- 7 the institution's cap (detail: which sum), 8 the withdrawal's row is damaged (detail: step), 9 another write of this batch claims the nonce.
 -- `state`: 'done', 'again' (this batch was committed before, and its answer is the one of then), 'put_out', 'lost' (the database does not
 -- have commits of this replica that were acknowledged).
 CREATE FUNCTION cashgate_commit(
@@ -127,6 +134,7 @@ BEGIN
                     WHEN s.number <> coalesce(w.last_step, 0) + s.step_offset + 1 THEN 3
                     WHEN n.id IS NOT NULL THEN 4
                     WHEN NOT w.same OR s.fault = 5 THEN 5
+                    WHEN s.fault = 9 THEN 9
                     ELSE 0
                 END)::smallint AS code,
                 coalesce(w.last_step, 0) + s.step_offset + 1 || ' ' || coalesce(n.id::text, '') AS why
@@ -315,6 +323,20 @@ BEGIN
         END IF;
     END LOOP;
 
+    IF cardinality(p_key_write) > 0 THEN
+        -- The whole chain, as it is short and grows a few times a year: nothing is chained to a damaged event.
+        SELECT min(chain.sequence) AS broken INTO r FROM (
+            SELECT x.sequence, x.seal, cashgate_chain(key_seal_domain, NULL, int8send(x.sequence) || cashgate_sealed_of(x)) OVER (ORDER BY x.sequence)
+                AS expected
+            FROM key_events x
+        ) chain WHERE chain.seal <> chain.expected;
+        IF r.broken IS NOT NULL THEN
+            verdicts[p_key_write[1]] := 8;
+            details[p_key_write[1]] := r.broken::text;
+            refused := true;
+            p_key_write := '{}';
+        END IF;
+    END IF;
     IF cardinality(p_key_write) > 0 THEN
         INSERT INTO key_events
         SELECT head.key_events + x.ord, x.at, x.actor, x.action, x.key_id, x.label, x.token, x.public, x.use_from, x.reason,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use cashgate_withdrawal::ids::{DeviceId, InstitutionId, Nonce, WithdrawalId};
+use cashgate_withdrawal::ids::{DeviceId, InstitutionId, WithdrawalId};
 
 use super::encoding::{Encoded, ToRemark};
 use crate::claim::{Append, LimitKey};
@@ -16,7 +16,6 @@ use crate::work::{Work, Write};
 #[derive(Default)]
 pub(super) struct Touched {
     withdrawals: HashSet<WithdrawalId>,
-    nonces: HashSet<Nonce>,
     devices: HashSet<(InstitutionId, DeviceId)>,
     /// Whether the version of the entry is looked at, and not only raised.
     entries: HashMap<LimitKey, bool>,
@@ -37,9 +36,6 @@ impl Touched {
         let its_own: HashSet<WithdrawalId> = append.steps.iter().map(|step| step.withdrawal).collect();
         for withdrawal in its_own {
             admitted &= self.withdrawals.insert(withdrawal);
-        }
-        for step in append.steps.iter().filter(|step| step.number == 1) {
-            admitted &= self.nonces.insert(step.row.nonce);
         }
         let mut entries: HashMap<&LimitKey, bool> = HashMap::new();
         for raise in &append.raises {

@@ -1,6 +1,8 @@
 //! A group of writes as the arrays of one statement.
 
-use cashgate_withdrawal::ids::{InstitutionId, WithdrawalId};
+use std::collections::HashSet;
+
+use cashgate_withdrawal::ids::{InstitutionId, Nonce, WithdrawalId};
 use cashgate_withdrawal::time::Timestamp;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -14,6 +16,9 @@ use crate::records::{Remark, StepRecord, WithdrawalRow};
 use crate::row_check::{RowCheck, RowColumns};
 use crate::seal::Seal;
 use crate::work::Work;
+
+/// The verdict on a claim of a nonce that another write of the same batch claims: it comes again when that one is decided.
+pub(super) const AGAIN: i16 = 9;
 
 /// Makes a struct of arrays, and hands them out as the parameters of a statement in the order in which they stand.
 macro_rules! arrays {
@@ -69,6 +74,8 @@ pub(super) struct Encoded {
     devices: Devices,
     remarks: Remarks,
     key_events: KeyEvents,
+    /// Those that are claimed in it.
+    nonces: HashSet<Nonce>,
 }
 
 /// A remark that is to be kept, with what is known of how many were left out.
@@ -132,6 +139,7 @@ impl Encoded {
         let first = all.iter().find(|one| one.withdrawal == step.withdrawal);
         let ended = before.iter().any(|one| one.withdrawal == step.withdrawal && !one.row.open);
         let changed = first.is_some_and(|first| !is_same_approval(&first.row, &step.row));
+        let claimed_before = step.number == 1 && !self.nonces.insert(step.row.nonce);
         let id = step.withdrawal.to_string();
         let last_step = step.number;
         let steps = &mut self.steps;
@@ -141,10 +149,11 @@ impl Encoded {
         steps.number.push(i32::try_from(step.number).unwrap_or(i32::MAX));
         steps.offset.push(number(of_same(before)));
         steps.is_last.push(of_same(all.get(place + 1..).unwrap_or_default()) == 0);
-        steps.fault.push(match (ended, changed) {
-            (true, _) => 2,
-            (false, true) => 5,
-            (false, false) => 0,
+        steps.fault.push(match (ended, changed, claimed_before) {
+            (true, ..) => 2,
+            (false, true, _) => 5,
+            (false, false, true) => AGAIN,
+            (false, false, false) => 0,
         });
         steps.at.push(ms(step.at));
         steps.kind.push(step.kind);

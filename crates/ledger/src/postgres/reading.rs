@@ -242,6 +242,10 @@ impl Reads for PostgresReader {
         })
     }
 
+    fn end_of_records(&self) -> Result<Sequence, ReadError> {
+        self.read(async |transaction| verifying::end_of_records(transaction).await)
+    }
+
     fn structure(&self) -> Result<Vec<String>, ReadError> {
         self.read(async |transaction| verifying::structure(transaction).await)
     }

@@ -6,8 +6,10 @@ use cashgate_withdrawal::ids::WithdrawalId;
 use tokio_postgres::Row;
 
 use super::batch::Batch;
+use super::encoding::AGAIN;
 use crate::claim::{Append, LimitKey};
-use crate::error::{AppendError, LedgerFailure, StorageError};
+use crate::damage::{Damage, Fault};
+use crate::error::{AppendError, LedgerFailure, ReadError, StorageError};
 use crate::records::{Sequence, StepRecord};
 use crate::tail::TailMark;
 use crate::work::{Work, Written};
@@ -59,12 +61,12 @@ impl Answer {
         })
     }
 
-    /// The outcome of each write, and what is known now of remarks that were left out. A failure says that a row is damaged.
+    /// The outcome of each write, `None` if it has to come again, and what is known now of remarks that were left out. A failure says that a row is damaged.
     pub(super) fn outcomes(
         &self,
         batch: &Batch,
         left_out: &mut HashMap<WithdrawalId, i64>,
-    ) -> Result<Vec<Result<Written, AppendError>>, LedgerFailure> {
+    ) -> Result<Vec<Option<Result<Written, AppendError>>>, LedgerFailure> {
         let kept = self.kept(batch, left_out);
         let (mut last, mut raises, mut spendings) = (Sequence(u64::try_from(self.head_before).unwrap_or(0)), 0, 0);
         let mut outcomes = Vec::with_capacity(batch.group.len());
@@ -88,14 +90,21 @@ impl Answer {
                 });
                 let is_append = matches!(&write.work, Work::Append(append) if append.raises.is_empty());
                 let raised = if is_append { Some(Vec::new()) } else { raised };
-                outcomes.push(Ok(Written { last, rows, raised }));
+                outcomes.push(Some(Ok(Written { last, rows, raised })));
+            } else if verdict == AGAIN {
+                outcomes.push(None);
             } else if let Work::Append(append) = &write.work {
                 let detail = self.details.as_ref().and_then(|details| details.get(place)).cloned().flatten();
                 let versions = self.versions.as_ref().and_then(|all| all.get(raised)).unwrap_or_default();
                 let refused = Refused { append, detail: detail.unwrap_or_default(), steps_before, spendings, versions };
-                outcomes.push(Err(refused.error(verdict)?));
+                outcomes.push(Some(Err(refused.error(verdict)?)));
+            } else if let Work::KeyEvents(_) = &write.work {
+                let said = self.details.as_ref().and_then(|details| details.get(place)).cloned().flatten();
+                let broken = said.and_then(|said| said.parse().ok()).unwrap_or(0);
+                let damage = ReadError::Damaged(Damage::of_key_event(broken, Fault::Seal));
+                return Err(LedgerFailure { doing: "writing", cause: damage.to_string().into() });
             } else {
-                outcomes.push(Err(AppendError::Constraint(StorageError::said("the database refused it"))));
+                outcomes.push(Some(Err(AppendError::Constraint(StorageError::said("the database refused it")))));
             }
             if let Work::Append(append) = &write.work {
                 steps_before += append.steps.len();
@@ -171,8 +180,8 @@ impl Refused<'_> {
             },
             5 => AppendError::ApprovalChanged { withdrawal, number },
             8 => {
-                let damage = crate::damage::Damage::of_withdrawal(withdrawal, crate::damage::Fault::RowCheck);
-                let cause = crate::error::ReadError::Damaged(damage).to_string().into();
+                let damage = Damage::of_withdrawal(withdrawal, Fault::RowCheck);
+                let cause = ReadError::Damaged(damage).to_string().into();
                 return Err(LedgerFailure { doing: "writing", cause });
             }
             _ => unknown(),

@@ -172,9 +172,20 @@ impl Writer {
         if let Some(observer) = self.shared.observer.get() {
             observer.is_durable(batch.group.iter().map(|write| write.work.rows()).sum());
         }
-        self.shared.counters.count(&batch.group, &outcomes);
-        watching::advance(&self.shared, answer.mark.sequence);
+        let (mut told, mut known, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for (write, outcome) in batch.group.into_iter().zip(outcomes) {
+            match outcome {
+                Some(outcome) => {
+                    told.push(write);
+                    known.push(outcome);
+                }
+                None => again.push(write),
+            }
+        }
+        again.into_iter().rev().for_each(|write| self.waiting.push_front(write));
+        self.shared.counters.count(&told, &known);
+        watching::advance(&self.shared, answer.mark.sequence);
+        for (write, outcome) in told.into_iter().zip(known) {
             let _ = write.answer.send(outcome);
         }
         Ok(())

@@ -114,6 +114,10 @@ impl Reads for SqliteReader {
         })
     }
 
+    fn end_of_records(&self) -> Result<Sequence, ReadError> {
+        self.last_sequence()
+    }
+
     fn structure(&self) -> Result<Vec<String>, ReadError> {
         self.read(verify::structure)
     }

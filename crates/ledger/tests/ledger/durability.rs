@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cashgate_ledger::{Ledger, LedgerOptions, LedgerReader, PAGE_SIZE_MAX, Sequence, WithdrawalFilter};
 use tokio::task::JoinSet;
 
+#[allow(unused_imports)]
+use crate::on_file::store::*;
 use crate::sample::*;
 
 /// Where a child process finds the ledger that its parent chose.

@@ -10,6 +10,8 @@ use cashgate_ledger::{AppendError, Ledger, LedgerFailure, Sequence, StepRecord};
 use tokio::task::JoinSet;
 
 use crate::durability::{PATH_VARIABLE, acknowledgement, check_nothing_is_lost_or_halved};
+#[allow(unused_imports)]
+use crate::on_file::store::*;
 use crate::sample::*;
 
 #[test]

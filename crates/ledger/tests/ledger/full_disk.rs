@@ -11,6 +11,8 @@ use std::time::Duration;
 use cashgate_ledger::{AppendError, Ledger, LedgerOptions, Room, Sequence, StepRecord};
 use tempfile::TempDir;
 
+#[allow(unused_imports)]
+use crate::on_file::store::*;
 use crate::sample::*;
 
 struct SmallDisk {

@@ -4,20 +4,22 @@ use std::path::{Path, PathBuf};
 
 use cashgate_ledger::{Finding, Ledger, LedgerOpenError, Sequence, TornTail, verify};
 use rusqlite::Connection;
-use tempfile::TempDir;
 
+#[allow(unused_imports)]
+use crate::on_file::store::*;
 use crate::sample::*;
 
 /// A copy of a ledger of 20 withdrawals with one step each, as `kill -9` leaves it: all of it is in the log.
-async fn killed() -> (PathBuf, TempDir) {
-    let (ledger, path, folder) = new_ledger();
+async fn killed() -> (PathBuf, Place) {
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
     for n in 1..=20 {
         ledger.append(vec![hold_requested(n)]).await.unwrap();
     }
-    let copy = folder.path().join("copy.db");
+    let copy = path.with_file_name("copy.db");
     std::fs::copy(&path, &copy).unwrap();
     std::fs::copy(log_of(&path), log_of(&copy)).unwrap();
-    (copy, folder)
+    (copy, place)
 }
 
 fn log_of(path: &Path) -> PathBuf {
@@ -195,7 +197,8 @@ async fn a_reader_in_another_process_does_not_keep_the_ledger_from_opening() {
 
 #[tokio::test]
 async fn damage_to_the_ledger_file_refuses_to_open_with_advice() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
     ledger.append(whole_life(1)).await.unwrap();
     ledger.close().await.unwrap();
     let whole = std::fs::read(&path).unwrap();

@@ -4,20 +4,61 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(clippy::cast_possible_truncation)]
 
-mod appending;
-mod approvals;
-mod damage;
-mod devices;
 mod durability;
 mod failure;
-mod feed;
 mod full_disk;
-mod key_events;
+mod killed_phones;
 mod log;
 mod migration;
-mod notices;
 mod opening;
 mod plain_sql;
-mod reading;
-mod remarks;
 mod sample;
+
+/// What holds for every store, on a file.
+mod on_file {
+    #[path = "../suite/appending.rs"]
+    mod appending;
+    #[path = "../suite/approvals.rs"]
+    mod approvals;
+    #[path = "../suite/damage.rs"]
+    mod damage;
+    #[path = "../suite/devices.rs"]
+    mod devices;
+    #[path = "../suite/feed.rs"]
+    mod feed;
+    #[path = "../suite/key_events.rs"]
+    mod key_events;
+    #[path = "../suite/notices.rs"]
+    mod notices;
+    #[path = "../suite/reading.rs"]
+    mod reading;
+    #[path = "../suite/remarks.rs"]
+    mod remarks;
+    pub(crate) mod store;
+}
+
+/// The same on PostgreSQL.
+mod on_postgres {
+    #[path = "../suite/appending.rs"]
+    mod appending;
+    #[path = "../suite/approvals.rs"]
+    mod approvals;
+    mod archiving;
+    #[path = "../suite/damage.rs"]
+    mod damage;
+    #[path = "../suite/devices.rs"]
+    mod devices;
+    mod faults;
+    #[path = "../suite/feed.rs"]
+    mod feed;
+    #[path = "../suite/key_events.rs"]
+    mod key_events;
+    #[path = "../suite/notices.rs"]
+    mod notices;
+    #[path = "../suite/reading.rs"]
+    mod reading;
+    #[path = "../suite/remarks.rs"]
+    mod remarks;
+    mod replicas;
+    pub(crate) mod store;
+}

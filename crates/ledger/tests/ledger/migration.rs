@@ -5,6 +5,8 @@ use std::path::Path;
 use cashgate_ledger::{DeviceRow, Ledger, LedgerOpenError, LedgerReader, Notice, Sequence};
 use rusqlite::Connection;
 
+#[allow(unused_imports)]
+use crate::on_file::store::*;
 use crate::sample::*;
 
 const OF_SCHEMA_1: &str = include_str!("../../migrations/sqlite/0001_withdrawals.sql");
@@ -17,7 +19,8 @@ const PHONES: &str = "INSERT INTO devices VALUES
 
 /// A ledger of schema `version` with withdrawals 1 (ended) and 2 (open), and the phones.
 async fn ledger_of_schema(version: i64, path: &Path) {
-    let (today, now, _folder) = new_ledger();
+    let (today, place) = new_ledger();
+    let now = place.file().unwrap();
     today.append(whole_life(1)).await.unwrap();
     today.append(vec![hold_requested(2)]).await.unwrap();
     today.close().await.unwrap();

@@ -3,6 +3,8 @@ use std::path::Path;
 use cashgate_ledger::{Ledger, LedgerOpenError, LedgerReader};
 use rusqlite::Connection;
 
+#[allow(unused_imports)]
+use crate::on_file::store::*;
 use crate::sample::*;
 
 fn open(path: &Path) -> Result<Ledger, LedgerOpenError> {
@@ -11,7 +13,8 @@ fn open(path: &Path) -> Result<Ledger, LedgerOpenError> {
 
 #[tokio::test]
 async fn an_empty_folder_becomes_a_ledger() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
     let plain = Connection::open(&path).unwrap();
     let number = |sql: &str| plain.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(number("PRAGMA user_version"), 3);
@@ -25,7 +28,8 @@ async fn an_empty_folder_becomes_a_ledger() {
 
 #[tokio::test]
 async fn a_second_writer_is_refused_until_the_first_has_closed() {
-    let (ledger, path, folder) = new_ledger();
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
     let error = open(&path).err().unwrap();
     assert!(matches!(error, LedgerOpenError::InUse { .. }), "{error}");
     let line = error.to_string();
@@ -34,7 +38,7 @@ async fn a_second_writer_is_refused_until_the_first_has_closed() {
 
     #[cfg(unix)]
     {
-        let alias = folder.path().join("alias.db");
+        let alias = path.with_file_name("alias.db");
         std::os::unix::fs::symlink(&path, &alias).unwrap();
         let error = open(&alias).err().unwrap();
         assert!(matches!(error, LedgerOpenError::InUse { .. }), "another name for it opened it: {error}");
@@ -45,12 +49,13 @@ async fn a_second_writer_is_refused_until_the_first_has_closed() {
     let _clone = ledger.clone();
     ledger.close().await.unwrap();
     open(&path).unwrap().close().await.unwrap();
-    drop(folder);
+    drop(place);
 }
 
 #[tokio::test]
 async fn a_later_schema_is_refused_and_left_alone() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
     ledger.close().await.unwrap();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     for error in [open(&path).err().unwrap(), LedgerReader::open(&path, 1).err().unwrap()] {
@@ -62,7 +67,8 @@ async fn a_later_schema_is_refused_and_left_alone() {
 /// As the first version 1 was.
 #[tokio::test]
 async fn a_ledger_from_before_seals_is_refused_for_what_it_is() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
     ledger.close().await.unwrap();
     let plain = Connection::open(&path).unwrap();
     plain

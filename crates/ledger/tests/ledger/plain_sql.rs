@@ -2,11 +2,14 @@
 
 use rusqlite::{Connection, OpenFlags};
 
+#[allow(unused_imports)]
+use crate::on_file::store::*;
 use crate::sample::*;
 
 #[tokio::test]
 async fn plain_sql_tells_the_truth_while_the_gateway_runs() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
     let plain = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let states = || -> Vec<(String, i64)> {
         let mut statement = plain.prepare("select state, count(*) from withdrawals group by 1").unwrap();
@@ -35,7 +38,8 @@ async fn plain_sql_tells_the_truth_while_the_gateway_runs() {
 
 #[tokio::test]
 async fn plain_sql_cannot_rewrite_history() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
     ledger.append(whole_life(1)).await.unwrap();
     ledger.append(vec![hold_requested(2)]).await.unwrap();
     let before = ledger.reader().withdrawal(id(1)).unwrap();

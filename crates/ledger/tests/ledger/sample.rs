@@ -1,16 +1,11 @@
 //! Withdrawals to write, numbered: withdrawal 7 has nonce 7 and is one of many that differ only there.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
 
-use cashgate_ledger::{
-    DeviceRow, Finding, Ledger, LedgerOptions, Notice, StepRecord, VerifyReport, WithdrawalRow, verify,
-};
+use cashgate_ledger::{DeviceRow, LedgerOptions, Notice, StepRecord, WithdrawalRow};
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
-use rusqlite::Connection;
-use tempfile::TempDir;
 
 pub(crate) fn id(n: u64) -> WithdrawalId {
     WithdrawalId::from_bytes((0x0198_1f2e_7c1a_7000_8000_0000_0000_0000_u128 + u128::from(n)).to_be_bytes())
@@ -106,37 +101,7 @@ pub(crate) fn notice_of(institution: &str, kind: &'static str, seconds: u64) -> 
     Notice { institution: Some(institution.parse().unwrap()), ..notice(kind, seconds) }
 }
 
-/// What the check of the whole ledger says.
-pub(crate) fn verified(path: &Path) -> (VerifyReport, Vec<String>) {
-    let mut findings = Vec::new();
-    let report = verify(path, &mut |finding: Finding| findings.push(finding.to_string()), &mut |_, _| vec![]).unwrap();
-    assert_eq!(report.findings, findings.len() as u64);
-    (report, findings)
-}
-
-/// Changes the file as a hand with all rights would, past triggers and foreign keys.
-pub(crate) fn damage(path: &Path, sql: &str) {
-    let plain = Connection::open(path).unwrap();
-    let triggers: Vec<String> = {
-        let mut statement = plain.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    };
-    for trigger in triggers {
-        plain.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
-    }
-    plain.pragma_update(None, "foreign_keys", false).unwrap();
-    plain.pragma_update(None, "ignore_check_constraints", true).unwrap();
-    plain.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
 /// As the gateway's, but with a reserve that does not take longer to write than the test.
 pub(crate) fn options() -> LedgerOptions {
     LedgerOptions { reserve_bytes: 64 * 1024, ..LedgerOptions::default() }
-}
-
-/// A new ledger in a folder that lives as long as the test.
-pub(crate) fn new_ledger() -> (Ledger, PathBuf, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
-    (Ledger::open(&path, options()).unwrap(), path, folder)
 }

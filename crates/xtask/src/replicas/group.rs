@@ -255,7 +255,7 @@ fn prepare(site: &Site, number: usize, database: &[Proxy; 2]) -> Result<Prepared
         .replace(&format!("http = \"127.0.0.1:{}\"", ports.http), &format!("http = \"127.0.0.1:{http}\""))
         .replace("certificate = \"gateway.pem\"", &format!("certificate = \"certs/replica-{number}.pem\""))
         .replace("key = \"gateway-key.pem\"", &format!("key = \"certs/replica-{number}-key.pem\""))
-        .replace("path = \"ledger.db\"", &format!("dsn_file = \"dsn-{number}\""))
+        .replace("path = \"ledger.db\"", &format!("postgres = {{ dsn_file = \"dsn-{number}\" }}"))
         + &format!(
             "\n[replica]\nid = {number}\naddress = \"127.0.0.1:{}\"\nserver_name = \"localhost\"\n",
             peers.port()

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What a crate of the workspace may depend on inside it, tests aside. A new crate needs a row.
-const DIRECTION: [(&str, &[&str]); 15] = [
+const DIRECTION: [(&str, &[&str]); 16] = [
     ("cashgate-withdrawal", &[]),
     ("cashgate-limits", &["cashgate-withdrawal"]),
     ("cashgate-qr", &["cashgate-withdrawal"]),
@@ -24,6 +24,7 @@ const DIRECTION: [(&str, &[&str]); 15] = [
         ],
     ),
     ("cashgate-fuzz", &[]),
+    ("cashgate-postgres-server", &[]),
     ("cashgate-siege", &["cashgate-wire"]),
     ("cashgate-fleet", &["cashgate-withdrawal", "cashgate-qr", "cashgate-wire"]),
     ("cashgate-loadtest", &["cashgate-withdrawal", "cashgate-wire", "cashgate-fleet"]),
@@ -47,7 +48,7 @@ const DIRECTION: [(&str, &[&str]); 15] = [
 ];
 
 /// What only these crates may name at all, in tests too.
-const ONLY_THROUGH: [(&str, &[&str]); 8] = [
+const ONLY_THROUGH: [(&str, &[&str]); 10] = [
     ("cryptoki", &["cashgate-hsm"]),
     ("cryptoki-sys", &["cashgate-hsm"]),
     ("dashmap", &["cashgate-limits"]),
@@ -55,6 +56,8 @@ const ONLY_THROUGH: [(&str, &[&str]); 8] = [
     ("prost-types", &["cashgate-wire"]),
     ("tonic-prost", &["cashgate-wire"]),
     ("rusqlite", &["cashgate-ledger", "cashgate-fleet"]),
+    ("tokio-postgres", &["cashgate-ledger"]),
+    ("deadpool-postgres", &["cashgate-ledger"]),
     ("cedar-policy", &["cashgate-policy"]),
 ];
 

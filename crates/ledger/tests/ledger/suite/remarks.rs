@@ -1,6 +1,7 @@
 use cashgate_ledger::{Ledger, Remark, StoredRemark};
 
-use crate::damage::remark;
+use super::damage::remark;
+use super::store::*;
 use crate::sample::*;
 
 async fn settled(ledger: &Ledger, remarks: u64) {
@@ -15,7 +16,7 @@ async fn settled(ledger: &Ledger, remarks: u64) {
 
 #[tokio::test]
 async fn remarks_are_kept_in_order_also_about_what_has_ended_and_change_nothing() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     ledger.append(whole_life(1)).await.unwrap();
     let before = ledger.reader().withdrawal(id(1)).unwrap();
     ledger.remark(vec![remark(1, "outcome_repeated", "dispensed 30000"), remark(1, "question", "状態は?")]);
@@ -24,7 +25,7 @@ async fn remarks_are_kept_in_order_also_about_what_has_ended_and_change_nothing(
     ledger.remark(vec![]);
     ledger.close().await.unwrap();
 
-    let ledger = Ledger::open(&path, options()).unwrap();
+    let ledger = place.open();
     let remarks = ledger.reader().remarks(id(1)).unwrap();
     let kept = |number, kind: &str, detail: &str| StoredRemark {
         number,
@@ -46,7 +47,7 @@ const KINDS: [&str; 11] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"
 
 #[tokio::test]
 async fn a_hundred_remarks_are_kept_ten_of_a_kind_and_the_rest_are_counted() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(vec![hold_requested(1), hold_requested(2)]).await.unwrap();
     let mut sent = 0;
     for kind in KINDS {
@@ -71,7 +72,7 @@ async fn a_hundred_remarks_are_kept_ten_of_a_kind_and_the_rest_are_counted() {
 
 #[tokio::test]
 async fn one_kind_does_not_take_the_place_of_the_others() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     ledger.remark(vec![remark(1, "question", "?"); 500]);
     ledger.remark(vec![remark(1, "outcome_late", "dispensed 30000")]);
@@ -83,24 +84,23 @@ async fn one_kind_does_not_take_the_place_of_the_others() {
 
 #[tokio::test]
 async fn what_is_left_out_is_written_at_powers_of_two_and_never_as_more_than_came() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     ledger.remark(vec![remark(1, "question", "?"); 10]);
     settled(&ledger, 10).await;
-    let log = path.with_extension("db-wal");
     let mut written = Vec::new();
     for left_out in 1..=40_u64 {
-        let before = std::fs::read(&log).unwrap();
+        let before = place.left_out_written();
         ledger.remark(vec![remark(1, "question", "?")]);
         settled(&ledger, 10 + left_out).await;
-        if std::fs::read(&log).unwrap() != before {
+        if place.left_out_written() != before {
             written.push(left_out);
         }
     }
     assert_eq!(written, [1, 2, 4, 8, 16, 32]);
     ledger.close().await.unwrap();
 
-    let ledger = Ledger::open(&path, options()).unwrap();
+    let ledger = place.open();
     ledger.remark(vec![remark(1, "question", "?"); 31]);
     settled(&ledger, 31).await;
     assert_eq!(ledger.reader().remarks(id(1)).unwrap().left_out, 32, "it went on from what is written");
@@ -111,7 +111,7 @@ async fn what_is_left_out_is_written_at_powers_of_two_and_never_as_more_than_cam
 
 #[tokio::test]
 async fn a_long_detail_is_cut_between_characters() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     ledger.remark(vec![remark(1, "asked", &"円".repeat(1000)), remark(1, "asked", &"x".repeat(512))]);
     settled(&ledger, 2).await;
@@ -121,7 +121,7 @@ async fn a_long_detail_is_cut_between_characters() {
 
 #[tokio::test]
 async fn remarks_that_cannot_be_kept_are_dropped_and_counted_and_harm_nobody() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     ledger.remark(vec![remark(9, "asked", "about nobody")]);
     ledger.remark(vec![remark(1, "", "without a kind")]);
@@ -136,9 +136,7 @@ async fn remarks_that_cannot_be_kept_are_dropped_and_counted_and_harm_nobody() {
 /// On one thread nobody empties the queue while it is filled.
 #[tokio::test(flavor = "current_thread")]
 async fn a_full_queue_makes_nobody_wait() {
-    let folder = tempfile::tempdir().unwrap();
-    let few = cashgate_ledger::LedgerOptions { queue_length_max: 1, ..options() };
-    let ledger = Ledger::open(folder.path().join("ledger.db"), few).unwrap();
+    let (ledger, _place) = new_ledger_of(1, 1);
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     let many = 5000;
     for _ in 0..many {

@@ -1,18 +1,18 @@
 //! Damage of every kind, made by hand: no read passes it on, and the check of the whole ledger names it.
 
 use cashgate_ledger::{
-    AppendError, Damage, Fault, Finding, Ledger, LedgerReader, ReadError, Remark, Sequence, StepRecord, VerifyReport,
-    WithdrawalFilter, verify,
+    AppendError, Damage, Fault, Finding, LedgerReader, ReadError, Remark, Sequence, StepRecord, VerifyReport,
+    WithdrawalFilter,
 };
 use rusqlite::Connection;
-use tempfile::TempDir;
 
+use super::store::*;
 use crate::sample::*;
 
 /// Withdrawals 1 and 2 have ended, 3 is open after two steps: sequences 1 to 10. Two phones with their notices and a stop: 11 to 13.
 /// Remarks about 1.
-async fn ledger_to_damage() -> (std::path::PathBuf, TempDir) {
-    let (ledger, path, folder) = new_ledger();
+async fn ledger_to_damage() -> Place {
+    let (ledger, place) = new_ledger();
     ledger.append(whole_life(1)).await.unwrap();
     ledger.append(whole_life(2)).await.unwrap();
     ledger.append(vec![hold_requested(3), hold_granted(3)]).await.unwrap();
@@ -21,7 +21,7 @@ async fn ledger_to_damage() -> (std::path::PathBuf, TempDir) {
     ledger.record_notice(notice("stopped", 3)).await.unwrap();
     ledger.remark(vec![remark(1, "outcome_repeated", "the same again"); 102]);
     ledger.close().await.unwrap();
-    (path, folder)
+    place
 }
 
 /// A damage: what it is, the statement that makes it, and the beginning of each line that must be found, in their order.
@@ -192,13 +192,12 @@ fn changed_rows() -> Vec<Case> {
 
 #[tokio::test]
 async fn an_undamaged_ledger_is_found_whole_and_counted() {
-    let (path, _folder) = ledger_to_damage().await;
+    let place = ledger_to_damage().await;
     let mut histories = Vec::new();
-    let report = verify(&path, &mut |finding| panic!("{finding}"), &mut |withdrawal, steps| {
+    let report = place.verify(&mut |finding| panic!("{finding}"), &mut |withdrawal, steps| {
         histories.push((number_of(withdrawal.id), steps.len()));
         vec![]
     });
-    let report = report.unwrap();
     assert_eq!(histories, [(1, 4), (2, 4), (3, 2)]);
     let step_bytes = [1, 2].into_iter().flat_map(whole_life).chain([hold_requested(3), hold_granted(3)]);
     let expected = VerifyReport {
@@ -220,9 +219,9 @@ async fn every_damage_is_found_and_named() {
     for (what, sql, expected) in
         [changed_steps(), missing_steps(), changed_notices(), changed_rows()].into_iter().flatten()
     {
-        let (path, _folder) = ledger_to_damage().await;
-        damage(&path, &sql);
-        let (_, findings) = verified(&path);
+        let place = ledger_to_damage().await;
+        place.damage(&sql);
+        let (_, findings) = place.verified();
         assert_eq!(findings.len(), expected.len(), "{what}: {findings:#?}");
         for (found, expected) in findings.iter().zip(expected) {
             assert!(found.starts_with(&expected), "{what}\nfound:    {found}\nexpected: {expected}");
@@ -272,9 +271,9 @@ async fn no_read_passes_damage_on() {
         ("UPDATE remarks_left_out SET count = 7", 1, &["remarks"][..]),
         ("SELECT 1", 1, &[][..]),
     ] {
-        let (path, _folder) = ledger_to_damage().await;
-        damage(&path, sql);
-        let reader = LedgerReader::open(&path, 1).unwrap();
+        let place = ledger_to_damage().await;
+        place.damage(sql);
+        let reader = place.reader();
         let mut found = Vec::new();
         for (question, refusal) in refusals(&reader, n) {
             let Some(refusal) = refusal else { continue };
@@ -291,15 +290,16 @@ async fn no_read_passes_damage_on() {
 /// A row of an earlier moment fits its own check. Only its steps tell that it is old.
 #[tokio::test]
 async fn a_row_from_the_past_is_found() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
+    let Some(path) = place.file() else { return };
     let plain = Connection::open(&path).unwrap();
     plain.execute_batch("CREATE TABLE kept AS SELECT * FROM withdrawals").unwrap();
     ledger.append(vec![hold_granted(1), dispense_commanded(1), ended(1)]).await.unwrap();
     ledger.close().await.unwrap();
     drop(plain);
-    damage(&path, "DELETE FROM withdrawals; INSERT INTO withdrawals SELECT * FROM kept; DROP TABLE kept");
-    let reader = LedgerReader::open(&path, 1).unwrap();
+    place.damage("DELETE FROM withdrawals; INSERT INTO withdrawals SELECT * FROM kept; DROP TABLE kept");
+    let reader = place.reader();
     let Err(ReadError::Damaged(Damage { fault, .. })) = reader.withdrawal(id(1)) else { panic!("it was passed on") };
     assert_eq!(fault, Fault::LastStep { expected: 1, found: 4 });
     assert!(matches!(reader.open_withdrawals(), Err(ReadError::Damaged(_))));
@@ -307,9 +307,9 @@ async fn a_row_from_the_past_is_found() {
 
 #[tokio::test]
 async fn nothing_is_appended_to_a_damaged_withdrawal() {
-    let (path, _folder) = ledger_to_damage().await;
-    damage(&path, &format!("UPDATE withdrawals SET last_seal = zeroblob(32) WHERE id = '{}'", id(3)));
-    let ledger = Ledger::open(&path, options()).unwrap();
+    let place = ledger_to_damage().await;
+    place.damage(&format!("UPDATE withdrawals SET last_seal = zeroblob(32) WHERE id = '{}'", id(3)));
+    let ledger = place.open();
     let Err(AppendError::Fatal(failure)) = ledger.append(vec![dispense_commanded(3)]).await else {
         panic!("a step was chained to a damaged row")
     };
@@ -319,24 +319,25 @@ async fn nothing_is_appended_to_a_damaged_withdrawal() {
 
 #[tokio::test]
 async fn a_nonce_claimed_twice_is_found_although_the_schema_was_changed() {
-    let (path, _folder) = ledger_to_damage().await;
+    if !IS_FILE {
+        return; // Elsewhere an index sees to it, which no hand can leave out.
+    }
+    let place = ledger_to_damage().await;
     let nonce_of_one = format!("(SELECT nonce FROM withdrawals WHERE id = '{}')", id(1));
-    damage(
-        &path,
-        &format!(
-            "CREATE TABLE copy AS SELECT * FROM withdrawals; UPDATE copy SET nonce = {nonce_of_one} WHERE id = '{}';
+    place.damage(&format!(
+        "CREATE TABLE copy AS SELECT * FROM withdrawals; UPDATE copy SET nonce = {nonce_of_one} WHERE id = '{}';
              DROP TABLE withdrawals; ALTER TABLE copy RENAME TO withdrawals",
-            id(2)
-        ),
-    );
-    let (_, findings) = verified(&path);
+        id(2)
+    ));
+    let (_, findings) = place.verified();
     let expected = "withdrawals, nonce 00000000000000000000000000000001: its nonce was claimed 2 times";
     assert!(findings.iter().any(|line| line == expected), "{findings:#?}");
 }
 
 #[tokio::test]
 async fn damage_to_the_structure_of_the_file_is_found() {
-    let (path, _folder) = ledger_to_damage().await;
+    let place = ledger_to_damage().await;
+    let Some(path) = place.file() else { return };
     let plain = Connection::open(&path).unwrap();
     let page: u32 = plain
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'withdrawals_open'", [], |row| row.get(0))
@@ -345,28 +346,27 @@ async fn damage_to_the_structure_of_the_file_is_found() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[(page as usize - 1) * 4096..][..200].fill(0xaa);
     std::fs::write(&path, &bytes).unwrap();
-    let (_, findings) = verified(&path);
+    let (_, findings) = place.verified();
     assert!(findings.iter().any(|line| line.starts_with("file: ")), "{findings:#?}");
-    let reader = LedgerReader::open(&path, 1).unwrap();
+    let reader = place.reader();
     let error = reader.open_withdrawals().unwrap_err();
     assert!(error.to_string().contains("the file is malformed") && error.to_string().contains("restore"), "{error}");
 }
 
 #[tokio::test]
 async fn what_the_history_check_says_is_handed_out() {
-    let (path, _folder) = ledger_to_damage().await;
+    let place = ledger_to_damage().await;
     let mut findings = Vec::new();
-    verify(&path, &mut |finding| findings.push(finding), &mut |withdrawal, _| match withdrawal.row.open {
+    place.verify(&mut |finding| findings.push(finding), &mut |withdrawal, _| match withdrawal.row.open {
         true => vec!["no hold".to_owned()],
         false => vec![],
-    })
-    .unwrap();
+    });
     assert_eq!(findings, [Finding::History { withdrawal: id(3), fault: "no hold".to_owned() }]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_ledger_is_checked_beside_its_writer() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     for n in 0..300 {
         ledger.append(whole_life(n)).await.unwrap();
     }
@@ -379,11 +379,14 @@ async fn a_running_ledger_is_checked_beside_its_writer() {
             }
         }
     });
-    let checked = tokio::task::spawn_blocking(move || verified(&path)).await.unwrap();
+    let checked = tokio::task::spawn_blocking(move || place.verified()).await.unwrap();
     writing.await.unwrap();
     let (report, findings) = checked;
     assert_eq!(findings, Vec::<String>::new());
-    assert!(report.running && report.steps >= 1200 && report.steps == report.last_sequence.0, "{report:?}");
+    assert!(
+        (report.running || !IS_FILE) && report.steps >= 1200 && report.steps == report.last_sequence.0,
+        "{report:?}"
+    );
     ledger.append(vec![StepRecord { body: vec![], ..hold_requested(5000) }]).await.unwrap();
 }
 

@@ -1,9 +1,10 @@
 //! What happened to signing keys: kept in one chain, never changed, and no damage passed on.
 
-use cashgate_ledger::{AppendError, Fault, KeyAction, KeyEvent, Ledger, LedgerReader, ReadError};
+use cashgate_ledger::{AppendError, Fault, KeyAction, KeyEvent, Ledger, ReadError};
 use cashgate_withdrawal::ids::KeyId;
 use rusqlite::Connection;
 
+use super::store::*;
 use crate::sample::*;
 
 fn event(seconds: u64, key: u8, action: KeyAction) -> KeyEvent {
@@ -35,21 +36,21 @@ fn story() -> Vec<KeyEvent> {
     ]
 }
 
-async fn ledger_with_story() -> (Ledger, std::path::PathBuf, tempfile::TempDir) {
-    let (ledger, path, folder) = new_ledger();
+async fn ledger_with_story() -> (Ledger, Place) {
+    let (ledger, place) = new_ledger();
     ledger.record_key_events(story()[..2].to_vec()).await.unwrap();
     ledger.append(whole_life(1)).await.unwrap();
     for event in &story()[2..] {
         ledger.record_key_events(vec![event.clone()]).await.unwrap();
     }
-    (ledger, path, folder)
+    (ledger, place)
 }
 
 #[tokio::test]
 async fn what_was_recorded_is_read_back_after_a_restart_in_one_order() {
-    let (ledger, path, _folder) = ledger_with_story().await;
+    let (ledger, place) = ledger_with_story().await;
     ledger.close().await.unwrap();
-    let ledger = Ledger::open(&path, options()).unwrap();
+    let ledger = place.open();
     let found = ledger.reader().key_events().unwrap();
     assert_eq!(found.iter().map(|stored| stored.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(found.into_iter().map(|stored| stored.event).collect::<Vec<_>>(), story());
@@ -57,7 +58,7 @@ async fn what_was_recorded_is_read_back_after_a_restart_in_one_order() {
 
 #[tokio::test]
 async fn events_are_written_all_or_none() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let too_long = KeyEvent { reason: "x".repeat(KeyEvent::TEXT_BYTES_MAX + 1), ..published(0, 2) };
     let refused = ledger.record_key_events(vec![published(0, 1), too_long]).await.unwrap_err();
     assert_eq!(refused, AppendError::KeyEventTooLong { key_id: KeyId([2; 4]) });
@@ -73,7 +74,8 @@ async fn events_are_written_all_or_none() {
 
 #[tokio::test]
 async fn plain_sql_tells_the_story_and_cannot_change_it() {
-    let (ledger, path, _folder) = ledger_with_story().await;
+    let (ledger, place) = ledger_with_story().await;
+    let Some(path) = place.file() else { return };
     let plain = Connection::open(&path).unwrap();
     let sql = "SELECT group_concat(actor || ' ' || action || ' ' || key_id, '; ') FROM key_events WHERE sequence > 3";
     let told: String = plain.query_row(sql, [], |row| row.get(0)).unwrap();
@@ -123,25 +125,25 @@ async fn every_damage_is_found_and_named_and_no_read_passes_it_on() {
         ("SELECT 1", 6, vec![]),
     ];
     for (sql, counted, expected) in cases {
-        let (ledger, path, _folder) = ledger_with_story().await;
+        let (ledger, place) = ledger_with_story().await;
         ledger.close().await.unwrap();
-        damage(&path, sql);
-        let (report, found) = verified(&path);
+        place.damage(sql);
+        let (report, found) = place.verified();
         assert_eq!((report.key_events, found.len()), (counted, expected.len()), "{sql}: {found:#?}");
         for (found, expected) in found.iter().zip(&expected) {
             assert!(found.starts_with(expected), "{sql}\nfound:    {found}\nexpected: {expected}");
         }
-        let read = LedgerReader::open(&path, 1).unwrap().key_events();
+        let read = place.reader().key_events();
         assert_eq!(matches!(read, Err(ReadError::Damaged(_))), !expected.is_empty(), "{sql}: {read:?}");
     }
 }
 
 #[tokio::test]
 async fn nothing_is_chained_to_a_damaged_event() {
-    let (ledger, path, _folder) = ledger_with_story().await;
+    let (ledger, place) = ledger_with_story().await;
     ledger.close().await.unwrap();
-    damage(&path, "UPDATE key_events SET actor = 'sato' WHERE sequence = 6");
-    let ledger = Ledger::open(&path, options()).unwrap();
+    place.damage("UPDATE key_events SET actor = 'sato' WHERE sequence = 6");
+    let ledger = place.open();
     let Err(AppendError::Fatal(failure)) = ledger.record_key_events(vec![published(9_000, 3)]).await else {
         panic!("it was chained to")
     };

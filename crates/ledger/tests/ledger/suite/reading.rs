@@ -2,6 +2,7 @@ use cashgate_ledger::{StateCount, StepRecord, WithdrawalFilter, WithdrawalRow};
 use cashgate_withdrawal::ids::Nonce;
 use cashgate_withdrawal::time::CalendarDay;
 
+use super::store::*;
 use crate::sample::*;
 
 pub(crate) fn of(institution: &str, mut steps: Vec<StepRecord>) -> Vec<StepRecord> {
@@ -13,7 +14,7 @@ pub(crate) fn of(institution: &str, mut steps: Vec<StepRecord>) -> Vec<StepRecor
 
 #[tokio::test]
 async fn recovery_finds_what_is_open_with_its_steps() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(whole_life(1)).await.unwrap();
     ledger.append(vec![hold_requested(3), hold_granted(3)]).await.unwrap();
     ledger.append(vec![hold_requested(2)]).await.unwrap();
@@ -25,7 +26,7 @@ async fn recovery_finds_what_is_open_with_its_steps() {
 
 #[tokio::test]
 async fn a_nonce_finds_the_withdrawal_that_claimed_it() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     let nonce = hold_requested(1).row.nonce;
     assert_eq!(ledger.reader().withdrawal_of_nonce(nonce).unwrap(), Some(id(1)));
@@ -34,7 +35,7 @@ async fn a_nonce_finds_the_withdrawal_that_claimed_it() {
 
 #[tokio::test]
 async fn lists_are_filtered_newest_first_and_paged_without_loss() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     for n in 0..25 {
         let institution = if n % 5 == 0 { "hinode" } else { "aozora" };
         let steps = if n % 2 == 0 { whole_life(n) } else { vec![hold_requested(n)] };
@@ -72,7 +73,7 @@ async fn lists_are_filtered_newest_first_and_paged_without_loss() {
 
 #[tokio::test]
 async fn states_are_counted() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(whole_life(1)).await.unwrap();
     ledger.append(whole_life(2)).await.unwrap();
     ledger.append(vec![hold_requested(3)]).await.unwrap();
@@ -84,7 +85,7 @@ async fn states_are_counted() {
 
 #[tokio::test]
 async fn a_row_that_never_ended_well_reads_back_in_full() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let row = WithdrawalRow {
         state: "suspect".into(),
         dispensed: Some(yen(0)),

@@ -6,7 +6,8 @@ use cashgate_ledger::{FeedEntry, FeedPage, Ledger, PAGE_SIZE_MAX, Sequence};
 use cashgate_withdrawal::ids::InstitutionId;
 use tokio::task::JoinSet;
 
-use crate::reading::of;
+use super::reading::of;
+use super::store::*;
 use crate::sample::*;
 
 /// What an entry is, in the words that SQL shows.
@@ -19,7 +20,7 @@ fn kind(entry: &FeedEntry) -> &str {
 
 #[tokio::test]
 async fn the_feed_resumes_and_shows_an_institution_its_own_and_what_concerns_all() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(of("aozora", whole_life(1))).await.unwrap(); // 1 to 4
     ledger.record_notice(notice_of("hinode", "approval_refused", 1)).await.unwrap(); // 5
     ledger.append(of("hinode", whole_life(2))).await.unwrap(); // 6 to 9
@@ -87,7 +88,7 @@ async fn lived(ledger: Ledger, lane: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_read_while_lanes_write_misses_nothing_and_repeats_nothing() {
     let end = Sequence(LANES * EACH * 7);
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let hinode: InstitutionId = "hinode".parse().unwrap();
     let [all, its_own] =
         [None, Some(hinode.clone())].map(|institution| tokio::spawn(followed(ledger.clone(), institution, end)));
@@ -116,19 +117,19 @@ async fn a_feed_read_while_lanes_write_misses_nothing_and_repeats_nothing() {
 
 #[tokio::test]
 async fn a_gap_is_found_wherever_the_page_ends() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     for n in 1..=6 {
         ledger.record_notice(notice("alarm", n)).await.unwrap();
     }
     ledger.close().await.unwrap();
-    damage(&path, "DELETE FROM notices WHERE sequence = 4");
-    let reader = cashgate_ledger::LedgerReader::open(&path, 1).unwrap();
+    place.damage("DELETE FROM notices WHERE sequence = 4");
+    let reader = place.reader();
     for (after, limit, found) in [(0, 3, true), (0, 4, false), (0, 9, false), (3, 1, false), (4, 2, true)] {
         let page = reader.feed_after(Sequence(after), None, limit);
         assert_eq!(page.is_ok(), found, "after {after}, {limit} of them: {page:?}");
     }
     // Beyond what one call looks at something follows: then the end of what it looked at is missing.
-    damage(&path, "UPDATE notices SET sequence = 20000 WHERE sequence = 6");
+    place.damage("UPDATE notices SET sequence = 20000 WHERE sequence = 6");
     let page = reader.feed_after(Sequence(4), None, 9);
     assert!(page.is_err(), "{page:?}");
 }

@@ -1,9 +1,10 @@
 //! What limits, patterns and rehearsals are made from.
 
-use cashgate_ledger::{ApprovedRow, Ledger, LedgerOptions, StepRecord};
+use cashgate_ledger::{ApprovedRow, Ledger, StepRecord};
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
 
+use super::store::*;
 use crate::sample::*;
 
 fn approved_since(ledger: &Ledger, since: Timestamp) -> Vec<ApprovedRow> {
@@ -15,7 +16,7 @@ fn approved_since(ledger: &Ledger, since: Timestamp) -> Vec<ApprovedRow> {
 
 #[tokio::test]
 async fn everything_approved_since_a_moment_is_there_open_or_ended() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let ended_with = |n: u64, dispensed: Option<u64>| {
         let mut steps = whole_life(n);
         steps.last_mut().unwrap().row.dispensed = dispensed.map(yen);
@@ -60,7 +61,7 @@ async fn everything_approved_since_a_moment_is_there_open_or_ended() {
 /// An id is made a little before or after the approval is accepted, by up to a day; far older ids are not even looked at.
 #[tokio::test]
 async fn the_moment_of_an_id_may_lie_a_day_off() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let moment = Timestamp::from_unix_ms(1_760_000_000_000);
     let hours_before = |hours: u64, n: u64| {
         let ms = moment.unix_ms() - hours * 3_600_000;
@@ -79,9 +80,7 @@ async fn the_moment_of_an_id_may_lie_a_day_off() {
 /// Two thousand and a half: more than is read at a time, and the caller reads on its own meanwhile with the only connection.
 #[tokio::test]
 async fn what_is_read_in_parts_is_complete_in_order_and_holds_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let one_reader = LedgerOptions { readers: 1, ..options() };
-    let ledger = Ledger::open(folder.path().join("ledger.db"), one_reader).unwrap();
+    let (ledger, _place) = new_ledger_of(1024, 1);
     let all: Vec<u64> = (0..2_500).collect();
     for part in all.chunks(50) {
         ledger.append(part.iter().map(|n| hold_requested(*n)).collect()).await.unwrap();
@@ -103,7 +102,7 @@ async fn what_is_read_in_parts_is_complete_in_order_and_holds_nothing() {
 
 #[tokio::test]
 async fn a_rehearsal_sees_each_approval_with_how_it_ended() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(whole_life(1)).await.unwrap();
     ledger.append(vec![hold_requested(2), hold_granted(2)]).await.unwrap();
     let mut found = Vec::new();

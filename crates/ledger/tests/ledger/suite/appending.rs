@@ -1,20 +1,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cashgate_ledger::{AppendError, Ledger, Sequence, StepRecord, WithdrawalRow};
+use cashgate_ledger::{AppendError, Sequence, StepRecord, WithdrawalRow};
 use cashgate_withdrawal::ids::Nonce;
 use cashgate_withdrawal::money::Money;
 use tokio::task::JoinSet;
 
+use super::store::*;
 use crate::sample::*;
 
 #[tokio::test]
 async fn what_was_appended_comes_back_also_after_a_restart() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     assert_eq!(ledger.append(vec![hold_requested(1)]).await, Ok(Sequence(1)));
     assert_eq!(ledger.append(vec![hold_granted(1), dispense_commanded(1)]).await, Ok(Sequence(3)));
     ledger.close().await.unwrap();
 
-    let ledger = Ledger::open(&path, options()).unwrap();
+    let ledger = place.open();
     assert_eq!(*ledger.subscribe_last_sequence().borrow(), Sequence(3));
     let (withdrawal, steps) = ledger.reader().withdrawal(id(1)).unwrap().unwrap();
     assert_eq!((withdrawal.row, withdrawal.last_step, withdrawal.changed_at), (dispensing(1), 3, at(1)));
@@ -90,7 +91,7 @@ fn refused_appends() -> Vec<(&'static str, Vec<StepRecord>, AppendError)> {
 
 #[tokio::test]
 async fn refuses_precisely() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     ledger.append(whole_life(2)).await.unwrap();
     let cases = refused_appends();
@@ -109,7 +110,7 @@ async fn refuses_precisely() {
 
 #[tokio::test]
 async fn an_append_is_written_whole_or_not_at_all() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let mut steps = whole_life(1);
     steps.push(hold_requested(2));
     steps.push(dispense_commanded(2)); // The gap: five good steps stand before it.
@@ -122,7 +123,7 @@ async fn an_append_is_written_whole_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn appends_that_wait_together_share_a_commit() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let mut lanes = JoinSet::new();
     for lane in 0..64_u64 {
         let ledger = ledger.clone();
@@ -145,7 +146,7 @@ async fn appends_that_wait_together_share_a_commit() {
 /// All wait in the queue when the writer takes them, so that they are one group: the middle one must fall alone.
 #[tokio::test(flavor = "current_thread")]
 async fn a_refused_append_does_not_take_its_group_with_it() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     ledger.append(vec![hold_requested(0)]).await.unwrap();
     let refused = AtomicU64::new(0);
     let commits_before = ledger.stats().commits;
@@ -173,7 +174,7 @@ async fn a_refused_append_does_not_take_its_group_with_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_claims_of_one_nonce_one_wins() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let mut claims = JoinSet::new();
     for n in 0..100 {
         let ledger = ledger.clone();
@@ -186,13 +187,14 @@ async fn of_many_claims_of_one_nonce_one_wins() {
 
 #[tokio::test]
 async fn a_closed_ledger_has_written_what_was_queued_and_takes_no_more() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     let other = ledger.clone();
     let (written, closed) = tokio::join!(ledger.append(vec![hold_requested(1)]), other.clone().close());
     assert_eq!((written, closed), (Ok(Sequence(1)), Ok(())));
     assert_eq!(other.append(vec![hold_granted(1)]).await, Err(AppendError::Closed));
     assert_eq!(other.failure(), None);
     assert!(other.reader().withdrawal(id(1)).unwrap().is_some(), "reading goes on");
+    let Some(path) = place.file() else { return };
     let log = std::fs::metadata(path.with_extension("db-wal")).map_or(0, |log| log.len());
     assert_eq!(log, 0, "the log was folded into the file");
 }

@@ -1,8 +1,9 @@
 //! What happened beside the steps: kept, in their sequence, unchanged.
 
-use cashgate_ledger::{AppendError, Ledger, LedgerOptions, Notice, RowCheck, Sequence, StoredNotice};
+use cashgate_ledger::{AppendError, Notice, RowCheck, Sequence, StoredNotice};
 use rusqlite::Connection;
 
+use super::store::*;
 use crate::sample::*;
 
 fn stored(sequence: u64, notice: &Notice) -> StoredNotice {
@@ -19,7 +20,7 @@ fn stored(sequence: u64, notice: &Notice) -> StoredNotice {
 
 #[tokio::test]
 async fn notices_and_steps_share_a_sequence_also_after_a_restart() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     let last = ledger.subscribe_last_sequence();
     let (stop, alarm) = (notice("stopped", 1), notice_of("aozora", "alarm", 2));
     assert_eq!(ledger.record_notice(stop.clone()).await, Ok(Sequence(1)));
@@ -28,7 +29,7 @@ async fn notices_and_steps_share_a_sequence_also_after_a_restart() {
     assert_eq!(ledger.record_urgent_notice(alarm.clone()).await, Ok(Sequence(4)));
     ledger.close().await.unwrap();
 
-    let ledger = Ledger::open(&path, options()).unwrap();
+    let ledger = place.open();
     assert_eq!(*ledger.subscribe_last_sequence().borrow(), Sequence(4));
     let found = ledger.reader().notices_of(&["stopped", "alarm"], at(0)).unwrap();
     assert_eq!(found, [stored(1, &stop), stored(4, &alarm)]);
@@ -37,12 +38,12 @@ async fn notices_and_steps_share_a_sequence_also_after_a_restart() {
     let (_, steps) = ledger.reader().withdrawal(id(1)).unwrap().unwrap();
     assert_eq!(steps.iter().map(|step| step.sequence.0).collect::<Vec<_>>(), [2, 3, 5]);
     ledger.close().await.unwrap();
-    assert_eq!(verified(&path).1, Vec::<String>::new());
+    assert_eq!(place.verified().1, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_start_finds_the_notices_of_its_kinds_since_a_moment_in_their_sequence() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     // The clock was set back between them.
     for (kind, seconds) in
         [("stopped", 50), ("approval_refused", 10), ("released", 40), ("approval_refused", 60), ("stopped", 60)]
@@ -66,7 +67,7 @@ async fn a_start_finds_the_notices_of_its_kinds_since_a_moment_in_their_sequence
 
 #[tokio::test]
 async fn a_notice_that_is_refused_leaves_nothing_behind() {
-    let (ledger, _path, _folder) = new_ledger();
+    let (ledger, _place) = new_ledger();
     let of_length = |bytes| Notice { body: vec![7; bytes], ..notice("alarm", 1) };
     let (longest, too_long) = (of_length(Notice::BODY_BYTES_MAX), of_length(Notice::BODY_BYTES_MAX + 1));
     let refused = Err(AppendError::NoticeTooLong { kind: "alarm", bytes: 8_193 });
@@ -92,9 +93,7 @@ async fn a_notice_that_is_refused_leaves_nothing_behind() {
 /// On one thread nobody empties the queue while it is filled.
 #[tokio::test(flavor = "current_thread")]
 async fn a_full_queue_makes_nobody_wait_who_did_not_ask_for_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let few = LedgerOptions { queue_length_max: 1, ..options() };
-    let ledger = Ledger::open(folder.path().join("ledger.db"), few).unwrap();
+    let (ledger, _place) = new_ledger_of(1, 1);
     let many = 2_000;
     for n in 0..many {
         ledger.notice_later(notice("approval_refused", n));
@@ -109,7 +108,7 @@ async fn a_full_queue_makes_nobody_wait_who_did_not_ask_for_it() {
 /// All wait when the writer takes them, so that they are one group: those that are refused must fall alone.
 #[tokio::test(flavor = "current_thread")]
 async fn notices_share_a_commit_with_steps_and_leave_no_gap_where_one_is_refused() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     let mut waiting = tokio::task::JoinSet::new();
     for n in 0..300 {
         let ledger = ledger.clone();
@@ -125,15 +124,16 @@ async fn notices_share_a_commit_with_steps_and_leave_no_gap_where_one_is_refused
     assert_eq!((refused, ledger.reader().last_sequence().unwrap()), (100, Sequence(200)));
     assert!(ledger.stats().commits < 50, "{:?}: there were no groups, so nothing was shown", ledger.stats());
     ledger.close().await.unwrap();
-    assert_eq!(verified(&path).1, Vec::<String>::new());
+    assert_eq!(place.verified().1, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn plain_sql_tells_one_story_and_cannot_change_it() {
-    let (ledger, path, _folder) = new_ledger();
+    let (ledger, place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     ledger.record_notice(notice("stopped", 1)).await.unwrap();
     ledger.append(vec![hold_granted(1)]).await.unwrap();
+    let Some(path) = place.file() else { return };
     let plain = Connection::open(&path).unwrap();
     let sql = "SELECT group_concat(kind, ' ') FROM
         (SELECT sequence, kind FROM steps UNION ALL SELECT sequence, kind FROM notices ORDER BY 1)";

@@ -1,0 +1,233 @@
+//! A database that is killed, cut off, slow, or replaced by its standby while lanes write: every append comes to its end once, and nothing
+//! that was acknowledged is lost.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use cashgate_ledger::{AppendError, Ledger, PostgresOptions, migrate, verify_open};
+use cashgate_postgres_server::{Database, Server};
+use tokio::task::JoinSet;
+
+use super::store::options_of;
+use crate::sample::*;
+
+const LANES: u64 = 12;
+
+fn with_ledger(server: &Server) -> (Database<'_>, PostgresOptions) {
+    let database = server.database("template1");
+    let options = PostgresOptions {
+        statement_timeout: Duration::from_secs(2),
+        connect_timeout: Duration::from_secs(1),
+        ..options_of(database.dsn_file(), 0)
+    };
+    migrate(&options).unwrap();
+    (database, options)
+}
+
+/// Lanes that live whole lives until they are told to stop, and say how many each lived.
+fn load(ledger: &Ledger, over: &Arc<AtomicBool>) -> JoinSet<u64> {
+    let mut lanes = JoinSet::new();
+    for lane in 0..LANES {
+        let (ledger, over) = (ledger.clone(), Arc::clone(over));
+        lanes.spawn(async move {
+            let mut lives = 0;
+            while !over.load(Ordering::Relaxed) {
+                for step in whole_life(lane * 1_000_000 + lives) {
+                    ledger.append(vec![step]).await.unwrap();
+                }
+                lives += 1;
+            }
+            lives
+        });
+    }
+    lanes
+}
+
+/// Lets the lanes go on for a while, then counts what they lived against what the ledger has.
+async fn check_nothing_is_lost_or_doubled(ledger: &Ledger, over: &AtomicBool, lanes: JoinSet<u64>) {
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    over.store(true, Ordering::Relaxed);
+    let lived: u64 =
+        tokio::time::timeout(Duration::from_secs(60), lanes.join_all()).await.expect("it hangs").iter().sum();
+    assert!(lived > LANES, "there was no load");
+    assert_eq!(ledger.reader().last_sequence().unwrap().0, 4 * lived);
+    let report = verify_open(ledger.reader(), &mut |finding| panic!("{finding}"), &mut |_, _| vec![]);
+    assert_eq!((report.steps, report.withdrawals, report.open), (4 * lived, lived, 0));
+    assert!(ledger.reachable() && ledger.failure().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_under_load_costs_only_time() {
+    let server = Server::start_new();
+    let (_database, options) = with_ledger(&server);
+    let ledger = Ledger::connect(&options).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let lanes = load(&ledger, &over);
+    let mut reachable = ledger.subscribe_reachable();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        server.kill();
+        let away = tokio::time::timeout(Duration::from_secs(20), reachable.wait_for(|reachable| !reachable)).await;
+        drop(away.expect("it did not say that the database is away").unwrap());
+        server.start();
+        let back = tokio::time::timeout(Duration::from_secs(20), reachable.wait_for(|reachable| *reachable)).await;
+        drop(back.expect("it did not come back").unwrap());
+    }
+    check_nothing_is_lost_or_doubled(&ledger, &over, lanes).await;
+    ledger.close().await.unwrap();
+}
+
+/// Passes everything on between a ledger and its server, until it is told to cut: then the server gets what was sent, and its next answer is
+/// lost with the connection.
+struct Proxy {
+    port: u16,
+    cut: Arc<AtomicBool>,
+    cuts: Arc<AtomicU32>,
+}
+
+impl Proxy {
+    fn before(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (cut, cuts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (its_cut, its_cuts) = (Arc::clone(&cut), Arc::clone(&cuts));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                let (from, to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+                std::thread::spawn(move || pass(from, to, || false));
+                let (cut, cuts) = (Arc::clone(&its_cut), Arc::clone(&its_cuts));
+                std::thread::spawn(move || {
+                    pass(upstream, client, || {
+                        let now = cut.swap(false, Ordering::Relaxed);
+                        cuts.fetch_add(u32::from(now), Ordering::Relaxed);
+                        now
+                    });
+                });
+            }
+        });
+        Self { port, cut, cuts }
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, is_cut: impl Fn() -> bool) {
+    let mut bytes = [0; 65_536];
+    while let Ok(count) = from.read(&mut bytes) {
+        if count == 0 || is_cut() || to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_lost_is_asked_for_and_nothing_is_written_twice() {
+    let server = Server::start_new();
+    let (database, options) = with_ledger(&server);
+    let proxy = Proxy::before(server.port());
+    database.reach(&format!("host=127.0.0.1 port={} user=postgres dbname={}", proxy.port, database.name()));
+    let ledger = Ledger::connect(&options).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let lanes = load(&ledger, &over);
+    for _ in 0..25 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        proxy.cut.store(true, Ordering::Relaxed);
+    }
+    check_nothing_is_lost_or_doubled(&ledger, &over, lanes).await;
+    assert!(proxy.cuts.load(Ordering::Relaxed) >= 10, "there were no cuts");
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_synchronous_standby_that_is_promoted_has_all_that_was_acknowledged() {
+    let primary = Server::start_with("synchronous_standby_names = 'second'");
+    // Until there is a standby, nothing could be committed.
+    let _ = primary.sql("postgres", "SET synchronous_commit = local; ALTER ROLE postgres SET synchronous_commit = local");
+    let (database, options) = with_ledger(&primary);
+    let standby = Server::standby_of(&primary, "second");
+    let is_there = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+    while primary.sql("postgres", is_there) != "1" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let _ = primary.sql("postgres", "ALTER ROLE postgres RESET synchronous_commit");
+    let (first, second) = (primary.port(), standby.port());
+    database.reach(&format!("host=127.0.0.1,127.0.0.1 port={first},{second} user=postgres dbname={}", database.name()));
+    let ledger = Ledger::connect(&options).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let lanes = load(&ledger, &over);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    primary.kill();
+    standby.promote();
+    check_nothing_is_lost_or_doubled(&ledger, &over, lanes).await;
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_has_lost_acknowledged_commits_ends_the_ledger() {
+    let (ledger, place) = super::store::new_ledger();
+    for n in 0..3 {
+        ledger.append(vec![hold_requested(n)]).await.unwrap();
+    }
+    // As an asynchronous standby that was promoted too early would have it.
+    let _ = place.sql("UPDATE replicas SET last_batch = last_batch - 2");
+    let Err(AppendError::Fatal(failure)) = ledger.append(vec![hold_requested(9)]).await else { panic!("it wrote on") };
+    assert!(failure.to_string().contains("which it acknowledged"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_database_makes_writes_wait_and_nothing_else() {
+    let server = Server::start_with("max_connections = 20");
+    let (database, options) = with_ledger(&server);
+    let options = PostgresOptions { statement_timeout: Duration::from_millis(300), ..options };
+    let ledger = Ledger::connect(&options).unwrap();
+    ledger.append(vec![hold_requested(1)]).await.unwrap();
+    let dsn = server.dsn(database.name());
+    let lock = "BEGIN; SELECT 1 FROM cashgate.ledger_head FOR UPDATE; SELECT pg_sleep(1.5); COMMIT";
+    let locking = connected(&dsn, lock).unwrap();
+    ledger.append(vec![hold_requested(2)]).await.unwrap();
+
+    drop(locking);
+    let mut taken = Vec::new();
+    // Strangers take every connection that is left; the ledger's own goes on, and a lost one is made again when they are gone.
+    while let Ok(stream) = connected(&dsn, "SELECT pg_sleep(30)") {
+        taken.push(stream);
+    }
+    let _ = taken.pop();
+    let ends = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'cashgate'";
+    let _ = database.sql(ends);
+    let waiting = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.append(vec![hold_requested(3)]).await }
+    });
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    drop(taken);
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it hangs").unwrap().unwrap();
+    assert_eq!(ledger.reader().last_sequence().unwrap().0, 3);
+}
+
+/// A session of a stranger, through `psql`, which is connected and then does something.
+fn connected(dsn: &str, then: &str) -> Result<Stranger, ()> {
+    let psql = cashgate_postgres_server::programs().unwrap().join("psql");
+    let mut child = std::process::Command::new(psql)
+        .args(["-X", "-q", "-A", "-t", "-d", dsn, "-c", "SELECT 1", "-c", then])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 1];
+    let answered = child.stdout.as_mut().unwrap().read(&mut first).is_ok_and(|count| count == 1);
+    let stranger = Stranger(child);
+    if answered { Ok(stranger) } else { Err(()) }
+}
+
+struct Stranger(std::process::Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
