@@ -97,8 +97,12 @@ async fn serve_with(
         );
     }
     let keeper = TlsKeeper::load(config.tls.clone()).map_err(ServeError::new)?;
+    // Towards its peers this replica is itself; towards everybody else it is the gateway.
+    let as_replica = config.replica.as_ref().map(|replica| TlsKeeper::load(replica.tls(&config.tls)));
+    let as_replica = as_replica.transpose().map_err(ServeError::new)?;
+    let keepers = Keepers { gateway: keeper, replica: as_replica };
     let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
-    let parts = Parts::assemble(config, books, keys, hsm, tracing.clone(), &keeper)?;
+    let parts = Parts::assemble(config, books, keys, hsm, tracing.clone(), &keepers)?;
     guard::open_files::check(&config.guard);
     let lanes = Arc::new(Lanes::new(Arc::clone(&parts.surroundings)));
     let ports = Ports::bind(config).await?;
@@ -106,8 +110,8 @@ async fn serve_with(
 
     let (ready, readiness) = watch::channel(Readiness::Starting);
     let (shut, shutting) = watch::channel(false);
-    let serving = ports.serve(config, &keeper, &lanes, &parts, readiness, &shutting)?;
-    let mut chores = parts.chores(config, keeper);
+    let serving = ports.serve(config, &keepers, &lanes, &parts, readiness, &shutting)?;
+    let mut chores = parts.chores(config, keepers);
     parts.surroundings.desk.ledger_has_room(parts.surroundings.ledger.room() == Room::Ample);
     let watching = tokio::spawn(watch_room(parts.surroundings.ledger.clone(), Arc::clone(&parts.surroundings.desk)));
     let put_out = parts.among_replicas(&lanes, &mut chores);
@@ -171,12 +175,20 @@ impl Books {
     }
 }
 
+/// Who the gateway is, and to whom.
+struct Keepers {
+    /// To ATMs, app back ends and core banking.
+    gateway: TlsKeeper,
+    /// To the other replicas.
+    replica: Option<TlsKeeper>,
+}
+
 /// This replica among the others, if there are any.
-fn member(config: &Config, ledger: &Ledger, keeper: &TlsKeeper) -> Option<Arc<Member>> {
+fn member(config: &Config, ledger: &Ledger, keepers: &Keepers) -> Option<Arc<Member>> {
     let (ReplicaSection { server_name, dead_after, heartbeat_every, .. }, registry) =
         config.replica.as_ref().zip(ledger.replicas().cloned())?;
     let trust_domain = config.trust_domain.as_str().into();
-    let peers = Peers::new(registry.id(), trust_domain, server_name.clone(), keeper.tls());
+    let peers = Peers::new(registry.id(), trust_domain, server_name.clone(), keepers.replica.as_ref()?.tls());
     Some(Arc::new(Member::new(registry, peers, *dead_after, *heartbeat_every)))
 }
 
@@ -200,10 +212,10 @@ impl Parts {
         office: KeyOffice,
         hsm: QrHsm,
         tracing: Tracing,
-        keeper: &TlsKeeper,
+        keepers: &Keepers,
     ) -> Result<Self, ServeError> {
         let Books { metrics, ledger, keys, mark } = books;
-        let member = member(config, &ledger, keeper);
+        let member = member(config, &ledger, keepers);
         metrics.observe_hsm(&hsm);
         let mut dispense_tokens = DispenseTokens::new(Arc::new(HsmDispenseKeys::new(hsm.clone())));
         if config.present_status_is_final {
@@ -234,7 +246,7 @@ impl Parts {
         }
         let withdrawals = desk.recall(ledger.reader(), clock::now()).map_err(ServeError::new)?;
         tracing::info!(withdrawals, "what was withdrawn lately counts again");
-        let core_banks = CoreBanks::new(config, &keeper.tls(), metrics.clone()).map_err(ServeError::new)?;
+        let core_banks = CoreBanks::new(config, &keepers.gateway.tls(), metrics.clone()).map_err(ServeError::new)?;
         let guard = GuardMetrics::new(&metrics.meter());
         let registries =
             [PortGuard::atm(&config.guard), PortGuard::api(&config.guard), PortGuard::replica(&config.guard)]
@@ -301,7 +313,7 @@ impl Parts {
     }
 
     /// What goes on beside serving, until the gateway stops.
-    fn chores(&self, config: &Config, keeper: TlsKeeper) -> JoinSet<()> {
+    fn chores(&self, config: &Config, keepers: Keepers) -> JoinSet<()> {
         let desk = &self.surroundings.desk;
         let mut chores = JoinSet::new();
         chores.spawn(forget_what_is_over(Arc::clone(desk)));
@@ -311,7 +323,10 @@ impl Parts {
         let registries = self.registries.clone();
         // Open connections of certificates that were revoked are closed.
         let changed = move || registries.iter().for_each(|registry| registry.look_again());
-        chores.spawn(keeper.watch(config.tls_check_every, self.guard.clone(), changed));
+        chores.spawn(keepers.gateway.watch(config.tls_check_every, self.guard.clone(), changed.clone()));
+        if let Some(replica) = keepers.replica {
+            chores.spawn(replica.watch(config.tls_check_every, self.guard.clone(), changed));
+        }
         chores
     }
 }
@@ -345,7 +360,7 @@ impl Ports {
     fn serve(
         self,
         config: &Config,
-        keeper: &TlsKeeper,
+        keepers: &Keepers,
         lanes: &Arc<Lanes>,
         parts: &Parts,
         ready: watch::Receiver<Readiness>,
@@ -358,13 +373,13 @@ impl Ports {
                 AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
             ));
         let customers = CustomerPort::new(Arc::clone(lanes));
+        let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
         let replicas = with_reflection(hardened(replica_registry.guard())).map_err(ServeError::new)?.add_service(
             parts.observed(
-                ReplicaServiceServer::new(ReplicaPort::new(customers.clone()))
+                ReplicaServiceServer::new(ReplicaPort::new(customers.clone(), operations.clone()))
                     .max_decoding_message_size(MESSAGE_BYTES_MAX),
             ),
         );
-        let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
         let events = EventPort::new(Arc::clone(lanes));
         let api = with_reflection(hardened(api_registry.guard()))
             .map_err(ServeError::new)?
@@ -375,13 +390,14 @@ impl Ports {
                 parts.observed(OperationsServiceServer::new(operations).max_decoding_message_size(MESSAGE_BYTES_MAX)),
             )
             .add_service(parts.observed(EventServiceServer::new(events).max_decoding_message_size(MESSAGE_BYTES_MAX)));
-        let run = |router: Guarded, port, registry| {
-            let connections = listener::connections(port, keeper.tls(), Arc::clone(&domain), registry);
+        let run = |router: Guarded, port, registry, tls| {
+            let connections = listener::connections(port, tls, Arc::clone(&domain), registry);
             router.serve_with_incoming_shutdown(ReceiverStream::new(connections), turned(shutting.clone()))
         };
-        let atm = tokio::spawn(run(atm, self.atm, atm_registry));
-        let api = tokio::spawn(run(api, self.api, api_registry));
-        let replica = self.replica.map(|port| tokio::spawn(run(replicas, port, replica_registry)));
+        let atm = tokio::spawn(run(atm, self.atm, atm_registry, keepers.gateway.tls()));
+        let api = tokio::spawn(run(api, self.api, api_registry, keepers.gateway.tls()));
+        let port = self.replica.zip(keepers.replica.as_ref().map(TlsKeeper::tls));
+        let replica = port.map(|(port, tls)| tokio::spawn(run(replicas, port, replica_registry, tls)));
         let replica = async move {
             match replica {
                 Some(replica) => flat(replica.await),

@@ -131,7 +131,11 @@ impl Server {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).expect("a log");
         let server = program("postgres");
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "keeper"]).arg(self.folder.path()).arg(server.get_program()).args(server.get_args());
+        command
+            .args(["-c", KEEPER, "keeper"])
+            .arg(self.folder.path())
+            .arg(server.get_program())
+            .args(server.get_args());
         command.arg("-D").arg(self.data()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut process = command.spawn().expect("a keeper");
         let input = process.stdin.take();

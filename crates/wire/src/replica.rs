@@ -1,10 +1,11 @@
 //! What replicas of one gateway say to each other.
 
-use cashgate_withdrawal::ids::{AtmId, InstitutionId};
+use cashgate_withdrawal::ids::{AtmId, InstitutionId, OperatorName};
 use cashgate_withdrawal::refusal::Refusal;
 
 use crate::fields::{id, invalid};
 use crate::proto::customer::v1 as customer;
+use crate::proto::operations::v1 as operations;
 use crate::proto::replica::v1 as pb;
 
 /// How often a request may be handed on.
@@ -74,6 +75,32 @@ forwards! {
     forward_approve, forwarded_approve: ForwardApproveRequest, ApproveRequest;
     forward_cancel, forwarded_cancel: ForwardCancelRequest, CancelRequest;
     forward_watch, forwarded_watch: ForwardWatchRequest, WatchRequest;
+}
+
+/// Hands a person's decision on.
+#[must_use]
+pub fn forward_resolve(
+    from: u16,
+    operator: &OperatorName,
+    request: operations::ResolveSuspectRequest,
+) -> pb::ForwardResolveSuspectRequest {
+    pb::ForwardResolveSuspectRequest {
+        from_replica: from.into(),
+        operator: operator.to_string(),
+        hops: HOPS_MAX,
+        request: Some(request),
+    }
+}
+
+/// Reads a person's decision that was handed on: who handed it on, who decided, and what.
+pub fn forwarded_resolve(
+    message: pb::ForwardResolveSuspectRequest,
+) -> Result<(u16, OperatorName, operations::ResolveSuspectRequest), Refusal> {
+    if message.hops != HOPS_MAX {
+        return Err(invalid("hops", format!("must be {HOPS_MAX}: a request is handed on once")));
+    }
+    let request = message.request.ok_or_else(|| invalid("request", "is missing"))?;
+    Ok((number("from_replica", message.from_replica)?, id("operator", &message.operator)?, request))
 }
 
 /// Asks for a lane.

@@ -103,9 +103,7 @@ async fn audited(histories: Vec<Vec<StepRecord>>) -> (Vec<String>, AuditReport) 
     }
     ledger.close().await.unwrap();
     let mut found = Vec::new();
-    let report =
-        audit(&LedgerSection::File(path.clone()), &mut |finding| found.push(finding.to_string()))
-            .unwrap();
+    let report = audit(&LedgerSection::File(path.clone()), &mut |finding| found.push(finding.to_string())).unwrap();
     assert_eq!(report.findings, found.len() as u64);
     assert!(found.iter().all(|line| !line.contains(ACCOUNT)), "an account is named: {found:?}");
     (found, report)

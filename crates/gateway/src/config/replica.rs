@@ -10,6 +10,7 @@ use rustls_pki_types::ServerName;
 use super::ledger::LedgerSection;
 use super::reader::Reader;
 use crate::replica::DEAD_AFTER_USUAL;
+use crate::tls::TlsFiles;
 
 /// This replica among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +23,30 @@ pub struct ReplicaSection {
     pub address: String,
     /// The name in the certificate of every replica.
     pub server_name: ServerName<'static>,
+    /// Its certificate and key towards them, which name its number.
+    pub certificate: PathBuf,
+    /// See `certificate`.
+    pub key: PathBuf,
     /// The port that it listens on for them.
     pub listen: SocketAddr,
     /// After how long without a heartbeat a replica counts as dead.
     pub dead_after: Duration,
     /// How often it says that it lives.
     pub heartbeat_every: Duration,
+}
+
+impl ReplicaSection {
+    /// As the ledger knows it.
+    #[must_use]
+    pub fn identity(&self) -> ReplicaIdentity {
+        ReplicaIdentity { id: self.id, name: self.name.clone(), address: self.address.clone() }
+    }
+
+    /// Its TLS files towards the others, beside the gateway's own.
+    #[must_use]
+    pub fn tls(&self, gateway: &TlsFiles) -> TlsFiles {
+        TlsFiles { certificate: self.certificate.clone(), key: self.key.clone(), ..gateway.clone() }
+    }
 }
 
 /// `listen` is `listen.replica`, if it is there.
@@ -56,6 +75,8 @@ pub(super) fn read(
             .map_err(|_| replica.error("server_name", format!("{name:?} is not a host name")))
             .ok()
     });
+    let existing = |key| replica.existing_file(key, "put the PEM file there, or correct the name");
+    let (certificate, key) = (existing("certificate"), existing("key"));
     let name = if replica.has("name") { replica.text("name") } else { id.map(|id| format!("replica-{id}")) };
     let dead_after = replica.seconds("dead_after_s", DEAD_AFTER_USUAL, 3..=60);
     let heartbeat_every = replica.milliseconds("heartbeat_ms", Duration::from_secs(1), 100..=10_000);
@@ -73,6 +94,8 @@ pub(super) fn read(
         name: name?,
         address: address?,
         server_name: server_name?,
+        certificate: certificate?,
+        key: key?,
         listen: listen?,
         dead_after: dead_after?,
         heartbeat_every: heartbeat_every?,

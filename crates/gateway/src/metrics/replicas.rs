@@ -71,7 +71,7 @@ impl Metrics {
 
     /// Has this replica's pulse exported whenever the metrics are read, and what alerts count begin at zero.
     pub fn observe_member(&self, member: Arc<Member>) {
-        for rpc in ["Scan", "Approve", "Cancel", "Watch"] {
+        for rpc in ["Scan", "Approve", "Cancel", "Watch", "ResolveSuspect"] {
             for result in FORWARDED {
                 self.between.forwarded.add(0, &[KeyValue::new("rpc", rpc), KeyValue::new("result", result)]);
             }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use cashgate_ledger::{LaneOwner, ReplicaId};
 use cashgate_wire::proto::customer::v1 as pb;
+use cashgate_wire::proto::operations::v1::ResolveSuspectRequest;
 use cashgate_wire::{replica as wire, status};
-use cashgate_withdrawal::ids::{InstitutionId, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::ids::{InstitutionId, OperatorName, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::{Member, PeerClient};
+use crate::lanes::Surroundings;
 use crate::metrics::Metrics;
 use crate::telemetry::Span;
 
@@ -51,8 +53,10 @@ pub(crate) struct Forwarding {
 }
 
 impl Forwarding {
-    pub(crate) const fn new(member: Arc<Member>, metrics: Metrics) -> Self {
-        Self { member, metrics }
+    /// None where there are no others.
+    pub(crate) fn of(surroundings: &Surroundings) -> Option<Self> {
+        let member = surroundings.member.clone()?;
+        Some(Self { member, metrics: surroundings.metrics.clone() })
     }
 
     /// The replica whose code was scanned. A code without one is of before there were several.
@@ -124,6 +128,18 @@ impl Forwarding {
         let request = self.request(wire::forward_cancel(self.member.id().0, of, request), patience);
         let answer = client.forward_cancel(request).await;
         self.answered("Cancel", replica, answer).map(drop)
+    }
+
+    pub(crate) async fn resolve(
+        &self,
+        to: (ReplicaId, PeerClient),
+        operator: &OperatorName,
+        request: ResolveSuspectRequest,
+    ) -> Result<(), Status> {
+        let (replica, mut client) = to;
+        let request = self.request(wire::forward_resolve(self.member.id().0, operator, request), None);
+        let answer = client.forward_resolve_suspect(request).await;
+        self.answered("ResolveSuspect", replica, answer).map(drop)
     }
 
     pub(crate) async fn watch(

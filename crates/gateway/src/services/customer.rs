@@ -44,9 +44,7 @@ impl CustomerPort {
     /// A port over the lanes.
     #[must_use]
     pub fn new(lanes: Arc<Lanes>) -> Self {
-        let surroundings = lanes.surroundings();
-        let forwarding =
-            surroundings.member.clone().map(|member| Forwarding::new(member, surroundings.metrics.clone()));
+        let forwarding = Forwarding::of(lanes.surroundings());
         Self { lanes, forwarding }
     }
 

@@ -21,6 +21,7 @@ use super::{identity, may_see, read, read_withdrawal};
 use crate::identity::Identity;
 use crate::keys::{KeyOffice, KeyRefusal, messages};
 use crate::lanes::{Lanes, read_back};
+use crate::replica::{Forwarding, Route};
 use crate::stops::StopSwitch;
 
 /// How many withdrawals a page has if the caller does not say.
@@ -32,13 +33,16 @@ pub struct OperationsPort {
     pub(super) lanes: Arc<Lanes>,
     keys: KeyOffice,
     pub(super) switch: StopSwitch,
+    /// To the other replicas, if there are any.
+    forwarding: Option<Forwarding>,
 }
 
 impl OperationsPort {
     /// A port over the lanes, the keys and the kill switch.
     #[must_use]
-    pub const fn new(lanes: Arc<Lanes>, keys: KeyOffice, switch: StopSwitch) -> Self {
-        Self { lanes, keys, switch }
+    pub fn new(lanes: Arc<Lanes>, keys: KeyOffice, switch: StopSwitch) -> Self {
+        let forwarding = Forwarding::of(lanes.surroundings());
+        Self { lanes, keys, switch, forwarding }
     }
 
     pub(super) fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
@@ -50,6 +54,29 @@ impl OperationsPort {
             Identity::Operator(name) => Ok(name),
             _ => Err(self.refuse(rpc, &Refusal::IdentityNotAllowed { needed: "operator/<name>" })),
         }
+    }
+
+    /// A decision about a suspect whose lane is this replica's, or nobody's.
+    pub(super) async fn resolve_here(
+        &self,
+        operator: OperatorName,
+        request: ResolveSuspectRequest,
+    ) -> Result<(), Status> {
+        let refuse = |refusal| self.refuse("ResolveSuspect", &refusal);
+        let withdrawal: WithdrawalId = id("withdrawal_id", &request.withdrawal_id).map_err(refuse)?;
+        let (settlement, reason) = wire::resolution(request).map_err(refuse)?;
+        let followed = self.lanes.surroundings().watchers.follow(withdrawal);
+        let atm = followed.map(|followed| followed.borrow().terms.atm.clone());
+        let Some(lane) = atm.and_then(|atm| self.lanes.find(&atm)) else {
+            let has_ended = read_withdrawal(&self.lanes, withdrawal).await?.is_some();
+            return Err(refuse(if has_ended { Refusal::NotASuspect } else { Refusal::WithdrawalUnknown }));
+        };
+        lane.ask(None, move |request| {
+            Input::Resolved(Resolution { request, withdrawal, settlement, operator, reason })
+        })
+        .await
+        .map_err(refuse)?;
+        Ok(())
     }
 
     async fn page(
@@ -173,23 +200,20 @@ impl OperationsService for OperationsPort {
         request: Request<ResolveSuspectRequest>,
     ) -> Result<Response<ResolveSuspectResponse>, Status> {
         let operator = self.operator("ResolveSuspect", &request)?;
-        let refuse = |refusal| self.refuse("ResolveSuspect", &refusal);
         let request = request.into_inner();
-        let withdrawal: WithdrawalId = id("withdrawal_id", &request.withdrawal_id).map_err(refuse)?;
-        let (settlement, reason) = wire::resolution(request).map_err(refuse)?;
-        let followed = self.lanes.surroundings().watchers.follow(withdrawal);
-        let atm = followed.map(|followed| followed.borrow().terms.atm.clone());
-        let Some(lane) = atm.and_then(|atm| self.lanes.find(&atm)) else {
-            let has_ended = read_withdrawal(&self.lanes, withdrawal).await?.is_some();
-            return Err(refuse(if has_ended { Refusal::NotASuspect } else { Refusal::WithdrawalUnknown }));
-        };
-        lane.ask(None, move |request| {
-            Input::Resolved(Resolution { request, withdrawal, settlement, operator, reason })
-        })
-        .await
-        .map_err(refuse)?;
+        let is_here = id("withdrawal_id", &request.withdrawal_id)
+            .map_or(true, |id| self.lanes.surroundings().watchers.state_name(id).is_some());
+        if let (Some(forwarding), false) = (&self.forwarding, is_here)
+            && let Ok(withdrawal) = id("withdrawal_id", &request.withdrawal_id)
+            && let Route::At(replica, client) = forwarding.by_withdrawal(withdrawal).await?
+        {
+            forwarding.resolve((replica, client), &operator, request).await?;
+            return Ok(Response::new(ResolveSuspectResponse {}));
+        }
+        self.resolve_here(operator, request).await?;
         Ok(Response::new(ResolveSuspectResponse {}))
     }
+
     async fn list_keys(&self, request: Request<ListKeysRequest>) -> Result<Response<ListKeysResponse>, Status> {
         self.operator("ListKeys", &request)?;
         Ok(Response::new(messages::status(self.keys.status().await)))

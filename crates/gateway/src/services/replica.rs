@@ -5,28 +5,30 @@ use std::pin::Pin;
 use cashgate_ledger::Epoch;
 use cashgate_wire::proto::replica::v1::replica_service_server::ReplicaService;
 use cashgate_wire::proto::replica::v1::{
-    ForwardApproveRequest, ForwardApproveResponse, ForwardCancelRequest, ForwardCancelResponse, ForwardScanRequest,
-    ForwardScanResponse, ForwardWatchRequest, ForwardWatchResponse, ReleaseLaneRequest, ReleaseLaneResponse,
+    ForwardApproveRequest, ForwardApproveResponse, ForwardCancelRequest, ForwardCancelResponse,
+    ForwardResolveSuspectRequest, ForwardResolveSuspectResponse, ForwardScanRequest, ForwardScanResponse,
+    ForwardWatchRequest, ForwardWatchResponse, ReleaseLaneRequest, ReleaseLaneResponse,
 };
 use cashgate_wire::replica::{self as wire, Forwarded};
 use cashgate_withdrawal::refusal::Refusal;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use super::{CustomerPort, identity};
+use super::{CustomerPort, OperationsPort, identity};
 use crate::identity::Identity;
 
 /// The other replicas' side of the gateway.
 #[derive(Clone, Debug)]
 pub struct ReplicaPort {
     customers: CustomerPort,
+    operations: OperationsPort,
 }
 
 impl ReplicaPort {
-    /// A port to what customers are answered here.
+    /// A port to what customers and operators are answered here.
     #[must_use]
-    pub const fn new(customers: CustomerPort) -> Self {
-        Self { customers }
+    pub const fn new(customers: CustomerPort, operations: OperationsPort) -> Self {
+        Self { customers, operations }
     }
 
     /// Another replica, and the one that the message says. Only then is it believed whom it has verified.
@@ -92,6 +94,22 @@ impl ReplicaService for ReplicaPort {
         let states = self.customers.watch_here(&institution, &request).await?;
         let states = states.map(|state| state.map(|response| ForwardWatchResponse { response: Some(response) }));
         Ok(Response::new(Box::pin(states)))
+    }
+
+    async fn forward_resolve_suspect(
+        &self,
+        request: Request<ForwardResolveSuspectRequest>,
+    ) -> Result<Response<ForwardResolveSuspectResponse>, Status> {
+        let rpc = "ForwardResolveSuspect";
+        let peer = self.peer(rpc, &request)?;
+        let refuse = |refusal| self.customers.refuse(rpc, &refusal);
+        let (from, operator, request) = wire::forwarded_resolve(request.into_inner()).map_err(refuse)?;
+        if from != peer {
+            let detail = format!("is not the caller's, whose certificate is replica/{peer}");
+            return Err(refuse(Refusal::FieldInvalid { field: "from_replica", detail }));
+        }
+        self.operations.resolve_here(operator, request).await?;
+        Ok(Response::new(ForwardResolveSuspectResponse {}))
     }
 
     async fn release_lane(

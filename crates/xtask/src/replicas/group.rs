@@ -253,11 +253,9 @@ fn prepare(site: &Site, number: usize, database: &[Proxy; 2]) -> Result<Prepared
         )
         .replace(&format!("api = \"127.0.0.1:{}\"", ports.api), &format!("api = \"127.0.0.1:{api}\""))
         .replace(&format!("http = \"127.0.0.1:{}\"", ports.http), &format!("http = \"127.0.0.1:{http}\""))
-        .replace("certificate = \"gateway.pem\"", &format!("certificate = \"certs/replica-{number}.pem\""))
-        .replace("key = \"gateway-key.pem\"", &format!("key = \"certs/replica-{number}-key.pem\""))
         .replace("path = \"ledger.db\"", &format!("postgres = {{ dsn_file = \"dsn-{number}\" }}"))
         + &format!(
-            "\n[replica]\nid = {number}\naddress = \"127.0.0.1:{}\"\nserver_name = \"localhost\"\n",
+            "\n[replica]\nid = {number}\naddress = \"127.0.0.1:{}\"\nserver_name = \"localhost\"\ncertificate = \"certs/replica-{number}.pem\"\nkey = \"certs/replica-{number}-key.pem\"\n",
             peers.port()
         );
     let config = site.dir().join(format!("replica-{number}.toml"));

@@ -22,6 +22,8 @@ use crate::command::Build;
 use crate::site::Site;
 use crate::{clock, command, interrupt, packages};
 
+/// These need several gateways, which this world has not; their rules are tested with `promtool` alone.
+const OVER_REPLICAS: [&str; 2] = ["CashgateReplicaDeaf", "CashgateForwardsFail"];
 /// How long an alert may take to fire. What takes longest is a gateway that finds its HSM gone.
 const FIRES_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
@@ -42,7 +44,10 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     let rules_text = std::fs::read_to_string(rules::rules_file(&command::root()))
         .map_err(|error| format!("cannot read the alert rules: {error}"))?;
     let alerts = rules::alerts(&rules_text);
-    let lacking: Vec<&&str> = alerts.iter().filter(|name| !FAULTS.iter().any(|fault| fault.alert == **name)).collect();
+    let lacking: Vec<&&str> = alerts
+        .iter()
+        .filter(|name| !OVER_REPLICAS.contains(name) && !FAULTS.iter().any(|fault| fault.alert == **name))
+        .collect();
     if !lacking.is_empty() {
         return Err(format!("no fault makes these alerts fire: {lacking:?}; add one to telemetry/faults.rs"));
     }

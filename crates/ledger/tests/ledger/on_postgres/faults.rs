@@ -145,7 +145,8 @@ async fn an_answer_that_is_lost_is_asked_for_and_nothing_is_written_twice() {
 async fn the_synchronous_standby_that_is_promoted_has_all_that_was_acknowledged() {
     let primary = Server::start_with("synchronous_standby_names = 'second'");
     // Until there is a standby, nothing could be committed.
-    let _ = primary.sql("postgres", "SET synchronous_commit = local; ALTER ROLE postgres SET synchronous_commit = local");
+    let _ =
+        primary.sql("postgres", "SET synchronous_commit = local; ALTER ROLE postgres SET synchronous_commit = local");
     let (database, options) = with_ledger(&primary);
     let standby = Server::standby_of(&primary, "second");
     let is_there = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";

@@ -6,6 +6,7 @@ mod contradictions;
 mod end_to_end;
 mod healthy;
 mod limits;
+mod replicas;
 mod stories;
 
 use super::{Checker, Rule, Violation};
