@@ -25,7 +25,7 @@ pub(crate) const SOFTHSM: Package = Package {
 
 pub(crate) const POSTGRESQL: Package = Package {
     name: "postgresql-15",
-    purpose: "the database that replicas share in demo and tests",
+    purpose: "the database that replicas share, in demo and tests",
     is_there: || cashgate_postgres_server::programs().is_some(),
 };
 
@@ -57,12 +57,6 @@ pub(crate) const P11_KIT_MODULES: Package = Package {
     name: "p11-kit-modules",
     purpose: "the PKCS#11 module that talks to that server",
     is_there: || exists_in_library_folder(&["pkcs11/p11-kit-client.so"]),
-};
-
-pub(crate) const POSTGRESQL: Package = Package {
-    name: "postgresql-15",
-    purpose: "the servers that the ledger's tests start, kill and promote",
-    is_there: || Path::new("/usr/lib/postgresql/15/bin/initdb").exists(),
 };
 
 pub(crate) const STRACE: Package = Package {
