@@ -131,7 +131,11 @@ impl Server {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).expect("a log");
         let server = program("postgres");
         let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "keeper"]).arg(self.folder.path()).arg(server.get_program()).args(server.get_args());
+        command
+            .args(["-c", KEEPER, "keeper"])
+            .arg(self.folder.path())
+            .arg(server.get_program())
+            .args(server.get_args());
         command.arg("-D").arg(self.data()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut process = command.spawn().expect("a keeper");
         let input = process.stdin.take();
@@ -160,11 +164,10 @@ impl Server {
     pub fn kill(&self) {
         let keeper = self.keeper.lock().expect("the keeper").take();
         let Some(keeper) = keeper else { return };
-        let mut processes = children_of(keeper.server);
-        processes.push(keeper.server);
-        for process in processes {
-            let _ = Command::new("kill").args(["-KILL", &process.to_string()]).stderr(Stdio::null()).status();
-        }
+        // The server first, or it would start its children anew.
+        let mut processes = vec![keeper.server.to_string()];
+        processes.extend(children_of(keeper.server).iter().map(ToString::to_string));
+        let _ = Command::new("kill").arg("-KILL").args(processes).stderr(Stdio::null()).status();
         drop(keeper);
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
     }

@@ -162,7 +162,9 @@ fn names_postgresql(words: &[&str]) -> bool {
 /// Debian's package would make a cluster of the system's own and start it. Tests start their own servers.
 fn keep_from_starting(prefix: &[&str]) -> Result<(), String> {
     let file = "/etc/postgresql-common/createcluster.conf";
-    let write = format!("mkdir -p /etc/postgresql-common && {{ [ -e {file} ] || echo 'create_main_cluster = false' > {file}; }}");
+    let write = format!(
+        "mkdir -p /etc/postgresql-common && {{ [ -e {file} ] || echo 'create_main_cluster = false' > {file}; }}"
+    );
     let words: Vec<&str> = prefix.iter().copied().chain(["sh", "-c", &write]).collect();
     let (program, args) = words.split_first().ok_or("no command")?;
     command::run(Command::new(program).args(args))
