@@ -164,11 +164,10 @@ impl Server {
     pub fn kill(&self) {
         let keeper = self.keeper.lock().expect("the keeper").take();
         let Some(keeper) = keeper else { return };
-        let mut processes = children_of(keeper.server);
-        processes.push(keeper.server);
-        for process in processes {
-            let _ = Command::new("kill").args(["-KILL", &process.to_string()]).stderr(Stdio::null()).status();
-        }
+        // The server first, or it would start its children anew.
+        let mut processes = vec![keeper.server.to_string()];
+        processes.extend(children_of(keeper.server).iter().map(ToString::to_string));
+        let _ = Command::new("kill").arg("-KILL").args(processes).stderr(Stdio::null()).status();
         drop(keeper);
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
     }

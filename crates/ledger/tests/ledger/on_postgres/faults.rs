@@ -193,10 +193,11 @@ async fn a_slow_database_makes_writes_wait_and_nothing_else() {
     drop(locking);
     let mut taken = Vec::new();
     // Strangers take every connection that is left; the ledger's own goes on, and a lost one is made again when they are gone.
-    while let Ok(stream) = connected(&dsn, "SELECT pg_sleep(30)") {
+    while let Ok(stream) = connected(&dsn, "SELECT 2") {
         taken.push(stream);
     }
-    let _ = taken.pop();
+    taken.truncate(taken.len() - 2);
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let ends = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'cashgate'";
     let _ = database.sql(ends);
     let waiting = tokio::spawn({
@@ -209,11 +210,12 @@ async fn a_slow_database_makes_writes_wait_and_nothing_else() {
     assert_eq!(ledger.reader().last_sequence().unwrap().0, 3);
 }
 
-/// A session of a stranger, through `psql`, which is connected and then does something.
+/// A session of a stranger, through `psql`, which does something and then stays.
 fn connected(dsn: &str, then: &str) -> Result<Stranger, ()> {
     let psql = cashgate_postgres_server::programs().unwrap().join("psql");
     let mut child = std::process::Command::new(psql)
-        .args(["-X", "-q", "-A", "-t", "-d", dsn, "-c", "SELECT 1", "-c", then])
+        .args(["-X", "-q", "-A", "-t", "-d", dsn, "-c", "SELECT 1", "-c", then, "-f", "-"])
+        .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null())
         .spawn()
