@@ -31,8 +31,8 @@ ledger:
 {{- define "cashgate.env.replica" -}}
 - {name: CASHGATE_REPLICA__ID, value: {{ .number | quote }}}
 - {name: CASHGATE_REPLICA__ADDRESS, value: "{{ .host }}:{{ .root.Values.ports.replica }}"}
-- {name: CASHGATE_TLS__CERTIFICATE, value: "/etc/cashgate/replicas/{{ .number }}/{{ .root.Values.tls.keys.certificate }}"}
-- {name: CASHGATE_TLS__KEY, value: "/etc/cashgate/replicas/{{ .number }}/{{ .root.Values.tls.keys.key }}"}
+- {name: CASHGATE_REPLICA__CERTIFICATE, value: "/etc/cashgate/replicas/{{ .number }}/{{ .root.Values.tls.keys.certificate }}"}
+- {name: CASHGATE_REPLICA__KEY, value: "/etc/cashgate/replicas/{{ .number }}/{{ .root.Values.tls.keys.key }}"}
 {{- end -}}
 
 {{/* The name that every replica's certificate has, and the domain of their own names. */}}
