@@ -74,12 +74,15 @@ pub(crate) trait Reads: Send + Sync {
     fn whole_at(&self, place: &str) -> Result<Option<Whole>, ReadError>;
     /// Nonces in hexadecimal, and how many withdrawals claim each.
     fn nonces_claimed_twice(&self) -> Result<Vec<(String, u64)>, ReadError>;
-    fn devices_after(&self, seen: &(String, String)) -> Result<Vec<((String, String), Judged<()>)>, ReadError>;
-    fn remarks_after(&self, seen: &(String, i64)) -> Result<Vec<((String, i64), Judged<()>)>, ReadError>;
+    fn devices_after(&self, seen: &(String, String)) -> JudgedAt<(String, String)>;
+    fn remarks_after(&self, seen: &(String, i64)) -> JudgedAt<(String, i64)>;
     fn remarks_left_out(&self) -> Result<Vec<Judged<()>>, ReadError>;
     /// The withdrawals that rows of a table (`remarks`, `remarks_left_out`) are about and that have no row.
     fn without_withdrawal(&self, table: &'static str) -> Result<Vec<String>, ReadError>;
 }
+
+/// Rows that were looked at, by their keys.
+pub(crate) type JudgedAt<Key> = Result<Vec<(Key, Judged<()>)>, ReadError>;
 
 /// A record where it was found, or what is wrong with it.
 pub(crate) struct PlacedRecord {

@@ -18,7 +18,7 @@ use crate::error::ReadError;
 use crate::feed::FeedEntry;
 use crate::key_events::{self, StoredKeyEvent};
 use crate::notices::{self, StoredNotice};
-use crate::reads::{Judged, PART, PlacedRecord, Reads, Whole};
+use crate::reads::{Judged, JudgedAt, PART, PlacedRecord, Reads, Whole};
 use crate::records::{Remarks, Sequence, StateCount, StoredStep, WithdrawalFilter, WithdrawalSummary};
 use crate::seal::{check_chain, check_first};
 use crate::tail::{Tail, TailMark};
@@ -28,7 +28,7 @@ pub(super) async fn history(
     transaction: &Transaction<'_>,
     withdrawal: &WithdrawalSummary,
 ) -> Result<Vec<StoredStep>, ReadError> {
-    let steps = rows(transaction, &sql::STEPS_OF, &[&uuid(withdrawal.id)], |row| columns::step(row)).await?;
+    let steps = rows(transaction, &sql::STEPS_OF, &[&uuid(withdrawal.id)], columns::step).await?;
     check_chain(withdrawal, &steps).map_err(ReadError::Damaged)?;
     Ok(steps)
 }
@@ -41,7 +41,7 @@ pub(super) async fn head(transaction: &Transaction<'_>) -> Result<TailMark, Read
 }
 
 async fn judged_key_events(transaction: &Transaction<'_>) -> Result<Vec<Judged<StoredKeyEvent>>, ReadError> {
-    rows(transaction, &sql::KEY_EVENTS, &[], |row| key_events::placed(row)).await.map(key_events::judged)
+    rows(transaction, &sql::KEY_EVENTS, &[], key_events::placed).await.map(key_events::judged)
 }
 
 /// A text that compares like an id, as an id: what it lacks is zeros.
@@ -60,8 +60,8 @@ impl Reads for PostgresReader {
             } else {
                 (&*sql::OPEN, &*sql::STEPS_OF_OPEN)
             };
-            let open = rows(transaction, open, &values, |row| columns::withdrawal(row)).await?;
-            let mut steps = rows(transaction, steps, &values, |row| columns::step(row)).await?.into_iter().peekable();
+            let open = rows(transaction, open, &values, columns::withdrawal).await?;
+            let mut steps = rows(transaction, steps, &values, columns::step).await?.into_iter().peekable();
             open.into_iter()
                 .map(|withdrawal| {
                     let its_own = std::iter::from_fn(|| steps.next_if(|step| step.withdrawal == withdrawal.id));
@@ -75,7 +75,7 @@ impl Reads for PostgresReader {
 
     fn withdrawal(&self, id: WithdrawalId) -> Result<Option<Whole>, ReadError> {
         self.read(async |transaction| {
-            let found = rows(transaction, &sql::WITHDRAWAL, &[&uuid(id)], |row| columns::withdrawal(row)).await?;
+            let found = rows(transaction, &sql::WITHDRAWAL, &[&uuid(id)], columns::withdrawal).await?;
             let Some(withdrawal) = found.into_iter().next() else { return Ok(None) };
             let steps = history(transaction, &withdrawal).await?;
             Ok(Some((withdrawal, steps)))
@@ -84,8 +84,7 @@ impl Reads for PostgresReader {
 
     fn withdrawal_of_nonce(&self, nonce: Nonce) -> Result<Option<WithdrawalId>, ReadError> {
         self.read(async |transaction| {
-            let found =
-                rows(transaction, &sql::OF_NONCE, &[&nonce.0.as_slice()], |row| columns::withdrawal(row)).await?;
+            let found = rows(transaction, &sql::OF_NONCE, &[&nonce.0.as_slice()], columns::withdrawal).await?;
             Ok(found.into_iter().next().map(|withdrawal| withdrawal.id))
         })
     }
@@ -107,7 +106,7 @@ impl Reads for PostgresReader {
         self.read(async |transaction| {
             let mut values: Vec<&(dyn ToSql + Sync)> = before.iter().map(|before| before as _).collect();
             values.extend(texts.iter().flatten().map(|text| text as &(dyn ToSql + Sync)));
-            rows(transaction, &sql, &values, |row| columns::withdrawal(row)).await
+            rows(transaction, &sql, &values, columns::withdrawal).await
         })
     }
 
@@ -128,8 +127,8 @@ impl Reads for PostgresReader {
     fn remarks(&self, id: WithdrawalId) -> Result<Remarks, ReadError> {
         let id = uuid(id);
         self.read(async |transaction| {
-            let kept = rows(transaction, &sql::REMARKS_OF, &[&id], |row| columns::remark(row)).await?;
-            let left_out = rows(transaction, &sql::LEFT_OUT_OF, &[&id], |row| columns::remarks_left_out(row)).await?;
+            let kept = rows(transaction, &sql::REMARKS_OF, &[&id], columns::remark).await?;
+            let left_out = rows(transaction, &sql::LEFT_OUT_OF, &[&id], columns::remarks_left_out).await?;
             Ok(Remarks {
                 kept: kept.into_iter().map(|(_, remark)| remark).collect(),
                 left_out: left_out.into_iter().next().unwrap_or(0),
@@ -140,12 +139,12 @@ impl Reads for PostgresReader {
     fn notices_of(&self, kinds: &[&str], since: Timestamp) -> Result<Vec<StoredNotice>, ReadError> {
         self.read(async |transaction| {
             let values: [&(dyn ToSql + Sync); 2] = [&kinds, &signed(since.unix_ms())];
-            rows(transaction, &sql::NOTICES_OF, &values, |row| notices::notice(row)).await
+            rows(transaction, &sql::NOTICES_OF, &values, notices::notice).await
         })
     }
 
     fn devices(&self) -> Result<Vec<DeviceRow>, ReadError> {
-        self.read(async |transaction| rows(transaction, &sql::DEVICES, &[], |row| devices::device(row)).await)
+        self.read(async |transaction| rows(transaction, &sql::DEVICES, &[], devices::device).await)
     }
 
     fn key_events(&self) -> Result<Vec<Judged<StoredKeyEvent>>, ReadError> {
@@ -177,7 +176,7 @@ impl Reads for PostgresReader {
     fn approved_after(&self, after: &str, since: Timestamp) -> Result<Vec<ApprovedRow>, ReadError> {
         self.read(async |transaction| {
             let values: [&(dyn ToSql + Sync); 3] = [&id_above(after), &signed(since.unix_ms()), &i64::from(PART)];
-            rows(transaction, &sql::APPROVED_AFTER, &values, |row| approved(row)).await
+            rows(transaction, &sql::APPROVED_AFTER, &values, approved).await
         })
     }
 
@@ -188,11 +187,10 @@ impl Reads for PostgresReader {
     ) -> Result<Vec<(WithdrawalSummary, StoredStep)>, ReadError> {
         self.read(async |transaction| {
             let values: [&(dyn ToSql + Sync); 3] = [&id_above(after), &signed(since.unix_ms()), &i64::from(PART)];
-            let withdrawals = rows(transaction, &sql::APPROVED_AFTER, &values, |row| columns::withdrawal(row)).await?;
+            let withdrawals = rows(transaction, &sql::APPROVED_AFTER, &values, columns::withdrawal).await?;
             let mut found = Vec::with_capacity(withdrawals.len());
             for withdrawal in withdrawals {
-                let steps =
-                    rows(transaction, &sql::FIRST_STEP, &[&uuid(withdrawal.id)], |row| columns::step(row)).await?;
+                let steps = rows(transaction, &sql::FIRST_STEP, &[&uuid(withdrawal.id)], columns::step).await?;
                 let none = || ReadError::Damaged(Damage::of_withdrawal(withdrawal.id, Fault::NoFirstStep));
                 let first = steps.into_iter().next().ok_or_else(none)?;
                 check_first(&withdrawal, &first).map_err(ReadError::Damaged)?;
@@ -212,7 +210,7 @@ impl Reads for PostgresReader {
         let sql = sql::approved_of(key);
         self.read(async |transaction| {
             let values: [&(dyn ToSql + Sync); 3] = [&signed(since.unix_ms()), &whose, &name];
-            let found = rows(transaction, &sql, &values, |row| approved(row)).await?;
+            let found = rows(transaction, &sql, &values, approved).await?;
             let sql = "SELECT version FROM limit_versions WHERE kind = $1 AND key = $2";
             let versions = rows(transaction, sql, &[&kind, &text], |row| value::<i64>(row, 0)).await?;
             let version = versions.first().and_then(|version| u64::try_from(*version).ok()).unwrap_or(0);
@@ -228,7 +226,7 @@ impl Reads for PostgresReader {
         self.read(async |transaction| {
             let now = head(transaction).await?;
             let values: [&(dyn ToSql + Sync); 2] = [&signed(mark.sequence.0), &i64::from(Tail::NOTICES_MAX)];
-            let notices = rows(transaction, &sql::NOTICES_AFTER, &values, |row| notices::notice(row)).await?;
+            let notices = rows(transaction, &sql::NOTICES_AFTER, &values, notices::notice).await?;
             let mut events = Vec::new();
             if now.key_events > mark.key_events {
                 // The whole chain, for its seals: it is short, and grows a few times a year.
@@ -237,7 +235,7 @@ impl Reads for PostgresReader {
                 events = all.drain(seen..).collect::<Result<_, _>>().map_err(ReadError::Damaged)?;
             }
             let change = signed(mark.device_changes);
-            let devices = rows(transaction, &sql::DEVICES_CHANGED, &[&change], |row| devices::device(row)).await?;
+            let devices = rows(transaction, &sql::DEVICES_CHANGED, &[&change], devices::device).await?;
             Ok(Tail::of(mark, now.sequence, notices, events, devices, now.device_changes))
         })
     }
@@ -266,11 +264,11 @@ impl Reads for PostgresReader {
         self.read(async |transaction| verifying::nonces_claimed_twice(transaction).await)
     }
 
-    fn devices_after(&self, seen: &(String, String)) -> Result<Vec<((String, String), Judged<()>)>, ReadError> {
+    fn devices_after(&self, seen: &(String, String)) -> JudgedAt<(String, String)> {
         self.read(async |transaction| verifying::devices_after(transaction, seen).await)
     }
 
-    fn remarks_after(&self, seen: &(String, i64)) -> Result<Vec<((String, i64), Judged<()>)>, ReadError> {
+    fn remarks_after(&self, seen: &(String, i64)) -> JudgedAt<(String, i64)> {
         self.read(async |transaction| verifying::remarks_after(transaction, seen).await)
     }
 

@@ -12,7 +12,7 @@ use crate::columns::{self, signed};
 use crate::devices;
 use crate::error::ReadError;
 use crate::notices;
-use crate::reads::{Judged, PlacedRecord, Record, judged};
+use crate::reads::{Judged, JudgedAt, PlacedRecord, Record, judged};
 use crate::records::Sequence;
 
 /// How many rows are read at a time.
@@ -85,17 +85,14 @@ pub(super) async fn nonces_claimed_twice(transaction: &Transaction<'_>) -> Resul
 pub(super) async fn devices_after(
     transaction: &Transaction<'_>,
     seen: &(String, String),
-) -> Result<Vec<((String, String), Judged<()>)>, ReadError> {
+) -> JudgedAt<(String, String)> {
     rows(transaction, &sql::DEVICES_AFTER, &[&seen.0, &seen.1, &PART], |row| {
         Ok(((value(row, 0)?, value(row, 1)?), judged(devices::device(row).map(drop))?))
     })
     .await
 }
 
-pub(super) async fn remarks_after(
-    transaction: &Transaction<'_>,
-    seen: &(String, i64),
-) -> Result<Vec<((String, i64), Judged<()>)>, ReadError> {
+pub(super) async fn remarks_after(transaction: &Transaction<'_>, seen: &(String, i64)) -> JudgedAt<(String, i64)> {
     let number = i32::try_from(seen.1).unwrap_or(i32::MAX);
     rows(transaction, &sql::REMARKS_AFTER, &[&id_above(&seen.0), &number, &PART], |row| {
         let key = (value::<Uuid>(row, 0)?.to_string(), i64::from(value::<i32>(row, 1)?));

@@ -12,7 +12,7 @@ use crate::error::ReadError;
 use crate::feed::FeedEntry;
 use crate::key_events::StoredKeyEvent;
 use crate::notices::StoredNotice;
-use crate::reads::{Judged, PlacedRecord, Reads, Whole};
+use crate::reads::{Judged, JudgedAt, PlacedRecord, Reads, Whole};
 use crate::records::{Remarks, Sequence, StateCount, StoredStep, WithdrawalFilter, WithdrawalSummary};
 use crate::sqlite::SqliteReader;
 use crate::tail::{Tail, TailMark};
@@ -138,11 +138,11 @@ impl Reads for SqliteReader {
         self.read(verify::nonces_claimed_twice)
     }
 
-    fn devices_after(&self, seen: &(String, String)) -> Result<Vec<((String, String), Judged<()>)>, ReadError> {
+    fn devices_after(&self, seen: &(String, String)) -> JudgedAt<(String, String)> {
         self.read(|connection| verify::devices_after(connection, seen))
     }
 
-    fn remarks_after(&self, seen: &(String, i64)) -> Result<Vec<((String, i64), Judged<()>)>, ReadError> {
+    fn remarks_after(&self, seen: &(String, i64)) -> JudgedAt<(String, i64)> {
         self.read(|connection| verify::remarks_after(connection, seen))
     }
 

@@ -7,7 +7,7 @@ use crate::columns::{self, signed};
 use crate::devices;
 use crate::error::ReadError;
 use crate::notices;
-use crate::reads::{Judged, PlacedRecord, Record, Whole, judged};
+use crate::reads::{Judged, JudgedAt, PlacedRecord, Record, Whole, judged};
 use crate::records::Sequence;
 
 /// How many rows are read at a time. Between two parts the writer of a running ledger may let its log start over.
@@ -88,20 +88,14 @@ pub(super) fn nonces_claimed_twice(connection: &Connection) -> Result<Vec<(Strin
     })
 }
 
-pub(super) fn devices_after(
-    connection: &Connection,
-    seen: &(String, String),
-) -> Result<Vec<((String, String), Judged<()>)>, ReadError> {
+pub(super) fn devices_after(connection: &Connection, seen: &(String, String)) -> JudgedAt<(String, String)> {
     let sql = "SELECT * FROM devices WHERE (institution, device) > (?1, ?2) ORDER BY institution, device LIMIT ?3";
     rows(connection, sql, (&seen.0, &seen.1, PART), |row| {
         Ok(((value(row, "institution")?, value(row, "device")?), judged(devices::device(row).map(drop))?))
     })
 }
 
-pub(super) fn remarks_after(
-    connection: &Connection,
-    seen: &(String, i64),
-) -> Result<Vec<((String, i64), Judged<()>)>, ReadError> {
+pub(super) fn remarks_after(connection: &Connection, seen: &(String, i64)) -> JudgedAt<(String, i64)> {
     let sql = "SELECT * FROM remarks WHERE (withdrawal, number) > (?1, ?2) ORDER BY withdrawal, number LIMIT ?3";
     rows(connection, sql, (&seen.0, seen.1, PART), |row| {
         Ok(((value(row, "withdrawal")?, value(row, "number")?), judged(columns::remark(row).map(drop))?))

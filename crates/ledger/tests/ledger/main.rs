@@ -3,6 +3,7 @@
 // The functions that tests share are tests too, which clippy cannot see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(clippy::cast_possible_truncation)]
+#![allow(clippy::duplicate_mod, reason = "one suite, compiled for each store")]
 
 mod durability;
 mod failure;
