@@ -164,14 +164,8 @@ impl World {
         if slot.tries <= TRIES_MAX {
             slot.inbox.push_front((input, pin_block));
         } else {
-            slot.tries = 0;
-            self.count("approvals given up");
-            if let Input::Approved(approval) = input
-                && let Some(Caller::Phone { visit, phone, asks }) =
-                    self.gateway.callers.remove(&(atm, approval.request))
-            {
-                self.answer_phone(visit, phone, asks, Err(Refusal::Overloaded));
-            }
+            // Five others would have to be first, one after the other.
+            return self.broken(format!("an approval at A{atm} was computed {TRIES_MAX} times in vain"));
         }
         self.work(atm);
     }

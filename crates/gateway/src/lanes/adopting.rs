@@ -74,7 +74,7 @@ impl Lanes {
             Refusal::Overloaded
         })?;
         let how = if before.is_some_and(|owner| owner.replica.is_some()) { "from_another" } else { "unowned" };
-        self.take_over(member, atm, epoch, how).await
+        self.take_over_or_release(member, atm, epoch, how).await
     }
 
     /// Takes the lane of a replica that is dead, because there are open withdrawals in it and the machine stays away.
@@ -85,9 +85,26 @@ impl Lanes {
             return;
         }
         match member.registry().claim_lane(atm).await {
-            Ok((epoch, _)) => drop(self.take_over(&member, atm, epoch, "from_the_dead").await),
+            Ok((epoch, _)) => drop(self.take_over_or_release(&member, atm, epoch, "from_the_dead").await),
             Err(error) => tracing::warn!(%atm, %error, "an orphaned lane could not be claimed"),
         }
+    }
+
+    /// A lane that was claimed and cannot be driven is given back: nobody would take it from a replica that lives.
+    async fn take_over_or_release(
+        self: &Arc<Self>,
+        member: &Arc<Member>,
+        atm: &AtmId,
+        epoch: Epoch,
+        how: &'static str,
+    ) -> Result<LaneHandle, Refusal> {
+        let taken = self.take_over(member, atm, epoch, how).await;
+        if taken.is_err()
+            && let Err(error) = member.registry().release_lane(atm, epoch).await
+        {
+            tracing::error!(%atm, %error, "a lane is this replica's and nobody drives it until its ATM connects");
+        }
+        taken
     }
 
     /// What is open at the machine is read now that nobody else writes it, and goes on here as after a restart.
@@ -102,7 +119,6 @@ impl Lanes {
         let (reader, of) = (ledger.reader().clone(), atm.clone());
         let read = tokio::task::spawn_blocking(move || reader.open_withdrawals_of(&of)).await;
         let failed = |error: &dyn std::fmt::Display| {
-            // The lane is claimed and has no driver; the next to connect claims it again, or the sweeper does.
             tracing::error!(%atm, %error, "what is open at a machine cannot be read");
             Refusal::Overloaded
         };

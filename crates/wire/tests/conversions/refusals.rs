@@ -36,6 +36,7 @@ const fn promised(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::LedgerFull => (Code::Unavailable, "LEDGER_FULL"),
         Refusal::IdentityNotAllowed { .. } => (Code::PermissionDenied, "IDENTITY_NOT_ALLOWED"),
         Refusal::Overloaded => (Code::Unavailable, "OVERLOADED"),
+        Refusal::OutcomeUnknown => (Code::Unknown, "OUTCOME_UNKNOWN"),
         Refusal::OutcomeContradicts { .. } => (Code::FailedPrecondition, "OUTCOME_CONTRADICTS"),
     }
 }
@@ -69,7 +70,8 @@ fn next(refusal: &Refusal) -> Option<Refusal> {
         Refusal::IdentityUnknown { .. } => Refusal::HelloMissing,
         Refusal::HelloMissing => Refusal::IdentityNotAllowed { needed: "operator/<name>" },
         Refusal::IdentityNotAllowed { .. } => Refusal::Overloaded,
-        Refusal::Overloaded => Refusal::LedgerFull,
+        Refusal::Overloaded => Refusal::OutcomeUnknown,
+        Refusal::OutcomeUnknown => Refusal::LedgerFull,
         Refusal::LedgerFull => Refusal::OutcomeContradicts { state: "confirmed" },
         Refusal::OutcomeContradicts { .. } => return None,
     })
