@@ -6,15 +6,13 @@ use std::sync::Arc;
 use cashgate_gateway::lanes::Intent;
 use cashgate_gateway::replica::append_of;
 use cashgate_ledger::Epoch;
-use cashgate_withdrawal::lane::Input;
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
-use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
 
 use crate::boundary::AtmNo;
 use crate::database::{Entry, Verdict, Write};
-use crate::event::{Caller, Event};
+use crate::event::Event;
 use crate::faults::FaultKind;
 use crate::names;
 use crate::world::World;

@@ -1,5 +1,8 @@
 //! Three gateways on a real PostgreSQL with a synchronous standby, behind a balancer that sends nobody to a replica that is not ready.
 
+// Milliseconds that were measured; no money here.
+#![allow(clippy::float_arithmetic)]
+
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
