@@ -43,7 +43,7 @@ pub(crate) fn refused_tokens() -> Vec<RefusedToken> {
             error: "not_a_qr_token",
         },
         RefusedToken { name: "a space before the prefix", text: format!(" {genuine}"), error: "not_a_qr_token" },
-        RefusedToken { name: "longer than any token", text: format!("CG1:{}", "0".repeat(757)), error: "too_long" },
+        RefusedToken { name: "longer than any token", text: format!("CG1:{}", "0".repeat(763)), error: "too_long" },
         RefusedToken { name: "signed with a key that is not published", text: foreign, error: "unknown_key" },
     ]);
     all
@@ -144,7 +144,8 @@ fn malformed_claims() -> Named {
     }
     add("an empty payload", vec![]);
     add("claims that are an array", cbor(&Value::Array(vec![1.into()])));
-    add("one more claim", with(&[(10, 0.into())]));
+    add("one more claim", with(&[(11, 0.into())]));
+    add("a replica beyond the highest", with(&[(10, 32_768.into())]));
     add("a claim with a name", cbor(&Value::Map([usual_fields(), vec![("x".into(), 0.into())]].concat())));
     add("a claim twice", cbor(&Value::Map([usual_fields(), usual_fields()[6..].to_vec()].concat())));
     add("claims in another order", cbor(&Value::Map(usual_fields().into_iter().rev().collect())));
