@@ -1,5 +1,7 @@
 //! `cashgate serve`: puts the parts together, and takes them apart in good order.
 
+mod ports;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use cashgate_wire::proto::replica::v1::replica_service_server::ReplicaServiceSer
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
+
+use ports::Ports;
 
 use crate::admission::{Desk, Rulebook};
 use crate::config::{Config, LedgerSection, ReplicaSection};
@@ -86,21 +90,7 @@ async fn serve_with(
     tracing: &Tracing,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let settings = KeySettings {
-        first_label: config.hsm.signing_key_label.clone(),
-        publish_before_use: config.hsm.publish_before_use,
-        code_lifetime_max: config.qr_lifetime.saturating_add(config.lanes.approve_within),
-    };
-    if settings.publish_before_use < PUBLISH_BEFORE_USE_MIN {
-        tracing::warn!(
-            "hsm.publish_before_use_s is short: apps that have not fetched a new key yet will call its codes false"
-        );
-    }
-    let keeper = TlsKeeper::load(config.tls.clone()).map_err(ServeError::new)?;
-    // Towards its peers this replica is itself; towards everybody else it is the gateway.
-    let as_replica = config.replica.as_ref().map(|replica| TlsKeeper::load(replica.tls(&config.tls)));
-    let as_replica = as_replica.transpose().map_err(ServeError::new)?;
-    let keepers = Keepers { gateway: keeper, replica: as_replica };
+    let (settings, keepers) = (key_settings(config), Keepers::load(config)?);
     let keys = KeyOffice::open(Arc::new(hsm.clone()), books.keys.clone(), books.ledger.clone(), settings).await;
     let parts = Parts::assemble(config, books, keys, hsm, tracing.clone(), &keepers)?;
     guard::open_files::check(&config.guard);
@@ -183,6 +173,33 @@ struct Keepers {
     replica: Option<TlsKeeper>,
 }
 
+impl Keepers {
+    /// Towards its peers this replica is itself; towards everybody else it is the gateway.
+    fn load(config: &Config) -> Result<Self, ServeError> {
+        let loaded = |files| TlsKeeper::load(files).map_err(ServeError::new);
+        let replica = config.replica.as_ref().map(|replica| loaded(replica.tls(&config.tls))).transpose()?;
+        Ok(Self { gateway: loaded(config.tls.clone())?, replica })
+    }
+}
+
+fn dispense_tokens(config: &Config, hsm: &QrHsm) -> DispenseTokens {
+    let tokens = DispenseTokens::new(Arc::new(HsmDispenseKeys::new(hsm.clone())));
+    if config.present_status_is_final { tokens.with_final_status() } else { tokens }
+}
+
+fn key_settings(config: &Config) -> KeySettings {
+    if config.hsm.publish_before_use < PUBLISH_BEFORE_USE_MIN {
+        tracing::warn!(
+            "hsm.publish_before_use_s is short: apps that have not fetched a new key yet will call its codes false"
+        );
+    }
+    KeySettings {
+        first_label: config.hsm.signing_key_label.clone(),
+        publish_before_use: config.hsm.publish_before_use,
+        code_lifetime_max: config.qr_lifetime.saturating_add(config.lanes.approve_within),
+    }
+}
+
 /// This replica among the others, if there are any.
 fn member(config: &Config, ledger: &Ledger, keepers: &Keepers) -> Option<Arc<Member>> {
     let (ReplicaSection { server_name, dead_after, heartbeat_every, .. }, registry) =
@@ -217,10 +234,7 @@ impl Parts {
         let Books { metrics, ledger, keys, mark } = books;
         let member = member(config, &ledger, keepers);
         metrics.observe_hsm(&hsm);
-        let mut dispense_tokens = DispenseTokens::new(Arc::new(HsmDispenseKeys::new(hsm.clone())));
-        if config.present_status_is_final {
-            dispense_tokens = dispense_tokens.with_final_status();
-        }
+        let dispense_tokens = dispense_tokens(config, &hsm);
         let mut mint = Mint::new(hsm.clone(), config.network.clone(), keys, config.qr_lifetime, metrics.clone());
         if let Some(member) = &member {
             mint = mint.of_replica(member.id().0);
@@ -329,100 +343,6 @@ impl Parts {
         }
         chores
     }
-}
-
-/// The bound ports. They are bound before recovery, so that a port that is taken is said at once, and served after it.
-struct Ports {
-    atm: tokio::net::TcpListener,
-    api: tokio::net::TcpListener,
-    http: tokio::net::TcpListener,
-    replica: Option<tokio::net::TcpListener>,
-}
-
-impl Ports {
-    async fn bind(config: &Config) -> Result<Self, ServeError> {
-        async fn bound(key: &str, address: SocketAddr) -> Result<tokio::net::TcpListener, ServeError> {
-            let taken = |error| ServeError(format!("listen.{key}: {address} cannot be listened on: {error}"));
-            listener::bind(address).await.map_err(taken)
-        }
-        Ok(Self {
-            atm: bound("atm", config.listen_atm).await?,
-            api: bound("api", config.listen_api).await?,
-            http: bound("http", config.listen_http).await?,
-            replica: match &config.replica {
-                Some(replica) => Some(bound("replica", replica.listen).await?),
-                None => None,
-            },
-        })
-    }
-
-    /// Serves all ports until `shutting` turns true; the handle ends when the last connection has.
-    fn serve(
-        self,
-        config: &Config,
-        keepers: &Keepers,
-        lanes: &Arc<Lanes>,
-        parts: &Parts,
-        ready: watch::Receiver<Readiness>,
-        shutting: &watch::Receiver<bool>,
-    ) -> Result<tokio::task::JoinHandle<()>, ServeError> {
-        let domain: Arc<str> = config.trust_domain.as_str().into();
-        let [atm_registry, api_registry, replica_registry] = parts.registries.clone();
-        let atm =
-            with_reflection(hardened(atm_registry.guard())).map_err(ServeError::new)?.add_service(parts.observed(
-                AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
-            ));
-        let customers = CustomerPort::new(Arc::clone(lanes));
-        let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
-        let replicas = with_reflection(hardened(replica_registry.guard())).map_err(ServeError::new)?.add_service(
-            parts.observed(
-                ReplicaServiceServer::new(ReplicaPort::new(customers.clone(), operations.clone()))
-                    .max_decoding_message_size(MESSAGE_BYTES_MAX),
-            ),
-        );
-        let events = EventPort::new(Arc::clone(lanes));
-        let api = with_reflection(hardened(api_registry.guard()))
-            .map_err(ServeError::new)?
-            .add_service(
-                parts.observed(CustomerServiceServer::new(customers).max_decoding_message_size(MESSAGE_BYTES_MAX)),
-            )
-            .add_service(
-                parts.observed(OperationsServiceServer::new(operations).max_decoding_message_size(MESSAGE_BYTES_MAX)),
-            )
-            .add_service(parts.observed(EventServiceServer::new(events).max_decoding_message_size(MESSAGE_BYTES_MAX)));
-        let run = |router: Guarded, port, registry, tls| {
-            let connections = listener::connections(port, tls, Arc::clone(&domain), registry);
-            router.serve_with_incoming_shutdown(ReceiverStream::new(connections), turned(shutting.clone()))
-        };
-        let atm = tokio::spawn(run(atm, self.atm, atm_registry, keepers.gateway.tls()));
-        let api = tokio::spawn(run(api, self.api, api_registry, keepers.gateway.tls()));
-        let port = self.replica.zip(keepers.replica.as_ref().map(TlsKeeper::tls));
-        let replica = port.map(|(port, tls)| tokio::spawn(run(replicas, port, replica_registry, tls)));
-        let replica = async move {
-            match replica {
-                Some(replica) => flat(replica.await),
-                None => Ok(()),
-            }
-        };
-        let pages = http::router(Arc::clone(lanes.surroundings()), parts.keys.clone(), parts.hsm.clone(), ready);
-        let http = http::serve(self.http, pages, parts.guard.clone(), turned(shutting.clone()));
-        Ok(tokio::spawn(async move {
-            let (atm, api, (), replica) = tokio::join!(atm, api, http, replica);
-            for (port, ended) in [("atm", flat(atm)), ("api", flat(api)), ("replica", replica)] {
-                if let Err(error) = ended {
-                    tracing::error!(port, error, "a port ended badly");
-                }
-            }
-        }))
-    }
-}
-
-fn flat(ended: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> Result<(), String> {
-    ended.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-}
-
-async fn turned(mut shutting: watch::Receiver<bool>) {
-    let _ = shutting.wait_for(|shutting| *shutting).await;
 }
 
 /// Why a lane had the gateway stop, once one has.

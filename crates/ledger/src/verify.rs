@@ -6,7 +6,8 @@ use std::path::Path;
 use cashgate_withdrawal::ids::WithdrawalId;
 
 use crate::damage::{Damage, Fault};
-use crate::error::{LedgerOpenError, ReadError};
+use crate::error::ReadError;
+use crate::open_error::LedgerOpenError;
 use crate::reader::LedgerReader;
 use crate::reads::{PlacedRecord, Reads, Record};
 use crate::records::{Sequence, StoredStep, WithdrawalSummary};

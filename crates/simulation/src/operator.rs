@@ -8,6 +8,7 @@ use cashgate_withdrawal::stop::StopScope;
 
 use crate::books;
 use crate::boundary::{AtmNo, Closing, What};
+use crate::chance::Chance;
 use crate::checker::{Rule, Violation};
 use crate::core_bank::Standing;
 use crate::event::{Act, Caller, Event};
@@ -154,40 +155,7 @@ impl World {
             return;
         }
         if let Some(mut chance) = self.strikes(kind, place) {
-            let minutes = |low: u64, high: u64, chance: &mut crate::chance::Chance| {
-                chance.between(low * MINUTE_MS, high * MINUTE_MS)
-            };
             match kind {
-                FaultKind::GatewayCrashes => {
-                    self.enter(place);
-                    let back_after = chance.between(500, 90_000);
-                    self.gateway_dies("killed", back_after);
-                }
-                FaultKind::ReplicaPaused => {
-                    self.enter(place);
-                    let for_ms = chance.between(500, 60_000);
-                    self.gateway.members.paused_until_ms = self.now + for_ms;
-                    if for_ms > 3_000 {
-                        self.count("pauses past the word of the ledger");
-                    }
-                    self.machines_notice_a_pause();
-                }
-                FaultKind::DatabaseCut => {
-                    self.enter(place);
-                    self.gateway.members.database_cut_until_ms = self.now + chance.between(500, 60_000);
-                }
-                FaultKind::PeersCut => {
-                    self.enter(place);
-                    self.gateway.members.peers_cut_until_ms = self.now + chance.between(500, 120_000);
-                }
-                FaultKind::BankCutOfReplica => {
-                    self.enter(place);
-                    self.gateway.members.bank_cut_until_ms = self.now + minutes(1, 5, &mut chance);
-                }
-                FaultKind::DatabaseKilled => self.database_goes(chance.between(3_000, 60_000), "database kills"),
-                FaultKind::DatabaseFailsOver => self.database_goes(chance.between(500, 20_000), "database failovers"),
-                FaultKind::DatabaseSlow => self.database.slow_until_ms = self.now + minutes(1, 3, &mut chance),
-                FaultKind::StopElsewhere => self.stop_elsewhere(place, minutes(1, 4, &mut chance)),
                 FaultKind::LineCut => self.break_link(place, 2_000),
                 FaultKind::DeafAtm | FaultKind::DeafGateway | FaultKind::AtmPartition => {
                     let for_ms = chance.between(5_000, 20 * MINUTE_MS);
@@ -217,10 +185,47 @@ impl World {
                         self.coverage.flipped += 1;
                     }
                 }
-                _ => {}
+                of_replicas => self.strikes_replicas(of_replicas, place, &mut chance),
             }
         }
         self.after(CHANCE_EVERY_MS, Event::Strikes { kind, place });
+    }
+
+    /// What befalls one replica, or the database of all.
+    fn strikes_replicas(&mut self, kind: FaultKind, place: u16, chance: &mut Chance) {
+        match kind {
+            FaultKind::GatewayCrashes => {
+                self.enter(place);
+                let back_after = chance.between(500, 90_000);
+                self.gateway_dies("killed", back_after);
+            }
+            FaultKind::ReplicaPaused => {
+                self.enter(place);
+                let for_ms = chance.between(500, 60_000);
+                self.gateway.members.paused_until_ms = self.now + for_ms;
+                if for_ms > 3_000 {
+                    self.count("pauses past the word of the ledger");
+                }
+                self.machines_notice_a_pause();
+            }
+            FaultKind::DatabaseCut => {
+                self.enter(place);
+                self.gateway.members.database_cut_until_ms = self.now + chance.between(500, 60_000);
+            }
+            FaultKind::PeersCut => {
+                self.enter(place);
+                self.gateway.members.peers_cut_until_ms = self.now + chance.between(500, 120_000);
+            }
+            FaultKind::BankCutOfReplica => {
+                self.enter(place);
+                self.gateway.members.bank_cut_until_ms = self.now + minutes(1, 5, chance);
+            }
+            FaultKind::DatabaseKilled => self.database_goes(chance.between(3_000, 60_000), "database kills"),
+            FaultKind::DatabaseFailsOver => self.database_goes(chance.between(500, 20_000), "database failovers"),
+            FaultKind::DatabaseSlow => self.database.slow_until_ms = self.now + minutes(1, 3, chance),
+            FaultKind::StopElsewhere => self.stop_elsewhere(place, minutes(1, 4, chance)),
+            _ => {}
+        }
     }
 
     fn heal(&mut self) {
@@ -369,4 +374,8 @@ const fn is_of_an_atm(kind: FaultKind) -> bool {
             | FaultKind::StopThrown
             | FaultKind::StopElsewhere
     )
+}
+
+fn minutes(low: u64, high: u64, chance: &mut Chance) -> u64 {
+    chance.between(low * MINUTE_MS, high * MINUTE_MS)
 }

@@ -7,7 +7,7 @@ use super::faults;
 use super::opening::checked;
 use super::runtime::Runtime;
 use crate::columns::signed;
-use crate::error::LedgerOpenError;
+use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
 
 /// How many withdrawals one transaction moves: the commits of gateways go on between and beside them.

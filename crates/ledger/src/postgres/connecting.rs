@@ -19,7 +19,8 @@ use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::faults;
-use crate::error::{LedgerOpenError, StorageError};
+use crate::error::StorageError;
+use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
 
 /// How to connect.

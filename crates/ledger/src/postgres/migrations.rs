@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 use super::connecting::Connector;
 use super::faults;
 use super::runtime::Runtime;
-use crate::error::LedgerOpenError;
+use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
 
 struct Migration {

@@ -12,12 +12,14 @@ use super::seat::Seat;
 use super::watching;
 use super::writer::Writer;
 use super::{faults, migrations};
-use crate::error::{LedgerOpenError, StorageError};
-use crate::ledger::{Ledger, Shared};
+use crate::error::StorageError;
+use crate::ledger::Ledger;
+use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
 use crate::reader::LedgerReader;
 use crate::replicas::{Incarnation, Replicas};
 use crate::room::Room;
+use crate::state::Shared;
 use crate::tail::TailMark;
 
 pub(crate) fn ledger(options: &PostgresOptions) -> Result<Ledger, LedgerOpenError> {

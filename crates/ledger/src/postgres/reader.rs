@@ -10,7 +10,8 @@ use super::connecting::Connector;
 use super::faults;
 use super::opening::checked;
 use super::runtime::Runtime;
-use crate::error::{LedgerOpenError, ReadError, StorageError};
+use crate::error::{ReadError, StorageError};
+use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
 
 /// A read that lost its connection is asked again for so long.

@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 
 use super::connecting::Connector;
 use super::faults;
-use crate::ledger::Shared;
 use crate::records::Sequence;
+use crate::state::Shared;
 use crate::tail::TailMark;
 
 /// How long is waited before another connection is made.

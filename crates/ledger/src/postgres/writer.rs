@@ -22,9 +22,9 @@ use super::seat::Seat;
 use super::verdicts::{Answer, State};
 use super::watching;
 use crate::error::{AppendError, LedgerFailure};
-use crate::ledger::Shared;
 use crate::options::PostgresOptions;
 use crate::room::Room;
+use crate::state::Shared;
 use crate::work::{Request, Write};
 
 /// How long is waited before the next attempt, at first and at most.

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::LedgerOpenError;
+use crate::open_error::LedgerOpenError;
 
 /// Held as long as a ledger's writer lives. The operating system releases it when the process dies, however it dies.
 pub(crate) struct WriterLock {

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::LedgerOpenError;
+use crate::open_error::LedgerOpenError;
 
 /// `ledger.db.damaged`.
 pub(crate) fn beside(ledger: &Path) -> PathBuf {

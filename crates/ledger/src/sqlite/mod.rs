@@ -32,6 +32,6 @@ pub use wal::TornTail;
 
 /// Brings an empty database to the present schema.
 #[cfg(test)]
-pub(crate) fn migrated_for_tests(connection: &rusqlite::Connection) -> Result<(), crate::error::LedgerOpenError> {
+pub(crate) fn migrated_for_tests(connection: &rusqlite::Connection) -> Result<(), crate::open_error::LedgerOpenError> {
     schema::migrate(connection, std::path::Path::new("test"), schema::MIGRATIONS)
 }

@@ -10,11 +10,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc;
 
-use crate::error::LedgerOpenError;
-use crate::ledger::{Ledger, LedgerOptions, Shared};
+use crate::ledger::{Ledger, LedgerOptions};
+use crate::open_error::LedgerOpenError;
 use crate::reader::LedgerReader;
 use crate::records::Sequence;
 use crate::room::Room;
+use crate::state::Shared;
 use crate::sqlite::SqliteReader;
 use crate::sqlite::commit::{checkpoint, found_no_room};
 use crate::sqlite::lock::WriterLock;

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::open::{STATEMENTS_KEPT, keep_plans};
 use super::schema;
-use crate::error::{LedgerOpenError, ReadError, StorageError};
+use crate::error::{ReadError, StorageError};
+use crate::open_error::LedgerOpenError;
 
 /// Reads wait only for moments in which the log is being recovered or started over.
 const READ_LOCK_WAIT: Duration = Duration::from_secs(5);

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::error::{LedgerOpenError, ReadError, StorageError};
+use crate::error::{ReadError, StorageError};
+use crate::open_error::LedgerOpenError;
 use crate::sqlite::carry_over;
 use crate::sqlite::writer::WriteFault;
 

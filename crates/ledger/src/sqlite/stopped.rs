@@ -6,7 +6,7 @@ use super::lock::StoppedLock;
 use super::open::{resolved, torn_tail};
 use super::wal::{self, LogEnd, TornTail};
 use super::{SqliteReader, marker};
-use crate::error::LedgerOpenError;
+use crate::open_error::LedgerOpenError;
 use crate::records::Sequence;
 
 /// What was found beside the file, and the file opened.

@@ -7,8 +7,9 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{AppendError, LedgerFailure, ReadError};
-use crate::ledger::{LedgerOptions, Shared};
+use crate::ledger::LedgerOptions;
 use crate::room::Room;
+use crate::state::Shared;
 use crate::sqlite::commit::{CommitFault, Noted, checkpoint, committed, found_no_room};
 use crate::sqlite::lock::WriterLock;
 use crate::sqlite::reserve::Reserve;

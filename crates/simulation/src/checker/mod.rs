@@ -101,16 +101,8 @@ impl Checker {
                 Ok(())
             }
             What::GatewayStopped => Ok(()),
-            What::LaneTaken { atm } => {
-                self.ownership.taken(atm, self.life, self.now_ms);
-                Ok(())
-            }
-            What::StopDurable { atm } => {
-                self.ownership.stopped(atm, self.now_ms);
-                Ok(())
-            }
-            What::StopTakenBack { atm } => {
-                self.ownership.released(atm, self.now_ms);
+            What::LaneTaken { .. } | What::StopDurable { .. } | What::StopTakenBack { .. } => {
+                self.ownership_changed(what);
                 Ok(())
             }
             What::CodeSigned { nonce, atm, qr_session, expires_at_ms, command_nonce } => {
@@ -160,6 +152,16 @@ impl Checker {
             }
             What::SuspectResolved { withdrawal, confirm } => self.suspect_resolved(withdrawal, confirm),
             What::Shown { book } => self.shown(book),
+        }
+    }
+
+    /// Who has a lane, and what is stopped at its machine.
+    fn ownership_changed(&mut self, what: &What) {
+        match *what {
+            What::LaneTaken { atm } => self.ownership.taken(atm, self.life, self.now_ms),
+            What::StopDurable { atm } => self.ownership.stopped(atm, self.now_ms),
+            What::StopTakenBack { atm } => self.ownership.released(atm, self.now_ms),
+            _ => {}
         }
     }
 

@@ -186,19 +186,7 @@ fn at(
     let by_hand = heal(site, &machines)?;
     let ids: Vec<&str> = machines.iter().map(|machine| machine.id.as_str()).collect();
     let sides = Sides::read(site, &ids)?;
-    for (what, series) in [
-        ("requests forwarded", "cashgate_replica_forwarded_total"),
-        ("lanes taken over", "cashgate_replica_lanes_adopted_total"),
-        ("approvals computed again", "cashgate_replica_limits_moved_total"),
-    ] {
-        println!("{what}: {} (of the processes that run now)", group.counted(series));
-    }
-    let ((asked_ms, asked), (handed_ms, handed)) = (group.mean_ms("/Approve"), group.mean_ms("/ForwardApprove"));
-    println!(
-        "approvals took {asked_ms:.2} ms in the mean where they came in ({asked}), {handed_ms:.2} ms where they were handed to ({handed}): \
-         about {:.2} ms more for one that is handed on",
-        (asked_ms - handed_ms) * asked / handed.max(1.0)
-    );
+    tell(&group);
     for machine in &machines {
         machine.switch_off(STOPPING)?;
     }
@@ -226,6 +214,23 @@ fn at(
         return Err("nobody was paid: this run shows nothing".to_owned());
     }
     Ok(rows)
+}
+
+/// What the replicas counted.
+fn tell(group: &Group) {
+    for (what, series) in [
+        ("requests forwarded", "cashgate_replica_forwarded_total"),
+        ("lanes taken over", "cashgate_replica_lanes_adopted_total"),
+        ("approvals computed again", "cashgate_replica_limits_moved_total"),
+    ] {
+        println!("{what}: {} (of the processes that run now)", group.counted(series));
+    }
+    let ((asked_ms, asked), (handed_ms, handed)) = (group.mean_ms("/Approve"), group.mean_ms("/ForwardApprove"));
+    println!(
+        "approvals took {asked_ms:.2} ms in the mean where they came in ({asked}), {handed_ms:.2} ms where they were handed to ({handed}): \
+         about {:.2} ms more for one that is handed on",
+        (asked_ms - handed_ms) * asked / handed.max(1.0)
+    );
 }
 
 fn configure(site: &Site) -> Result<(), String> {

@@ -44,7 +44,7 @@ const DIRECTION: [(&str, &[&str]); 16] = [
         "cashgate-replay",
         &["cashgate-withdrawal", "cashgate-limits", "cashgate-qr", "cashgate-policy", "cashgate-gateway"],
     ),
-    ("xtask", &[]),
+    ("xtask", &["cashgate-postgres-server"]),
 ];
 
 /// What only these crates may name at all, in tests too.

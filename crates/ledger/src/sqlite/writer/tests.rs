@@ -193,7 +193,7 @@ async fn when_even_the_reserve_is_used_up_the_ledger_stops_and_has_all_it_acknow
         let again = loop {
             match Ledger::open(&path, LedgerOptions { reserve_bytes, ..LedgerOptions::default() }) {
                 Ok(ledger) => break ledger,
-                Err(crate::error::LedgerOpenError::InUse { .. }) => tokio::task::yield_now().await,
+                Err(crate::open_error::LedgerOpenError::InUse { .. }) => tokio::task::yield_now().await,
                 Err(other) => panic!("{other}"),
             }
         };

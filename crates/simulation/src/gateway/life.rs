@@ -1,0 +1,201 @@
+//! A gateway starts, works off its inboxes, and dies.
+
+use super::*;
+
+impl World {
+    /// A process starts from what is on the disk, or says that the disk is damaged, and a person restores it.
+    pub(crate) fn gateway_starts(&mut self) {
+        if self.gateway.up {
+            return;
+        }
+        if self.is_replicated() {
+            return self.replica_starts();
+        }
+        let Gateway { institutions, settings, .. } = &self.gateway;
+        let (institutions, settings) = (Arc::clone(institutions), Arc::clone(settings));
+        let now = Timestamp::from_unix_ms(self.now);
+        let limits = Arc::new(Limits::with_shards(SHARDS));
+        let desk = Arc::new(desk(&self.plan, &limits, &institutions));
+        let spent = desk.recall(&self.journal, now).map_err(|error| error.to_string());
+        let recovered =
+            spent.and_then(|_| recover(&self.journal, &desk, &settings, now).map_err(|error| error.to_string()));
+        match recovered {
+            Err(why) if self.journal.is_damaged() => {
+                self.note(|| format!("the gateway does not start: {why}; a person restores the ledger"));
+                self.coverage.damage_found += 1;
+                self.journal.restore();
+                let replica = self.gateway.replica;
+                self.after(60_000, Event::GatewayStarts { replica });
+            }
+            Err(why) => self.broken(format!("the gateway does not start from a ledger without damage: {why}")),
+            Ok(recovered) => self.gateway_is_up(limits, desk, recovered),
+        }
+    }
+
+    fn gateway_is_up(&mut self, limits: Arc<Limits>, desk: Arc<Desk>, recovered: Vec<Recovered>) {
+        desk.ledger_has_room(!self.journal.full);
+        let gateway = &mut self.gateway;
+        (gateway.up, gateway.limits, gateway.desk) = (true, limits, desk);
+        self.lives += 1;
+        self.gateway.life = self.lives;
+        let life = self.lives;
+        self.crosses(What::GatewayStarted);
+        if self.journal.full {
+            self.after(10_000, Event::LooksForSpace { life });
+        }
+        for Recovered { attendant, first, open } in recovered {
+            let atm = names::atm_number(attendant.atm());
+            let mut slot = Slot::over(attendant);
+            slot.states = open.iter().map(|w| (w.terms.withdrawal, w.state.name())).collect();
+            self.gateway.slots.insert(atm, slot);
+            self.complete(atm, first);
+            self.work(atm);
+            if !self.gateway.up {
+                return;
+            }
+        }
+    }
+
+    /// A replica's process begins: a new member, with the lanes that its predecessor left.
+    fn replica_starts(&mut self) {
+        let replica = self.gateway.replica;
+        if self.now < self.database.down_until_ms {
+            return self.after(1_000, Event::GatewayStarts { replica });
+        }
+        let institutions = Arc::clone(&self.gateway.institutions);
+        let now = Timestamp::from_unix_ms(self.now);
+        let (limits, stops) = (Arc::new(Limits::with_shards(SHARDS)), Arc::<Stops>::default());
+        let desk = Arc::new(with_stops(desk(&self.plan, &limits, &institutions), &stops));
+        if let Err(error) = desk.recall(&self.journal, now) {
+            return self.broken(format!("replica {replica} does not start: {error}"));
+        }
+        self.database.is_gone(self.gateway.life);
+        self.lives += 1;
+        let life = self.lives;
+        let gateway = &mut self.gateway;
+        (gateway.up, gateway.life, gateway.limits, gateway.desk) = (true, life, limits, desk);
+        let (cut, peers_cut) = (gateway.members.database_cut_until_ms, gateway.members.peers_cut_until_ms);
+        gateway.members = Membership::new(stops);
+        (gateway.members.database_cut_until_ms, gateway.members.peers_cut_until_ms) = (cut, peers_cut);
+        gateway.desk.ledger_is_followed(false);
+        self.crosses(What::GatewayStarted);
+        self.polls();
+    }
+
+    /// The process is gone, and with it all that it had in memory.
+    pub(crate) fn gateway_dies(&mut self, why: &str, back_after_ms: u64) {
+        if !self.gateway.up {
+            return;
+        }
+        self.note(|| format!("the gateway is gone: {why}"));
+        if self.journal.has_unsynced() {
+            self.lose_tail();
+        }
+        for atm in 0..self.plan.atms {
+            if !self.is_replicated() || self.gateway.link(atm).is_some() {
+                self.break_link(atm, 1_000);
+            }
+        }
+        self.count("replica kills");
+        let gateway = &mut self.gateway;
+        gateway.up = false;
+        gateway.slots.clear();
+        gateway.queued.clear();
+        gateway.committing.clear();
+        gateway.callers.clear();
+        gateway.calls.clear();
+        gateway.adopting.clear();
+        gateway.to_commit.clear();
+        gateway.sent = None;
+        let replica = gateway.replica;
+        // Reservations of a process that is gone must not reach into the next one's limits; those are made anew at its start.
+        self.crosses(What::GatewayStopped);
+        self.after(back_after_ms, Event::GatewayStarts { replica });
+    }
+
+    fn lose_tail(&mut self) {
+        // What a disk makes of a write that was not synced is nobody's choice, so no mix leaves it out.
+        let drawn = self.network.pick(&[Tail::Lost, Tail::Torn, Tail::Kept]).unwrap_or(Tail::Lost);
+        let tail = self.crash_plan.tail.unwrap_or(drawn);
+        match tail {
+            Tail::Lost => {
+                self.coverage.struck(FaultKind::LostTail);
+                self.journal.drop_unsynced();
+            }
+            // A torn group's checksum does not fit, so it is cut: nothing of it counts.
+            Tail::Torn => {
+                self.coverage.struck(FaultKind::TornBlock);
+                self.journal.drop_unsynced();
+            }
+            Tail::Kept => {
+                if let Err(NotAppended::Refused(why)) = self.journal.sync() {
+                    self.broken(why);
+                }
+            }
+        }
+    }
+
+    /// An input for a lane, with the PIN block of an approval.
+    pub(crate) fn put(&mut self, atm: AtmNo, input: Input, pin_block: Option<PinBlock>) {
+        let Some(slot) = self.gateway.slot(atm) else { return };
+        slot.inbox.push_back((input, pin_block));
+        self.work(atm);
+    }
+
+    /// Takes inputs one after the other, as long as nothing has to be waited for.
+    pub(crate) fn work(&mut self, atm: AtmNo) {
+        let now = Timestamp::from_unix_ms(self.now);
+        while self.gateway.up {
+            let Some(slot) = self.gateway.slot(atm) else { return };
+            if slot.waiting.is_some() || slot.is_reading {
+                return;
+            }
+            if self.is_replicated() && (!self.may_act() || self.reads_entries(atm)) {
+                return;
+            }
+            let Some(slot) = self.gateway.slot(atm) else { return };
+            let Some((input, pin_block)) = slot.inbox.pop_front() else { break };
+            let intent = slot.attendant.take(input, pin_block, now);
+            self.complete(atm, intent);
+        }
+        self.set_alarm(atm);
+    }
+
+    fn set_alarm(&mut self, atm: AtmNo) {
+        let (life, now) = (self.gateway.life, self.now);
+        let Some(slot) = self.gateway.slot(atm).filter(|slot| slot.waiting.is_none()) else { return };
+        let Some(at) = slot.attendant.next_deadline().map(Timestamp::unix_ms) else { return };
+        if slot.wakes_at.is_none_or(|known| at < known) {
+            let at = at.max(now);
+            slot.wakes_at = Some(at);
+            self.schedule(at, Event::Wakes { life, atm });
+        }
+    }
+
+    pub(crate) fn wakes(&mut self, life: u32, atm: AtmNo) {
+        if !self.gateway.up || life != self.gateway.life {
+            return;
+        }
+        let now = self.now;
+        // An alarm that was set anew does not ring at its old time.
+        let Some(slot) = self.gateway.slot(atm).filter(|slot| slot.wakes_at.is_some_and(|at| at <= now)) else {
+            return;
+        };
+        slot.wakes_at = None;
+        let due = slot.attendant.next_deadline().is_some_and(|at| at.unix_ms() <= self.now);
+        if due && slot.inbox.is_empty() {
+            slot.inbox.push_back((Input::TimePassed, None));
+        }
+        self.work(atm);
+    }
+
+    /// What limits hold in reserve, by account.
+    pub(crate) fn reserved(&mut self) -> Vec<(u16, u64)> {
+        if self.is_replicated() {
+            return self.reserved_by_replicas();
+        }
+        let institution = names::institution();
+        let of = |account: u16| (account, self.gateway.limits.open(&institution, &names::account(account)).1);
+        (0..self.plan.accounts).map(of).collect()
+    }
+}
