@@ -87,7 +87,8 @@ fn over_an_outage_of_days_no_confirm_or_reverse_is_dropped_and_no_acknowledged_o
     let with_outage = (0..).filter(|seed| Faults::of(*seed, Allowed::Mix).has(FaultKind::BankOutage));
     let mut seen = Seen::default();
     for seed in with_outage.take(WORLDS) {
-        let struck: BTreeSet<_> = run::faults_of(Shape::OneGateway, seed).into_iter().filter(|id| BESIDES.contains(&id.kind)).collect();
+        let struck: BTreeSet<_> =
+            run::faults_of(Shape::OneGateway, seed).into_iter().filter(|id| BESIDES.contains(&id.kind)).collect();
         let ended = run::world(Shape::OneGateway, seed, Allowed::Only(struck), true).unwrap();
         assert_eq!(ended.violations, [], "seed {seed}");
         seen.outages += u32::from(ended.struck.iter().any(|(_, id)| id.kind == FaultKind::BankOutage));
