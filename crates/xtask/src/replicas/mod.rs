@@ -190,12 +190,6 @@ fn at(
     ] {
         println!("{what}: {} (of the processes that run now)", group.counted(series));
     }
-    let ((asked_ms, asked), (handed_ms, handed)) = (group.mean_ms("/Approve"), group.mean_ms("/ForwardApprove"));
-    println!(
-        "approvals took {asked_ms:.2} ms in the mean where they came in ({asked}), {handed_ms:.2} ms where they were handed to ({handed}): \
-         about {:.2} ms more for one that is handed on",
-        (asked_ms - handed_ms) * asked / handed.max(1.0)
-    );
     for machine in &machines {
         machine.switch_off(STOPPING)?;
     }
