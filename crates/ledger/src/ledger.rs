@@ -19,8 +19,8 @@ use crate::reader::LedgerReader;
 use crate::records::{Remark, Sequence, StepRecord};
 use crate::replicas::Replicas;
 use crate::room::Room;
-use crate::state::{Counters, LedgerStats, Shared};
 use crate::sqlite::{self, TornTail};
+use crate::state::{Counters, LedgerStats, Shared};
 use crate::tail::TailMark;
 use crate::work::{Request, Work, Write, Written};
 

@@ -43,8 +43,8 @@ mod replicas;
 mod room;
 mod row_check;
 mod seal;
-mod state;
 mod sqlite;
+mod state;
 mod table;
 mod tail;
 mod verify;
@@ -72,7 +72,7 @@ pub use replicas::{Epoch, Incarnation, LaneOwner, ReplicaId, ReplicaIdentity, Re
 pub use room::Room;
 pub use row_check::RowCheck;
 pub use seal::{Seal, check_chain};
-pub use state::LedgerStats;
 pub use sqlite::TornTail;
+pub use state::LedgerStats;
 pub use tail::{Tail, TailMark};
 pub use verify::{Finding, VerifyReport, verify, verify_open};

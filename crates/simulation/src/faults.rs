@@ -119,6 +119,8 @@ const OF_ONE_GATEWAY: &[FaultKind] = &[
     FaultKind::DiskFull,
     FaultKind::BitFlip,
     FaultKind::StopThrown,
+    // Days of heartbeats are millions of events, and say no more than minutes of them.
+    FaultKind::BankOutage,
 ];
 
 impl fmt::Display for FaultKind {

@@ -15,7 +15,6 @@ use crate::open_error::LedgerOpenError;
 use crate::reader::LedgerReader;
 use crate::records::Sequence;
 use crate::room::Room;
-use crate::state::Shared;
 use crate::sqlite::SqliteReader;
 use crate::sqlite::commit::{checkpoint, found_no_room};
 use crate::sqlite::lock::WriterLock;
@@ -24,6 +23,7 @@ use crate::sqlite::reserve::Reserve;
 use crate::sqlite::schema;
 use crate::sqlite::wal::{self, LogEnd, TornTail};
 use crate::sqlite::writer::Writer;
+use crate::state::Shared;
 use crate::tail::TailMark;
 
 /// How long the writer waits for someone who holds SQLite's own write lock (a person with `sqlite3`, say) before it gives up, which

@@ -9,10 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::{AppendError, LedgerFailure, ReadError};
 use crate::ledger::LedgerOptions;
 use crate::room::Room;
-use crate::state::Shared;
 use crate::sqlite::commit::{CommitFault, Noted, checkpoint, committed, found_no_room};
 use crate::sqlite::lock::WriterLock;
 use crate::sqlite::reserve::Reserve;
+use crate::state::Shared;
 use crate::work::{Request, Write, Written};
 
 /// Why a write did not go through: its own fault, or the end of the ledger.

@@ -136,12 +136,8 @@ fn malformed_claims() -> Named {
         fields.remove(index);
         cbor(&Value::Map(fields))
     };
-    for (index, name) in ["no version", "no network", "no ATM", "no issued", "no lifetime", "no QR session", "no nonce"]
-        .into_iter()
-        .enumerate()
-    {
-        add(name, without(index));
-    }
+    let needed = ["no version", "no network", "no ATM", "no issued", "no lifetime", "no QR session", "no nonce"];
+    needed.into_iter().enumerate().for_each(|(index, name)| add(name, without(index)));
     add("an empty payload", vec![]);
     add("claims that are an array", cbor(&Value::Array(vec![1.into()])));
     add("one more claim", with(&[(11, 0.into())]));

@@ -203,21 +203,6 @@ impl Group {
         self.replicas.iter().map(of).sum()
     }
 
-    /// The mean time that a method took to be answered over all replicas, in milliseconds, and how often it was.
-    pub(super) fn mean_ms(&self, method: &str) -> (f64, f64) {
-        let of = |kind: &str| -> f64 {
-            let series = format!("rpc_server_call_duration_seconds_{kind}");
-            let pages = self.replicas.iter().filter_map(|one| http::page(one.http, "/metrics"));
-            let sum_of = |(_, page): (u16, String)| -> f64 {
-                let named = |line: &&str| line.starts_with(&series) && line.contains(&format!("{method}\""));
-                page.lines().filter(named).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-            };
-            pages.map(sum_of).sum()
-        };
-        let count = of("count");
-        (of("sum") * 1_000.0 / count.max(1.0), count)
-    }
-
     /// Every replica stops in order.
     pub(super) fn stop(mut self) -> Result<(), String> {
         for replica in &mut self.replicas {

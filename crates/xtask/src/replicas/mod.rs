@@ -195,24 +195,7 @@ fn at(
         seen.facts.read_atm(site, id)?;
     }
     group.stop()?;
-    let books = Books::of(&sides);
-    books.print();
-    let problems: Vec<String> = books.problems.iter().cloned().chain(seen.facts.problems(&sides)).collect();
-    println!("visits as customers saw them: {}", counts(&seen.visits));
-    println!(
-        "{} withdrawals, {} facts checked, {} yen left the machines, {by_hand} by hand, {} problems, {:.0} s",
-        sides.gateway.len(),
-        seen.facts.count(),
-        grouped(sides.cash.values().sum()),
-        problems.len(),
-        began.elapsed().as_secs_f32()
-    );
-    if !problems.is_empty() {
-        return Err(problems.join("\n"));
-    }
-    if sides.gateway.iter().all(|listed| listed.state != "confirmed") {
-        return Err("nobody was paid: this run shows nothing".to_owned());
-    }
+    judge(&sides, &seen, by_hand, began.elapsed().as_secs_f32())?;
     Ok(rows)
 }
 
@@ -225,12 +208,28 @@ fn tell(group: &Group) {
     ] {
         println!("{what}: {} (of the processes that run now)", group.counted(series));
     }
-    let ((asked_ms, asked), (handed_ms, handed)) = (group.mean_ms("/Approve"), group.mean_ms("/ForwardApprove"));
+}
+
+/// Whether the books of all sides agree, and somebody was paid.
+fn judge(sides: &Sides, seen: &Seen, by_hand: usize, seconds: f32) -> Result<(), String> {
+    let books = Books::of(sides);
+    books.print();
+    let problems: Vec<String> = books.problems.iter().cloned().chain(seen.facts.problems(sides)).collect();
+    println!("visits as customers saw them: {}", counts(&seen.visits));
     println!(
-        "approvals took {asked_ms:.2} ms in the mean where they came in ({asked}), {handed_ms:.2} ms where they were handed to ({handed}): \
-         about {:.2} ms more for one that is handed on",
-        (asked_ms - handed_ms) * asked / handed.max(1.0)
+        "{} withdrawals, {} facts checked, {} yen left the machines, {by_hand} by hand, {} problems, {seconds:.0} s",
+        sides.gateway.len(),
+        seen.facts.count(),
+        grouped(sides.cash.values().sum()),
+        problems.len(),
     );
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
+    }
+    if sides.gateway.iter().all(|listed| listed.state != "confirmed") {
+        return Err("nobody was paid: this run shows nothing".to_owned());
+    }
+    Ok(())
 }
 
 fn configure(site: &Site) -> Result<(), String> {
