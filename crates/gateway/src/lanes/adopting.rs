@@ -190,7 +190,7 @@ impl Lanes {
         ownership.lost.store(true, Ordering::Release);
         let (ended, has_ended) = oneshot::channel();
         // A full inbox wakes the driver as well.
-        let _ = lane.inbox.try_send(Order::LetGo(ended));
+        let _ = lane.inbox.try_send(Box::new(Order::LetGo(ended)));
         Some(has_ended)
     }
 

@@ -31,9 +31,9 @@ const RECONNECT_SPREAD_MS: u64 = 5_000;
 pub(super) struct Driver {
     pub(super) attendant: Attendant,
     pub(super) surroundings: Arc<Surroundings>,
-    inbox: mpsc::Receiver<Order>,
+    inbox: mpsc::Receiver<Box<Order>>,
     /// For the outcomes of errands that run beside the lane.
-    pub(super) own_inbox: mpsc::Sender<Order>,
+    pub(super) own_inbox: mpsc::Sender<Box<Order>>,
     pub(super) outbox: Option<(LinkId, Outbox)>,
     pub(super) waiting: HashMap<RequestId, Caller>,
     next_request: u64,
@@ -132,7 +132,7 @@ impl Driver {
                 None => self.inbox.recv().await,
                 Some(deadline) => tokio::select! {
                     order = self.inbox.recv() => order,
-                    () = tokio::time::sleep_until(deadline) => Some(Order::Input(Input::TimePassed)),
+                    () = tokio::time::sleep_until(deadline) => Some(Box::new(Order::Input(Input::TimePassed))),
                 },
             };
             let Some(order) = order else { return };
@@ -140,7 +140,7 @@ impl Driver {
                 // Whoever sent this order finds the lane gone, and asks again.
                 break;
             }
-            let counted = self.obey(order).await;
+            let counted = self.obey(*order).await;
             let is_old = self.moving_on.is_some_and(|old| self.outbox.as_ref().is_some_and(|(link, _)| *link == old));
             if (self.draining || is_old) && !self.attendant.is_serving() {
                 self.send_away();
@@ -164,7 +164,7 @@ impl Driver {
                 let replaced = self.outbox.replace((link, outbox));
                 match replaced {
                     // Its own end will be heard later, under an old number, and change nothing.
-                    Some((_, old)) => drop(old.try_send(Err(status::replaced()))),
+                    Some((_, old)) => drop(old.try_send(Box::new(Err(status::replaced())))),
                     None => self.surroundings.metrics.connected_atms(1),
                 }
                 self.apply(Input::AtmConnected { link, facts, unresolved }).await;
@@ -341,7 +341,7 @@ impl Driver {
     pub(super) fn send_away(&mut self) {
         if let Some((link, outbox)) = &self.outbox {
             let spread = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) % RECONNECT_SPREAD_MS;
-            let _ = outbox.try_send(Ok(wire_atm::reconnect(Duration::from_millis(spread))));
+            let _ = outbox.try_send(Box::new(Ok(wire_atm::reconnect(Duration::from_millis(spread)))));
             let link = *link;
             self.lose(link);
         }

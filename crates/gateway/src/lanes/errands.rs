@@ -37,7 +37,7 @@ impl Driver {
                     let asking = surroundings.core_banks.place_hold(&terms, pin_block);
                     let answer = span.within(asking).await;
                     let input = Input::HoldAnswered { withdrawal: terms.withdrawal, answer };
-                    let _ = inbox.send(Order::Input(input)).await;
+                    let _ = inbox.send(Box::new(Order::Input(input))).await;
                 });
             }
             Errand::Settle { terms, hold, settlement } => {
@@ -46,7 +46,7 @@ impl Driver {
                     let telling = surroundings.core_banks.settle(&terms, hold.as_ref(), settlement);
                     let answer = span.within(telling).await;
                     let input = Input::SettlementAnswered { withdrawal: terms.withdrawal, settlement, answer };
-                    let _ = inbox.send(Order::Input(input)).await;
+                    let _ = inbox.send(Box::new(Order::Input(input))).await;
                 });
             }
             Errand::Recall { withdrawal, report } => self.recall(withdrawal, report),
@@ -61,7 +61,7 @@ impl Driver {
                             Input::DispenseTokenFailed { withdrawal }
                         }
                     };
-                    let _ = inbox.send(Order::Input(input)).await;
+                    let _ = inbox.send(Box::new(Order::Input(input))).await;
                 });
             }
             Errand::VerifyPresentToken { withdrawal, report, dispense_token, asked_with } => {
@@ -97,7 +97,7 @@ impl Driver {
                     tracing::warn!(%atm, %withdrawal, why = why.name(), "a present token proves nothing");
                 }
             }
-            let _ = inbox.send(Order::Input(Input::PresentTokenVerified { withdrawal, report })).await;
+            let _ = inbox.send(Box::new(Order::Input(Input::PresentTokenVerified { withdrawal, report }))).await;
         });
     }
 
@@ -119,7 +119,7 @@ impl Driver {
                 }
             };
             span.end();
-            let _ = inbox.send(Order::Input(input)).await;
+            let _ = inbox.send(Box::new(Order::Input(input))).await;
         });
     }
 
@@ -138,7 +138,7 @@ impl Driver {
                     Order::RecallFailed
                 }
             };
-            let _ = inbox.blocking_send(order);
+            let _ = inbox.blocking_send(Box::new(order));
         });
     }
 
@@ -154,7 +154,7 @@ impl Driver {
         if let Some(context) = context {
             message.traceparent = context.to_text();
         }
-        if outbox.try_send(Ok(message)).is_err() {
+        if outbox.try_send(Box::new(Ok(message))).is_err() {
             // It does not read, or it is gone. Its connection is dropped; what matters is repeated when it comes back.
             tracing::warn!(atm = %self.attendant.atm(), ?link, "the ATM does not take its messages");
             let link = *link;

@@ -49,7 +49,11 @@ const INBOX_LENGTH_MAX: usize = 64;
 pub const OUTBOX_LENGTH_MAX: usize = 256;
 
 /// The sending half of an ATM's stream.
-pub type Outbox = mpsc::Sender<Result<GatewayMessage, Status>>;
+pub type Outbox = mpsc::Sender<Boxed>;
+
+/// A message to an ATM, or how its stream ends. In a box, like orders for lanes: a channel allocates room for 32 of what it carries, for
+/// each of thousands of ATMs that say nothing.
+pub type Boxed = Box<Result<GatewayMessage, Status>>;
 
 /// What every lane works with.
 #[derive(Debug)]
@@ -118,7 +122,7 @@ pub(crate) enum Order {
 /// One lane, from outside.
 #[derive(Clone, Debug)]
 pub struct LaneHandle {
-    inbox: mpsc::Sender<Order>,
+    inbox: mpsc::Sender<Box<Order>>,
     /// Set while an order to look again is on its way, so that there is never more than one.
     looks_again: Arc<AtomicBool>,
     /// With several replicas: in which epoch it is this one's, and whether it still is.
@@ -210,7 +214,7 @@ impl Lanes {
     pub fn look_again(&self) {
         for lane in self.lanes().values() {
             if !lane.looks_again.swap(true, Ordering::AcqRel) {
-                let _ = lane.inbox.try_send(Order::LookAgain);
+                let _ = lane.inbox.try_send(Box::new(Order::LookAgain));
             }
         }
     }
@@ -225,7 +229,7 @@ impl Lanes {
         for lane in lanes {
             let (counted, is_counted) = oneshot::channel();
             // A lane that is gone has nobody to send away.
-            if lane.inbox.send(Order::Drain(counted)).await.is_ok() {
+            if lane.inbox.send(Box::new(Order::Drain(counted))).await.is_ok() {
                 let _ = is_counted.await;
             }
         }
@@ -273,19 +277,19 @@ impl LaneHandle {
     ) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
         let order = Order::Request { input: Box::new(input), pin_block, reply, caller: Span::current() };
-        self.inbox.try_send(order).map_err(|_| Refusal::Overloaded)?;
+        self.inbox.try_send(Box::new(order)).map_err(|_| Refusal::Overloaded)?;
         answer.await.unwrap_or(Err(Refusal::Overloaded))
     }
 
     /// What an operator sees.
     pub async fn view(&self) -> Option<LaneView> {
         let (reply, view) = oneshot::channel();
-        self.inbox.send(Order::View(reply)).await.ok()?;
+        self.inbox.send(Box::new(Order::View(reply))).await.ok()?;
         view.await.ok()
     }
 
     async fn order(&self, order: Order) {
         // A lane ends only with the process.
-        let _ = self.inbox.send(order).await;
+        let _ = self.inbox.send(Box::new(order)).await;
     }
 }

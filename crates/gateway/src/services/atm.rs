@@ -21,7 +21,7 @@ use super::identity;
 use crate::clock;
 use crate::guard::{Cut, Link};
 use crate::identity::Identity;
-use crate::lanes::{LaneHandle, Lanes, OUTBOX_LENGTH_MAX};
+use crate::lanes::{Boxed, LaneHandle, Lanes, OUTBOX_LENGTH_MAX};
 use crate::listener::Peer;
 use crate::replica;
 use crate::telemetry::Traceparent;
@@ -98,7 +98,7 @@ impl AtmService for AtmPort {
 /// An ATM's messages on their way, counted as they are taken.
 #[derive(Debug)]
 pub struct Taking {
-    outgoing: mpsc::Receiver<Result<GatewayMessage, Status>>,
+    outgoing: mpsc::Receiver<Boxed>,
     taken: Arc<AtomicU64>,
 }
 
@@ -110,7 +110,7 @@ impl Stream for Taking {
         if next.is_ready() {
             self.taken.fetch_add(1, Ordering::Relaxed);
         }
-        next
+        next.map(|message| message.map(|message| *message))
     }
 }
 
@@ -120,7 +120,7 @@ struct Listening {
     lane: LaneHandle,
     link: LinkId,
     connection: Arc<Link>,
-    outbox: WeakSender<Result<GatewayMessage, Status>>,
+    outbox: WeakSender<Boxed>,
     taken: Arc<AtomicU64>,
     notes_per_dispense_max: u32,
 }
@@ -174,7 +174,8 @@ impl Listening {
                 Ok(message) => self.lane.said(self.link, message, from).await,
                 Err(refusal) => {
                     self.lanes.surroundings().metrics.refused("Connect", &refusal);
-                    let told = self.outbox.upgrade().map(|outbox| outbox.try_send(Ok(refused(&refusal))).is_ok());
+                    let told =
+                        self.outbox.upgrade().map(|outbox| outbox.try_send(Box::new(Ok(refused(&refusal)))).is_ok());
                     if told != Some(true) {
                         return "it does not take its messages".to_owned();
                     }

@@ -112,7 +112,7 @@ async fn fields_that_have_no_meaning() {
     };
     let rows = [
         ("no code", scene.changed(|a| a.qr_text = String::new()), "qr_text"),
-        ("a code of 761 characters", scene.changed(|a| a.qr_text = "A".repeat(761)), "qr_text"),
+        ("a code of 767 characters", scene.changed(|a| a.qr_text = "A".repeat(767)), "qr_text"),
         ("no device", scene.changed(|a| a.device_id = String::new()), "device_id"),
         ("a device id of 65 characters", scene.changed(|a| a.device_id = "d".repeat(65)), "device_id"),
         ("a device id with a space", scene.changed(|a| a.device_id = "phone 1".into()), "device_id"),

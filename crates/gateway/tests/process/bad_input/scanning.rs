@@ -18,7 +18,7 @@ async fn fields_that_have_no_meaning() {
     };
     let rows = [
         ("no code", changed(&|scan| scan.qr_text = String::new()), "qr_text"),
-        ("a code of 761 characters", changed(&|scan| scan.qr_text.push_str(&"A".repeat(761))), "qr_text"),
+        ("a code of 767 characters", changed(&|scan| scan.qr_text.push_str(&"A".repeat(767))), "qr_text"),
         ("no device", changed(&|scan| scan.device_id = String::new()), "device_id"),
         ("a device id of 65 characters", changed(&|scan| scan.device_id = "d".repeat(65)), "device_id"),
         ("a device id with a slash", changed(&|scan| scan.device_id = "a/b".into()), "device_id"),
