@@ -24,7 +24,7 @@
 {{- if ne (int (dig "hsm" "workers" 4 $v.config)) 1 -}}{{- $wrong = append $wrong "hsm.from is sidecar: set config.hsm.workers to 1. Of several calls through one p11-kit client one can hang for ever when the server goes (hsm-config/README.md)" -}}{{- end -}}
 {{- end -}}
 {{- if and $v.tls.existingSecret $v.tls.certManager.enabled -}}{{- $wrong = append $wrong "tls: existingSecret and certManager.enabled are both given; the certificate comes from one of them" -}}{{- end -}}
-{{- if and $embedded (not (or $v.tls.existingSecret $v.tls.certManager.enabled)) -}}{{- $wrong = append $wrong "tls: name tls.existingSecret, or set tls.certManager.enabled and its issuerRef" -}}{{- end -}}
+{{- if not (or $v.tls.existingSecret $v.tls.certManager.enabled) -}}{{- $wrong = append $wrong "tls: name tls.existingSecret, or set tls.certManager.enabled and its issuerRef" -}}{{- end -}}
 {{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef) -}}{{- $wrong = append $wrong "tls.certManager.issuerRef: is needed, such as {name: atm-ca, kind: ClusterIssuer}" -}}{{- end -}}
 {{- range $name, $files := dict "tls.peerAuthorities" $v.tls.peerAuthorities "tls.crl" $v.tls.crl -}}
 {{- if and $files.existingConfigMap $files.existingSecret -}}{{- $wrong = append $wrong (printf "%s: existingConfigMap and existingSecret are both given; name one" $name) -}}{{- end -}}

@@ -5,8 +5,8 @@
 {{- $listen := dict "atm" (printf "%s:%d" $host (int .Values.ports.atm)) "api" (printf "%s:%d" $host (int .Values.ports.api)) "http" (printf "%s:%d" $host (int .Values.ports.http)) -}}
 {{- if eq .Values.mode "replicated" -}}{{- $_ := set $listen "replica" (printf "%s:%d" $host (int .Values.ports.replica)) -}}{{- end -}}
 {{- $_ := set $config "listen" $listen -}}
-{{- /* A replica's own certificate and key come by its environment; the authority is the same for all. */ -}}
-{{- $folder := ternary "/etc/cashgate/tls" "/etc/cashgate/replicas/0" (eq .Values.mode "embedded") -}}
+{{- /* To everybody outside each replica is the gateway; what it shows the others comes by its environment. */ -}}
+{{- $folder := "/etc/cashgate/tls" -}}
 {{- $tls := dict "certificate" (printf "%s/%s" $folder .Values.tls.keys.certificate) "key" (printf "%s/%s" $folder .Values.tls.keys.key) "ca" (printf "%s/%s" $folder .Values.tls.keys.ca) -}}
 {{- if or .Values.tls.peerAuthorities.existingConfigMap .Values.tls.peerAuthorities.existingSecret -}}
 {{- $_ := set $tls "ca" (printf "/etc/cashgate/peer-authorities/%s" .Values.tls.peerAuthorities.key) -}}

@@ -31,9 +31,7 @@ seccompProfile:
 {{/* What a gateway, a migration and a test mount alike: configuration, certificates, PINs, the PKCS#11 module. Never the ledger's disk. */}}
 {{- define "cashgate.mounts" -}}
 - {name: config, mountPath: /etc/cashgate/config, readOnly: true}
-{{- if eq .Values.mode "embedded" }}
 - {name: tls, mountPath: /etc/cashgate/tls, readOnly: true}
-{{- end }}
 {{- range $at, $slot := .Values.hsm.slots }}
 - {name: pin-{{ $at }}, mountPath: /etc/cashgate/pins/{{ $at }}, readOnly: true}
 {{- end }}
@@ -70,12 +68,10 @@ seccompProfile:
   configMap:
     name: {{ .configMap | default (include "cashgate.fullname" .root) }}
     defaultMode: 0444
-{{- if eq .root.Values.mode "embedded" }}
 - name: tls
   secret:
     secretName: {{ include "cashgate.tlsSecret" .root }}
     defaultMode: 0440
-{{- end }}
 {{- range $at, $slot := .root.Values.hsm.slots }}
 - name: pin-{{ $at }}
   secret:
