@@ -190,7 +190,7 @@ mod tests {
         let folder = of(development.path());
         let said = folder.atms(2).unwrap_err().to_string();
         assert!(said.contains("1 ATMs") && said.contains("needs 2"), "{said}");
-        assert!(folder.credentials("operator-dev").err().unwrap().to_string().contains("operator-dev.pem"));
+        assert!(folder.credentials("operator-nobody").err().unwrap().to_string().contains("operator-nobody.pem"));
         let said = issue(Path::new("/nowhere"), "cashgate.test", "sakura", "dev", 1).unwrap_err().to_string();
         assert!(said.contains("ca-key.pem"), "{said}");
     }

@@ -57,7 +57,11 @@ const REFUSED: &[Refusal] = &[
         &["monitoring.rules.disabled=[\"CashgateDwon\"]"],
         &["there is no alert \"CashgateDwon\"", "CashgateDown"],
     ),
-    ("embedded", &["mode=\"replicated\""], &["there is no database", "replicas show each other certificates of their own"]),
+    (
+        "embedded",
+        &["mode=\"replicated\""],
+        &["there is no database", "replicas show each other certificates of their own"],
+    ),
     (
         "replicated",
         &["mode=\"embedded\""],
