@@ -5,7 +5,7 @@ use crate::error::ReadError;
 use crate::notices::StoredNotice;
 use crate::records::{Sequence, StoredStep};
 
-/// How many entries one call of [`LedgerReader::feed_after`] looks at, at most, to find those of one institution.
+/// How many entries one call of [`crate::LedgerReader::feed_after`] looks at, at most, to find those of one institution.
 pub const ENTRIES_LOOKED_AT_MAX: u64 = 10_000;
 
 /// One thing that happened.
