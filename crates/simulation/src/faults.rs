@@ -121,6 +121,8 @@ const OF_ONE_GATEWAY: &[FaultKind] = &[
     FaultKind::StopThrown,
     // Days of heartbeats are millions of events, and say no more than minutes of them.
     FaultKind::BankOutage,
+    // Only then does a machine report what its lane has forgotten, and is it read back.
+    FaultKind::ReadFails,
 ];
 
 impl fmt::Display for FaultKind {

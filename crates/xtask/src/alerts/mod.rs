@@ -12,7 +12,7 @@ use crate::command::Build;
 use crate::parties::phone::Phone;
 use crate::parties::{SOON, atm, core_bank};
 use crate::site::{INSTITUTIONS, Site};
-use crate::{command, http, interrupt, packages};
+use crate::{command, http, interrupt, packages, replicas};
 
 /// Checks everything; the error lists every finding.
 pub(crate) fn run() -> Result<(), String> {
@@ -23,7 +23,8 @@ pub(crate) fn run() -> Result<(), String> {
     command::run(Command::new("promtool").args(["test", "rules"]).arg(rules::tests_file(&root)))?;
     let mut findings = untested(&root)?;
     let site = Site::new(command::build_programs(Build::Debug)?, "cashgate-alerts")?;
-    let exported = Exported::of(&metrics_after_a_withdrawal(&site)?);
+    let pages = [metrics_after_a_withdrawal(&site)?, replicas::metrics()?];
+    let exported = Exported::of(&pages.join("\n"));
     site.remove()?;
     findings.extend(not_exported(&root, &exported)?);
     if findings.is_empty() {

@@ -203,6 +203,15 @@ impl Group {
         self.replicas.iter().map(of).sum()
     }
 
+    /// What the first one exports.
+    pub(super) fn metrics(&self) -> Result<String, String> {
+        let first = self.replicas.first().ok_or("there is no replica")?;
+        match http::page(first.http, "/metrics") {
+            Some((200, page)) => Ok(page),
+            other => Err(format!("/metrics answers {:?}", other.map(|(status, _)| status))),
+        }
+    }
+
     /// Every replica stops in order.
     pub(super) fn stop(mut self) -> Result<(), String> {
         for replica in &mut self.replicas {

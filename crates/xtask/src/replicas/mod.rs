@@ -128,6 +128,17 @@ impl Running<'_> {
     }
 }
 
+/// What a replica exports, for the check that alerts name what there is.
+pub(crate) fn metrics() -> Result<String, String> {
+    packages::ensure(&[packages::POSTGRESQL])?;
+    let site = Site::new(command::build_programs(Build::Debug)?, "cashgate-alerts-replicas")?;
+    let group = Group::start(&site)?;
+    let page = group.metrics()?;
+    group.stop()?;
+    site.remove()?;
+    Ok(page)
+}
+
 /// Starts everything, lets `job` do what it wants under load, heals, and compares the books and every fact.
 fn run(
     name: &str,
