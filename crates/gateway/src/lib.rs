@@ -22,6 +22,7 @@ pub mod init;
 pub mod inspect;
 pub mod keys;
 pub mod lanes;
+mod ledger_reads;
 pub mod listener;
 pub mod metrics;
 pub mod minting;

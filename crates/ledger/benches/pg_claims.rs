@@ -99,13 +99,7 @@ async fn through_the_ledger(ledger: &Ledger, next: &Arc<AtomicU64>, time: Durati
             }
         });
     }
-    let began = Instant::now();
-    done.store(0, Ordering::Relaxed);
-    tokio::time::sleep(time).await;
-    let rate = done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
-    over.store(true, Ordering::Relaxed);
-    customers.join_all().await;
-    rate
+    rate(customers, &over, &done, time).await
 }
 
 /// The account, phone and machine of a customer, with the versions that the ledger has.
@@ -161,6 +155,11 @@ async fn by_hand(dsn: &str, next: &Arc<AtomicU64>, time: Duration) -> f64 {
             }
         });
     }
+    rate(customers, &over, &done, time).await
+}
+
+/// How many a second they get done within a time; then they end.
+async fn rate(customers: JoinSet<()>, over: &AtomicBool, done: &AtomicU64, time: Duration) -> f64 {
     let began = Instant::now();
     done.store(0, Ordering::Relaxed);
     tokio::time::sleep(time).await;

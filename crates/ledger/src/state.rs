@@ -1,7 +1,7 @@
 //! What a ledger's writer and its handles have in common.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
@@ -130,4 +130,15 @@ pub(crate) struct Shared {
     pub(crate) tail: watch::Sender<TailMark>,
     /// Set once somebody wants it closed.
     pub(crate) closing: watch::Sender<bool>,
+}
+
+/// A panic in a writer is a failure of the ledger like any other: it must not leave the gateway waiting for answers.
+pub(crate) struct PanicSignal(pub(crate) Arc<Shared>);
+
+impl Drop for PanicSignal {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(&LedgerFailure { doing: "writing", cause: "the writer thread panicked".into() });
+        }
+    }
 }

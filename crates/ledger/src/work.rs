@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::claim::Append;
 use crate::devices::DeviceRow;
-use crate::error::AppendError;
+use crate::error::{AppendError, LedgerFailure};
 use crate::key_events::KeyEvent;
 use crate::notices::Notice;
 use crate::records::{Remark, Sequence};
@@ -60,5 +60,12 @@ pub(crate) struct Written {
 impl Written {
     pub(crate) fn of(last: Sequence, rows: usize) -> Self {
         Self { last, rows, raised: None }
+    }
+}
+
+/// Answers writes that a failure keeps from being made.
+pub(crate) fn refuse(group: impl IntoIterator<Item = Write>, failure: &LedgerFailure) {
+    for write in group {
+        let _ = write.answer.send(Err(AppendError::Fatal(failure.clone())));
     }
 }

@@ -63,9 +63,7 @@ impl UnsignedBatch {
     /// There are none or more than [`BATCH_MAX`], or one of them may not become a token: ask [`QrClaims::check`] before they wait
     /// with others, so that nobody's mistake is everybody's.
     pub fn new(claims: &[QrClaims], key_id: KeyId) -> Result<Self, EncodeError> {
-        if !(1..=BATCH_MAX).contains(&claims.len()) {
-            return Err(EncodeError::BatchSize { claims: claims.len() });
-        }
+        check_size(claims.len())?;
         let payloads = claims.iter().map(QrClaims::to_payload).collect::<Result<Vec<_>, _>>()?;
         Ok(Self::over(payloads, key_id))
     }
@@ -78,9 +76,7 @@ impl UnsignedBatch {
         claims: impl ExactSizeIterator<Item = (&'a EncodedClaims, Nonce)>,
         key_id: KeyId,
     ) -> Result<Self, EncodeError> {
-        if !(1..=BATCH_MAX).contains(&claims.len()) {
-            return Err(EncodeError::BatchSize { claims: claims.len() });
-        }
+        check_size(claims.len())?;
         Ok(Self::over(claims.map(|(claims, nonce)| claims.with_nonce(nonce)).collect(), key_id))
     }
 
@@ -165,6 +161,10 @@ impl SignedClaims {
         let payload = Cow::Borrowed(self.payload.as_slice());
         QrToken::of(&Envelope { key_id: *key_id, proof, payload, signature: *signature })
     }
+}
+
+const fn check_size(claims: usize) -> Result<(), EncodeError> {
+    if 1 <= claims && claims <= BATCH_MAX { Ok(()) } else { Err(EncodeError::BatchSize { claims }) }
 }
 
 impl PlacedTree {

@@ -4,6 +4,14 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
+/// What a gateway exports.
+pub(crate) fn metrics(port: u16) -> Result<String, String> {
+    match page(port, "/metrics") {
+        Some((200, page)) => Ok(page),
+        other => Err(format!("/metrics answers {:?}", other.map(|(status, _)| status))),
+    }
+}
+
 /// Status and body of a page, or nothing if nobody answers.
 pub(crate) fn page(port: u16, path: &str) -> Option<(u16, String)> {
     let ask = || -> std::io::Result<String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_hsm::{HsmState, SlotStatus};
-use cashgate_ledger::{KeyAction, KeyEvent, Ledger};
+use cashgate_ledger::{KeyAction, KeyEvent, Ledger, LedgerReader};
 use cashgate_qr::PublicKey;
 use cashgate_wire::unix_ms;
 use cashgate_withdrawal::ids::{KeyId, OperatorName};
@@ -18,6 +18,7 @@ use super::refusal::KeyRefusal;
 use super::ring::{KeyRing, KeyRow, KeyState};
 use crate::clock;
 use crate::evidence::time;
+use crate::ledger_reads;
 
 /// How long after another key took over the last batch under the old one may still be put together. A worker does that in microseconds
 /// after it took the work.
@@ -208,12 +209,9 @@ impl KeyOffice {
     /// Another replica changed something about the keys: the ring becomes what the ledger tells now.
     pub async fn follow(&self) {
         let _desk = self.open.desk.lock().await;
-        let reader = self.open.ledger.reader().clone();
-        let read = tokio::task::spawn_blocking(move || reader.key_events()).await;
-        let events = match read {
-            Ok(Ok(events)) => events,
-            Ok(Err(error)) => return tracing::error!(%error, "what another replica did about keys cannot be read"),
-            Err(error) => return tracing::error!(%error, "what another replica did about keys cannot be read"),
+        let events = match ledger_reads::read(self.open.ledger.reader(), LedgerReader::key_events).await {
+            Ok(events) => events,
+            Err(error) => return tracing::error!(error, "what another replica did about keys cannot be read"),
         };
         match self.open.ring.become_replayed(events.iter().map(|stored| &stored.event)) {
             Ok(true) => {

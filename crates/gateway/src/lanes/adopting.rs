@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::driver::Driver;
 use super::{LaneHandle, Lanes, Order, Recovered, Surroundings, adopt};
 use crate::clock;
+use crate::ledger_reads;
 use crate::replica::Member;
 
 /// How many adoptions may run at once, about.
@@ -116,13 +117,13 @@ impl Lanes {
         how: &'static str,
     ) -> Result<LaneHandle, Refusal> {
         let Surroundings { ledger, desk, settings, metrics, watchers, .. } = self.surroundings.as_ref();
-        let (reader, of) = (ledger.reader().clone(), atm.clone());
-        let read = tokio::task::spawn_blocking(move || reader.open_withdrawals_of(&of)).await;
+        let of = atm.clone();
+        let read = ledger_reads::read(ledger.reader(), move |reader| reader.open_withdrawals_of(&of)).await;
         let failed = |error: &dyn std::fmt::Display| {
             tracing::error!(%atm, %error, "what is open at a machine cannot be read");
             Refusal::Overloaded
         };
-        let open = read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        let open = read.map_err(|error| failed(&error))?;
         let adopted = adopt(atm.clone(), open, desk, settings, clock::now()).map_err(|error| failed(&error))?;
         let Recovered { attendant, first, open } = adopted;
         tracing::info!(%atm, epoch = epoch.0, open = open.len(), how, "the lane is this replica's");

@@ -9,6 +9,7 @@ use super::attendant::Intent;
 use super::driver::{Caller, Completed, Driver};
 use crate::admission::Desk;
 use crate::clock;
+use crate::ledger_reads;
 use crate::replica::append_of;
 
 /// Whether the ledger refused because of what another replica did. Everything else means that it failed.
@@ -31,17 +32,12 @@ impl Driver {
     /// Reads the limits' entries that an input is decided by and that are not known here. Says whether it could.
     pub(super) async fn has_read(&self, input: &Input) -> bool {
         for key in self.attendant.unread(input) {
-            let (reader, entry) = (self.surroundings.ledger.reader().clone(), key.clone());
+            let (reader, entry) = (self.surroundings.ledger.reader(), key.clone());
             let since = Desk::counts_since(clock::now());
-            let read = tokio::task::spawn_blocking(move || reader.approved_of(&entry, since)).await;
-            match read {
-                Ok(Ok((rows, version))) => self.surroundings.desk.recount(&key, version, &rows),
-                Ok(Err(error)) => {
-                    tracing::warn!(atm = %self.attendant.atm(), %error, "what counts for an approval cannot be read");
-                    return false;
-                }
+            match ledger_reads::read(reader, move |reader| reader.approved_of(&entry, since)).await {
+                Ok((rows, version)) => self.surroundings.desk.recount(&key, version, &rows),
                 Err(error) => {
-                    tracing::error!(atm = %self.attendant.atm(), %error, "a query of the ledger did not end");
+                    tracing::warn!(atm = %self.attendant.atm(), error, "what counts for an approval cannot be read");
                     return false;
                 }
             }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_ledger::{LedgerReader, ReadError, StoredNotice, Tail, TailMark};
+use cashgate_ledger::{StoredNotice, Tail, TailMark};
 use cashgate_wire::notices;
 use tokio::sync::watch;
 
@@ -14,6 +14,7 @@ use super::Member;
 use crate::clock;
 use crate::keys::KeyOffice;
 use crate::lanes::Lanes;
+use crate::ledger_reads;
 use crate::stops::StopSwitch;
 
 /// How often is looked, beside the ledger's own hints.
@@ -30,12 +31,8 @@ pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, switch: StopSwitch, 
                 if apply(&lanes, &switch, &keys, mark, tail).await {
                     lanes.look_again();
                 }
-                let is_behind = through.sequence > mark.sequence && through == mark;
                 mark = through;
                 member.pulse().followed(asked_at);
-                if is_behind {
-                    continue;
-                }
             }
             Err(error) => tracing::warn!(%error, "what other replicas wrote cannot be read"),
         }
@@ -51,18 +48,7 @@ async fn wait_for_hint(hints: &mut watch::Receiver<TailMark>) {
 }
 
 async fn look(lanes: &Lanes, mark: TailMark) -> Result<Tail, String> {
-    let reader = lanes.surroundings().ledger.reader().clone();
-    read(reader, move |reader| reader.tail_after(&mark)).await
-}
-
-async fn read<T: Send + 'static>(
-    reader: LedgerReader,
-    query: impl FnOnce(&LedgerReader) -> Result<T, ReadError> + Send + 'static,
-) -> Result<T, String> {
-    match tokio::task::spawn_blocking(move || query(&reader)).await {
-        Ok(found) => found.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
+    ledger_reads::read(lanes.surroundings().ledger.reader(), move |reader| reader.tail_after(&mark)).await
 }
 
 /// Says whether lanes have to look again whether what they have begun may go on.
@@ -72,9 +58,7 @@ async fn apply(lanes: &Lanes, switch: &StopSwitch, keys: &KeyOffice, mark: TailM
         changed |= learn(switch, notice);
     }
     if !tail.devices.is_empty() {
-        let reader = lanes.surroundings().ledger.reader().clone();
-        let devices = &lanes.surroundings().devices;
-        changed |= devices.follow(|| read(reader, move |reader| reader.tail_after(&mark))).await;
+        changed |= lanes.surroundings().devices.follow(|| look(lanes, mark)).await;
     }
     if !tail.key_events.is_empty() {
         keys.follow().await;

@@ -22,6 +22,7 @@ use tonic::{Request, Status};
 
 use crate::identity::Identity;
 use crate::lanes::{Lanes, read_back};
+use crate::ledger_reads;
 use crate::listener::Peer;
 
 /// Counts a refusal and makes it a status.
@@ -65,7 +66,7 @@ async fn read_withdrawal(lanes: &Lanes, id: WithdrawalId) -> Result<Option<Withd
     read(lanes, move |reader| read_back(reader, id).map(|found| found.map(|(withdrawal, _)| withdrawal))).await
 }
 
-/// A query of the ledger, off the threads that serve.
+/// A query of the ledger for a caller, who learns only that it failed.
 async fn read<T, E>(
     lanes: &Lanes,
     query: impl FnOnce(&LedgerReader) -> Result<T, E> + Send + 'static,
@@ -74,16 +75,8 @@ where
     T: Send + 'static,
     E: std::fmt::Display + Send + 'static,
 {
-    let reader = lanes.surroundings().ledger.reader().clone();
-    match tokio::task::spawn_blocking(move || query(&reader)).await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the ledger could not be read");
-            Err(status::internal())
-        }
-        Err(error) => {
-            tracing::error!(%error, "a query of the ledger did not end");
-            Err(status::internal())
-        }
-    }
+    ledger_reads::read(lanes.surroundings().ledger.reader(), query).await.map_err(|error| {
+        tracing::error!(error, "the ledger could not be read");
+        status::internal()
+    })
 }

@@ -201,10 +201,9 @@ impl OperationsService for OperationsPort {
     ) -> Result<Response<ResolveSuspectResponse>, Status> {
         let operator = self.operator("ResolveSuspect", &request)?;
         let request = request.into_inner();
-        let is_here = id("withdrawal_id", &request.withdrawal_id)
-            .map_or(true, |id| self.lanes.surroundings().watchers.state_name(id).is_some());
-        if let (Some(forwarding), false) = (&self.forwarding, is_here)
+        if let Some(forwarding) = &self.forwarding
             && let Ok(withdrawal) = id("withdrawal_id", &request.withdrawal_id)
+            && self.lanes.surroundings().watchers.state_name(withdrawal).is_none()
             && let Route::At(replica, client) = forwarding.by_withdrawal(withdrawal).await?
         {
             forwarding.resolve((replica, client), &operator, request).await?;

@@ -47,11 +47,16 @@ impl ReplicaPort {
     ) -> Result<Forwarded<T>, Status> {
         let peer = self.peer(rpc, &request)?;
         let forwarded = read(request.into_inner()).map_err(|refusal| self.customers.refuse(rpc, &refusal))?;
-        if forwarded.from == peer {
-            return Ok(forwarded);
+        self.check_from(rpc, "forwarded.from_replica", forwarded.from, peer).map(|()| forwarded)
+    }
+
+    /// The replica that a message names must be the one whose certificate brings it.
+    fn check_from(&self, rpc: &'static str, field: &'static str, from: u16, peer: u16) -> Result<(), Status> {
+        if from == peer {
+            return Ok(());
         }
         let detail = format!("is not the caller's, whose certificate is replica/{peer}");
-        Err(self.customers.refuse(rpc, &Refusal::FieldInvalid { field: "forwarded.from_replica", detail }))
+        Err(self.customers.refuse(rpc, &Refusal::FieldInvalid { field, detail }))
     }
 }
 
@@ -104,10 +109,7 @@ impl ReplicaService for ReplicaPort {
         let peer = self.peer(rpc, &request)?;
         let refuse = |refusal| self.customers.refuse(rpc, &refusal);
         let (from, operator, request) = wire::forwarded_resolve(request.into_inner()).map_err(refuse)?;
-        if from != peer {
-            let detail = format!("is not the caller's, whose certificate is replica/{peer}");
-            return Err(refuse(Refusal::FieldInvalid { field: "from_replica", detail }));
-        }
+        self.check_from(rpc, "from_replica", from, peer)?;
         self.operations.resolve_here(operator, request).await?;
         Ok(Response::new(ForwardResolveSuspectResponse {}))
     }

@@ -24,8 +24,8 @@ use super::watching;
 use crate::error::{AppendError, LedgerFailure};
 use crate::options::PostgresOptions;
 use crate::room::Room;
-use crate::state::Shared;
-use crate::work::{Request, Write};
+use crate::state::{PanicSignal, Shared};
+use crate::work::{Request, Write, refuse};
 
 /// How long is waited before the next attempt, at first and at most.
 const AGAIN_FIRST: Duration = Duration::from_millis(20);
@@ -341,21 +341,4 @@ fn failure(error: &tokio_postgres::Error) -> LedgerFailure {
 fn statement(parameters: usize) -> String {
     let places: Vec<String> = (1..=parameters).map(|place| format!("${place}")).collect();
     format!("SELECT * FROM cashgate_commit({})", places.join(", "))
-}
-
-fn refuse(group: impl IntoIterator<Item = Write>, failure: &LedgerFailure) {
-    for write in group {
-        let _ = write.answer.send(Err(AppendError::Fatal(failure.clone())));
-    }
-}
-
-/// A panic in the writer is a failure of the ledger like any other: it must not leave the gateway waiting for answers.
-struct PanicSignal(Arc<Shared>);
-
-impl Drop for PanicSignal {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.fail(&LedgerFailure { doing: "writing", cause: "the writer panicked".into() });
-        }
-    }
 }

@@ -12,8 +12,8 @@ use crate::room::Room;
 use crate::sqlite::commit::{CommitFault, Noted, checkpoint, committed, found_no_room};
 use crate::sqlite::lock::WriterLock;
 use crate::sqlite::reserve::Reserve;
-use crate::state::Shared;
-use crate::work::{Request, Write, Written};
+use crate::state::{PanicSignal, Shared};
+use crate::work::{Request, Write, Written, refuse};
 
 /// Why a write did not go through: its own fault, or the end of the ledger.
 pub(crate) enum WriteFault {
@@ -149,7 +149,7 @@ impl Writer {
             Ok(outcomes) => outcomes,
             Err(failure) => {
                 // Before the answers: whoever gets one finds the ledger failed.
-                self.signal(&failure);
+                self.shared.fail(&failure);
                 refuse(group, &failure);
                 return Err(failure);
             }
@@ -269,40 +269,18 @@ impl Writer {
 
     /// The end after a failure: nothing is tried again, everyone who waits hears of it.
     fn stop(mut self, failure: &LedgerFailure, closing: Vec<oneshot::Sender<Result<(), AppendError>>>) {
-        self.signal(failure);
+        self.shared.fail(failure);
         self.requests.close();
         let mut closing = closing;
         while let Some(request) = self.requests.blocking_recv() {
             match request {
-                Request::Write(write) => refuse(vec![write], failure),
+                Request::Write(write) => refuse([write], failure),
                 Request::RestoreReserve => {}
                 Request::Close(answer) => closing.push(answer),
             }
         }
         for answer in closing {
             let _ = answer.send(Err(AppendError::Fatal(failure.clone())));
-        }
-    }
-
-    fn signal(&self, failure: &LedgerFailure) {
-        self.shared.fail(failure);
-    }
-}
-
-fn refuse(group: Vec<Write>, failure: &LedgerFailure) {
-    for write in group {
-        let _ = write.answer.send(Err(AppendError::Fatal(failure.clone())));
-    }
-}
-
-/// A panic in the writer is a failure of the ledger like any other: it must not leave the gateway waiting for answers.
-struct PanicSignal(Arc<Shared>);
-
-impl Drop for PanicSignal {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let failure = LedgerFailure { doing: "writing", cause: "the writer thread panicked".into() };
-            self.0.failure.send_replace(Some(failure));
         }
     }
 }

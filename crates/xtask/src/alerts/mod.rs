@@ -81,10 +81,7 @@ fn metrics_after_a_withdrawal(site: &Site) -> Result<String, String> {
     let phone = Phone::register(site, institution, "phone-1", "acct-1", 100)?;
     let id = atm::approve_at(&mut machine, &phone, 10_000)?;
     phone.watch_to_end(&id)?.is("confirmed", 10_000)?;
-    match http::page(site.ports().http, "/metrics") {
-        Some((200, page)) => Ok(page),
-        other => Err(format!("/metrics answers {:?}", other.map(|(status, _)| status))),
-    }
+    http::metrics(site.ports().http)
 }
 
 fn read(file: &Path) -> Result<String, String> {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Order;
 use super::row::Row;
 use crate::command;
+use crate::figures::grouped;
 
 /// Between these the table stands; what is around it is written by people and stays.
 const BEGIN: &str = "<!-- written by `cargo xtask bench`: begin -->";
@@ -119,20 +120,10 @@ fn table(known: &Map<String, Value>) -> Result<String, String> {
 }
 
 /// Three figures that mean something.
+#[allow(clippy::cast_possible_truncation, reason = "no figure of a bench is near the ends of a whole number")]
 fn short(figure: f64) -> String {
     match figure.abs() {
-        size if size >= 999.5 => {
-            let whole = format!("{figure:.0}");
-            let (sign, digits) = whole.split_at(usize::from(whole.starts_with('-')));
-            let mut grouped = String::new();
-            for (at, digit) in digits.chars().enumerate() {
-                if at > 0 && (digits.len() - at).is_multiple_of(3) {
-                    grouped.push(',');
-                }
-                grouped.push(digit);
-            }
-            format!("{sign}{grouped}")
-        }
+        size if size >= 999.5 => grouped(figure.round() as i64),
         size if size >= 100.0 => format!("{figure:.0}"),
         size if size >= 10.0 => format!("{figure:.1}"),
         _ => format!("{figure:.2}"),

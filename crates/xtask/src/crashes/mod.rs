@@ -102,6 +102,17 @@ fn strike_and_compare(site: &Site, order: Order, seed: u64) -> Result<(), String
     proves_something(&kills, &sides)
 }
 
+/// Short deadlines, and limits that customers without a pause do not reach.
+pub(crate) fn configure(site: &Site) -> Result<(), String> {
+    site.edit_configuration(|text| {
+        text.replace("outcome_deadline_s = 900", &format!("outcome_deadline_s = {}", OUTCOME_DEADLINE.as_secs()))
+            .replace("per_day = 500000", "per_day = 100000000")
+            .replace("withdrawals_per_day = 10", "withdrawals_per_day = 255")
+            .replace("burst = 5 ", "burst = 1000 ")
+            .replace("burst_every_s = 10", "burst_every_s = 0")
+    })
+}
+
 /// Everything running.
 struct Opened {
     gateway: Process,
@@ -111,13 +122,7 @@ struct Opened {
 
 impl Opened {
     fn at(site: &Site) -> Result<Self, String> {
-        site.edit_configuration(|text| {
-            text.replace("outcome_deadline_s = 900", &format!("outcome_deadline_s = {}", OUTCOME_DEADLINE.as_secs()))
-                .replace("per_day = 500000", "per_day = 100000000")
-                .replace("withdrawals_per_day = 10", "withdrawals_per_day = 255")
-                .replace("burst = 5 ", "burst = 1000 ")
-                .replace("burst_every_s = 10", "burst_every_s = 0")
-        })?;
+        configure(site)?;
         let mut core_banks = BTreeMap::new();
         for institution in INSTITUTIONS {
             site.issue_certificate(&format!("institution/{institution}"))?;

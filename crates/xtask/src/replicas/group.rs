@@ -205,11 +205,7 @@ impl Group {
 
     /// What the first one exports.
     pub(super) fn metrics(&self) -> Result<String, String> {
-        let first = self.replicas.first().ok_or("there is no replica")?;
-        match http::page(first.http, "/metrics") {
-            Some((200, page)) => Ok(page),
-            other => Err(format!("/metrics answers {:?}", other.map(|(status, _)| status))),
-        }
+        http::metrics(self.replicas.first().ok_or("there is no replica")?.http)
     }
 
     /// Every replica stops in order.

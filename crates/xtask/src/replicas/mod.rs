@@ -20,7 +20,7 @@ use table::Row;
 use crate::books::{Books, Sides};
 use crate::command::Build;
 use crate::crashes::load::{Load, Machine, Seen, locked};
-use crate::crashes::{ATMS, OUTCOME_DEADLINE, counts, heal, phones, start_core_bank};
+use crate::crashes::{self, ATMS, counts, heal, phones, start_core_bank};
 use crate::dice::Dice;
 use crate::figures::grouped;
 use crate::parties::phone::Phone;
@@ -162,7 +162,7 @@ fn at(
 ) -> Result<BTreeMap<Fault, Row>, String> {
     let began = clock::now();
     let mut dice = Dice::seeded(seed);
-    configure(site)?;
+    crashes::configure(site)?;
     let mut core_banks: BTreeMap<&str, Process> = BTreeMap::new();
     for institution in INSTITUTIONS {
         site.issue_certificate(&format!("institution/{institution}"))?;
@@ -241,14 +241,4 @@ fn judge(sides: &Sides, seen: &Seen, by_hand: usize, seconds: f32) -> Result<(),
         return Err("nobody was paid: this run shows nothing".to_owned());
     }
     Ok(())
-}
-
-fn configure(site: &Site) -> Result<(), String> {
-    site.edit_configuration(|text| {
-        text.replace("outcome_deadline_s = 900", &format!("outcome_deadline_s = {}", OUTCOME_DEADLINE.as_secs()))
-            .replace("per_day = 500000", "per_day = 100000000")
-            .replace("withdrawals_per_day = 10", "withdrawals_per_day = 255")
-            .replace("burst = 5 ", "burst = 1000 ")
-            .replace("burst_every_s = 10", "burst_every_s = 0")
-    })
 }
