@@ -50,6 +50,10 @@ pub(crate) trait Backend: Send + 'static {
 /// How many different PINs are tried, one after the other, before only a restart tries another.
 const REFUSED_PINS_MAX: usize = 3;
 
+/// How often making a key is tried: SoftHSM2 2.6 fails at it, and leaves nothing behind, when another thread's search meets a file half
+/// written (SoftHSMv2 issue 573).
+const MAKING_TRIES: u32 = 5;
+
 /// A real PKCS#11 module.
 pub(crate) struct Pkcs11Module {
     path: PathBuf,
@@ -186,11 +190,26 @@ fn find_or_make(
     label: &str,
     create: bool,
 ) -> Result<SigningPublicKey, HsmSlotError> {
-    let device = |call| move |source: cryptoki::error::Error| HsmTokenError::Device { call, source: source.into() };
-    if create && !signing_key::exists(hsm_session, label).map_err(device("look for the signing key"))? {
-        signing_key::generate(hsm_session, label).map_err(device("make the key pair"))?;
+    if create {
+        make_if_missing(hsm_session, label)?;
     }
     Ok(SigningKey::find(hsm_session, token_label, label)?.public)
+}
+
+fn make_if_missing(hsm_session: &HsmSession, label: &str) -> Result<(), HsmTokenError> {
+    let device = |call| move |source: cryptoki::error::Error| HsmTokenError::Device { call, source: source.into() };
+    let mut made = Ok(());
+    for _ in 0..MAKING_TRIES {
+        // Half a pair ends this too; whoever looks for the key finds it wanting.
+        if signing_key::exists(hsm_session, label).map_err(device("look for the signing key"))? {
+            return Ok(());
+        }
+        made = signing_key::generate(hsm_session, label);
+        if made.is_ok() {
+            break;
+        }
+    }
+    made.map_err(device("make the key pair"))
 }
 
 fn open_hsm_session(context: &Pkcs11, slot: Slot) -> Result<HsmSession, HsmTokenError> {

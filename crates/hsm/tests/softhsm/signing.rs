@@ -182,6 +182,26 @@ in_own_process! {
 }
 
 in_own_process! {
+    /// SoftHSM2 2.6 fails to make a key now and then while another thread looks for one.
+    fn keys_are_made_while_others_are_looked_for() {
+        provision_token();
+        let hsm = Hsm::open(HsmConfig { workers: 8, ..config() }, Papers).expect("opens");
+        block_on(async {
+            for number in 0..60 {
+                let label = format!("qr-new-{number}");
+                let (made, found, again) =
+                    tokio::join!(hsm.create_key(&label), hsm.find_key(KEY_LABEL), hsm.find_key(KEY_LABEL));
+                for mut answers in [made, found, again] {
+                    answers.as_mut().expect("answers").remove(0).key.expect("a key");
+                }
+            }
+        });
+        assert_eq!((hsm.stats().failures, hsm.state()), (0, HsmState::Ready));
+        hsm.close();
+    }
+}
+
+in_own_process! {
     fn two_slots_share_the_work_and_one_alone_goes_on() {
         provision_token();
         provision(&softhsm_module(), "second", &SO_PIN.into(), &PIN.into(), KEY_LABEL).expect("a second HSM token");
