@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use ports::Ports;
 
 use crate::admission::{Desk, Rulebook};
-use crate::config::{Config, LedgerSection, ReplicaSection};
+use crate::config::{Config, LedgerSection, PolicySource, ReplicaSection};
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
@@ -33,8 +33,9 @@ use crate::lanes::{Lanes, Showing, Surroundings};
 use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
+use crate::publishing::{self, AtStart, Publisher, Standing};
 use crate::reloading::Seen;
-use crate::replica::{Member, Peers, follow};
+use crate::replica::{Followers, Member, Peers, follow};
 use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort, ReplicaPort};
 use crate::stops::StopSwitch;
@@ -209,12 +210,28 @@ fn member(config: &Config, ledger: &Ledger, keepers: &Keepers) -> Option<Arc<Mem
     Some(Arc::new(Member::new(registry, peers, *dead_after, *heartbeat_every)))
 }
 
+/// The rules that hold at the start, from where the configuration says.
+fn rules_at_start(config: &Config, ledger: &Ledger) -> Result<AtStart, ServeError> {
+    match config.policy.source {
+        PolicySource::Files => {
+            let rules = reloading::rules(config).map_err(ServeError::new)?;
+            Ok(AtStart { rules, standing: Arc::<Standing>::default() })
+        }
+        PolicySource::Ledger => {
+            let mut at_start = publishing::at_start(config, ledger.reader()).map_err(ServeError::new)?;
+            at_start.rules.shadow = reloading::shadow(config);
+            Ok(at_start)
+        }
+    }
+}
+
 struct Parts {
     surroundings: Arc<Surroundings>,
     guard: GuardMetrics,
     /// The connections of the ATMs', the app back ends' and the other replicas' port.
     registries: [Arc<Registry>; 3],
     switch: StopSwitch,
+    publisher: Publisher,
     rules_seen: Seen,
     keys: KeyOffice,
     hsm: QrHsm,
@@ -246,11 +263,14 @@ impl Parts {
         metrics.observe_stops(Arc::clone(switch.stops()));
         metrics.observe_ledger(ledger.clone());
         let rules_seen = Seen::now(config);
-        let rules = reloading::rules(config).map_err(ServeError::new)?;
+        let AtStart { rules, standing } = rules_at_start(config, &ledger)?;
         tracing::info!(version = rules.policy.version(), "the policy set");
         let known = Arc::clone(devices.known());
         let board = Arc::new(LedgerBoard::new(ledger.clone(), metrics.clone()));
-        let mut desk = Desk::new(limits, Arc::new(Rulebook::new(rules)), known, clock::random_u32)
+        let rulebook = Arc::new(Rulebook::new(rules));
+        metrics.observe_publications(Arc::clone(&standing));
+        let publisher = Publisher::new(config, ledger.clone(), Arc::clone(&rulebook), standing, metrics.clone());
+        let mut desk = Desk::new(limits, rulebook, known, clock::random_u32)
             .with_dispense_tokens(dispense_tokens)
             .with_stops(Arc::clone(switch.stops()), board);
         if member.is_some() {
@@ -280,7 +300,7 @@ impl Parts {
             halted: watch::Sender::new(None),
         };
         let surroundings = Arc::new(surroundings);
-        Ok(Self { surroundings, guard, registries, switch, rules_seen, keys: office, hsm, mark })
+        Ok(Self { surroundings, guard, registries, switch, publisher, rules_seen, keys: office, hsm, mark })
     }
 }
 
@@ -305,8 +325,9 @@ impl Parts {
     /// With other replicas: says that this one lives and follows what they write. Resolves with the reason if the process must stop for them.
     fn among_replicas(&self, lanes: &Arc<Lanes>, chores: &mut JoinSet<()>) -> impl Future<Output = String> + use<> {
         let beating = self.surroundings.member.clone().map(|member| {
-            let (switch, keys) = (self.switch.clone(), self.keys.clone());
-            chores.spawn(follow(Arc::clone(&member), Arc::clone(lanes), switch, keys, self.mark));
+            let followers =
+                Followers { switch: self.switch.clone(), keys: self.keys.clone(), publisher: self.publisher.clone() };
+            chores.spawn(follow(Arc::clone(&member), Arc::clone(lanes), followers, self.mark));
             let (put_out, is_put_out) = tokio::sync::oneshot::channel();
             let lanes = Arc::clone(lanes);
             chores.spawn(async move {

@@ -18,11 +18,12 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::member::living;
 use crate::identity::Identity;
-use crate::server::MESSAGE_BYTES_MAX;
 use crate::tls::Tls;
 
 /// How long a connection to a peer may take to come up. A peer in the same cluster answers in a millisecond.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// The largest answer of a peer: some 200 bytes for each of its ATMs.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a peer is waited for to let a lane go. A machine waits meanwhile.
 const RELEASE_MAX: Duration = Duration::from_millis(500);
 
@@ -87,6 +88,11 @@ impl Peers {
         self.known().get(&id).map(|peer| peer.client.clone())
     }
 
+    /// All that live.
+    pub(crate) fn all(&self) -> Vec<(ReplicaId, PeerClient)> {
+        self.known().iter().map(|(id, peer)| (*id, peer.client.clone())).collect()
+    }
+
     /// How many live.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -125,7 +131,8 @@ impl Peers {
                 connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map(TokioIo::new)
             }
         }));
-        Ok(ReplicaServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        // What a peer answers may be long: all its ATMs.
+        Ok(ReplicaServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<ReplicaId, Peer>> {

@@ -65,9 +65,12 @@ impl Account {
         if let Some(latest) = self.half_months.first_mut() {
             *latest = latest.saturating_add(1);
         }
-        self.last_s = self.last_s.max(now_s);
-        self.last_latitude_e7 = place.map_or(i32::MIN, |place| place.latitude_e7);
-        self.last_longitude_e7 = place.map_or(0, |place| place.longitude_e7);
+        // One that is heard of late is not the last.
+        if now_s >= self.last_s {
+            self.last_s = now_s;
+            self.last_latitude_e7 = place.map_or(i32::MIN, |place| place.latitude_e7);
+            self.last_longitude_e7 = place.map_or(0, |place| place.longitude_e7);
+        }
         if teaches {
             self.learn(u32::try_from(minor_units).unwrap_or(u32::MAX));
         }
