@@ -129,6 +129,7 @@ pub fn atm_to(id: &str, view: &cashgate_withdrawal::lane::LaneView) -> pb::Atm {
         connected: view.connected,
         open_withdrawals: u32::try_from(view.open_withdrawals).unwrap_or(u32::MAX),
         dispensable_max: dispensable_max.map(money_to),
+        replica: None,
     }
 }
 

@@ -107,7 +107,7 @@ fn newest_fit(reader: &LedgerReader, served: &[Institution], above: u64) -> Resu
     for number in (above.saturating_add(1)..=latest).rev() {
         let Some((_, body)) = reader.publication(number)? else { continue };
         let files = publications::decode(&body).map_err(|error| PublishedError::Unreadable(error.to_string()));
-        match files.and_then(|files| rules::read(served, number, &files)) {
+        match files.and_then(|files| read(served, number, &files)) {
             Ok(fit) => return Ok(Newest { latest, fit: Some((number, fit)) }),
             Err(error) => tracing::error!(
                 number,
@@ -221,7 +221,7 @@ impl Publisher {
 
     async fn checked(&self, number: u64, files: Arc<Files>) -> Result<String, PublishRefusal> {
         let parts = Arc::clone(&self.parts);
-        let checking = tokio::task::spawn_blocking(move || rules::check(&parts.served, number, &files));
+        let checking = tokio::task::spawn_blocking(move || check(&parts.served, number, &files));
         let fit = checking.await.map_err(|error| PublishRefusal::Ledger(error.to_string()))??;
         Ok(fit.policy.version().to_owned())
     }

@@ -58,7 +58,7 @@ impl SharedAlarms {
     /// A pattern stands out in what was heard.
     pub(super) fn raised(&mut self, alarm: Alarm, now: Timestamp) {
         if self.waiting.len() < MOST && !self.is_told(&About::of(&alarm), alarm.at) {
-            self.waiting.push_back((now + self.wait, alarm));
+            self.waiting.push_back((now.after(self.wait), alarm));
         }
     }
 

@@ -6,8 +6,10 @@ mod collector;
 mod core_bank;
 mod feed;
 mod phone;
+mod publishing;
 mod recording;
 mod refusals;
+mod replicas;
 mod site;
 
 use std::time::Duration;
@@ -17,7 +19,9 @@ pub(crate) use collector::{Collector, attribute};
 pub(crate) use core_bank::{Call, CoreBank, HoldScript};
 pub(crate) use feed::notices;
 pub(crate) use phone::{Phone, raw_signature, withdrawal_state};
+pub(crate) use publishing::{PERMIT, forbid, no_more_than};
 pub(crate) use refusals::{Refusals, in_words};
+pub(crate) use replicas::Replicas;
 pub(crate) use site::{Port, Site};
 
 /// How long anything may take that is to happen. A test never asserts that something is quick.

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use cashgate_ledger::{FeedEntry, LedgerReader, Sequence, StoredStep};
@@ -28,8 +29,10 @@ pub(crate) enum Port {
 ///
 /// Each account may draw 200,000 yen a day, so that the smallest leaked reservation shows in the headroom; count and pace do not limit.
 pub(crate) struct Site {
-    pub(crate) core_bank: CoreBank,
-    folder: TempDir,
+    pub(crate) core_bank: Arc<CoreBank>,
+    folder: Arc<TempDir>,
+    /// The configuration's name in the folder, without its ending.
+    name: String,
     ports: [u16; 3],
     environment: Vec<(String, String)>,
     gateway: Option<Child>,
@@ -51,10 +54,11 @@ impl Site {
 
     /// A folder that nobody serves yet.
     pub(crate) async fn folder_only() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let core_bank = CoreBank::reserve_ports();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let core_bank = Arc::new(CoreBank::reserve_ports());
         let ports = [free_port(), free_port(), free_port()];
-        let site = Self { core_bank, folder, ports, environment: Vec::new(), gateway: None };
+        let name = "cashgate".to_owned();
+        let site = Self { core_bank, folder, name, ports, environment: Vec::new(), gateway: None };
         let [atm, api, http] = ports.map(|port| port.to_string());
         let banks = site.core_bank.ports();
         let institutions = [format!("sakura={}", banks[0]), format!("fuji={}", banks[1])];
@@ -86,6 +90,18 @@ impl Site {
         site
     }
 
+    /// Another gateway in the same folder, with ports and a configuration of its own, which begins as this one's.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let ports = [free_port(), free_port(), free_port()];
+        let mut text = fs::read_to_string(self.configuration()).unwrap();
+        for (before, after) in self.ports.iter().zip(ports) {
+            text = text.replace(&format!("127.0.0.1:{before}"), &format!("127.0.0.1:{after}"));
+        }
+        fs::write(self.path(&format!("{name}.toml")), text).unwrap();
+        let (core_bank, folder) = (Arc::clone(&self.core_bank), Arc::clone(&self.folder));
+        Self { core_bank, folder, name: name.to_owned(), ports, environment: self.environment.clone(), gateway: None }
+    }
+
     /// Changes the configuration for every later start.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         let variable = format!("CASHGATE_{}", key.replace('.', "__").to_uppercase());
@@ -99,7 +115,7 @@ impl Site {
     }
 
     pub(crate) fn edit_configuration(&self, edit: impl FnOnce(String) -> String) {
-        let file = self.path("cashgate.toml");
+        let file = self.path(&format!("{}.toml", self.name));
         fs::write(&file, edit(fs::read_to_string(&file).unwrap())).unwrap();
     }
 
@@ -152,6 +168,17 @@ impl Site {
         .await
     }
 
+    /// Starts the gateway, and waits for nothing.
+    pub(crate) fn start(&mut self) {
+        let configuration = self.configuration();
+        self.spawn(self.command(&["serve", "--config", &configuration]));
+    }
+
+    /// What it says of its readiness, with the HTTP status, if it answers.
+    pub(crate) async fn readiness(&self) -> Option<(u16, String)> {
+        self.try_page("/readyz").await
+    }
+
     /// Starts the gateway and waits until it says that it is ready.
     pub(crate) async fn serve(&mut self) {
         let configuration = self.configuration();
@@ -166,7 +193,7 @@ impl Site {
 
     fn spawn(&mut self, mut command: Command) {
         assert!(self.gateway.is_none(), "it runs already");
-        let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let log = OpenOptions::new().create(true).append(true).open(self.path(&self.log_name())).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.gateway = Some(command.spawn().unwrap());
     }
@@ -185,7 +212,7 @@ impl Site {
     }
 
     pub(crate) fn configuration(&self) -> String {
-        self.path("cashgate.toml").display().to_string()
+        self.path(&format!("{}.toml", self.name)).display().to_string()
     }
 
     /// SIGKILL: the process gets no chance to do anything more.
@@ -214,7 +241,22 @@ impl Site {
 
     /// Everything that the gateway wrote to its standard streams.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.path(&self.log_name())).unwrap_or_default()).into_owned()
+    }
+
+    fn log_name(&self) -> String {
+        if self.name == "cashgate" { "log".to_owned() } else { format!("{}.log", self.name) }
+    }
+
+    /// SIGSTOP or SIGCONT.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.gateway.as_ref().expect("a gateway that runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// A free loopback port.
+    pub(crate) fn free_port() -> u16 {
+        free_port()
     }
 
     /// A page of the HTTP port.
