@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use ports::Ports;
 
 use crate::admission::{Desk, Rulebook};
-use crate::config::{Config, LedgerSection, PolicySource, ReplicaSection};
+use crate::config::{Config, LedgerSection, ReplicaSection};
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::dispense_keys::HsmDispenseKeys;
@@ -33,7 +33,7 @@ use crate::lanes::{Lanes, Showing, Surroundings};
 use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
-use crate::publishing::{self, AtStart, Publisher, Standing};
+use crate::publishing::{AtStart, Publisher};
 use crate::reloading::Seen;
 use crate::replica::{Followers, Member, Peers, follow};
 use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
@@ -210,19 +210,10 @@ fn member(config: &Config, ledger: &Ledger, keepers: &Keepers) -> Option<Arc<Mem
     Some(Arc::new(Member::new(registry, peers, *dead_after, *heartbeat_every)))
 }
 
-/// The rules that hold at the start, from where the configuration says.
-fn rules_at_start(config: &Config, ledger: &Ledger) -> Result<AtStart, ServeError> {
-    match config.policy.source {
-        PolicySource::Files => {
-            let rules = reloading::rules(config).map_err(ServeError::new)?;
-            Ok(AtStart { rules, standing: Arc::<Standing>::default() })
-        }
-        PolicySource::Ledger => {
-            let mut at_start = publishing::at_start(config, ledger.reader()).map_err(ServeError::new)?;
-            at_start.rules.shadow = reloading::shadow(config);
-            Ok(at_start)
-        }
-    }
+/// Who is connected to the ATMs', the app back ends' and the other replicas' port.
+fn registries(config: &Config, guard: &GuardMetrics) -> [Arc<Registry>; 3] {
+    [PortGuard::atm(&config.guard), PortGuard::api(&config.guard), PortGuard::replica(&config.guard)]
+        .map(|port| Registry::new(port, guard.clone()))
 }
 
 struct Parts {
@@ -263,7 +254,7 @@ impl Parts {
         metrics.observe_stops(Arc::clone(switch.stops()));
         metrics.observe_ledger(ledger.clone());
         let rules_seen = Seen::now(config);
-        let AtStart { rules, standing } = rules_at_start(config, &ledger)?;
+        let AtStart { rules, standing } = AtStart::read(config, ledger.reader()).map_err(ServeError::new)?;
         tracing::info!(version = rules.policy.version(), "the policy set");
         let known = Arc::clone(devices.known());
         let board = Arc::new(LedgerBoard::new(ledger.clone(), metrics.clone()));
@@ -282,9 +273,7 @@ impl Parts {
         tracing::info!(withdrawals, "what was withdrawn lately counts again");
         let core_banks = CoreBanks::new(config, &keepers.gateway.tls(), metrics.clone()).map_err(ServeError::new)?;
         let guard = GuardMetrics::new(&metrics.meter());
-        let registries =
-            [PortGuard::atm(&config.guard), PortGuard::api(&config.guard), PortGuard::replica(&config.guard)]
-                .map(|port| Registry::new(port, guard.clone()));
+        let registries = registries(config, &guard);
         let surroundings = Surroundings {
             mint,
             ledger,

@@ -10,7 +10,7 @@ use cashgate_policy::patterns::{Alarm, Attempt, Place};
 use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::location::Location;
 use cashgate_withdrawal::money::Money;
-use cashgate_withdrawal::notice::RefusedApproval;
+use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Terms;
 
@@ -80,6 +80,21 @@ impl Desk {
         let Some(of) = rules.institutions.get(&refused.institution) else { return Vec::new() };
         let attempt = self.heard(of, Asker::of_refused(refused), None, at);
         self.patterns().alarms_of(|patterns| patterns.attempted(&attempt))
+    }
+
+    /// Tells of one pattern that stands out.
+    pub fn tell_alarm(&self, alarm: Alarm) {
+        self.board.post(Notice {
+            at: alarm.at,
+            what: Happening::Alarm {
+                detail: alarm.to_string(),
+                pattern: alarm.pattern.name().to_owned(),
+                // Several banks' customers draw at one machine.
+                institution: alarm.atm.is_none().then_some(alarm.institution),
+                atm: alarm.atm,
+                device: alarm.device,
+            },
+        });
     }
 
     fn heard<'a>(&self, of: &Institution, asker: Asker<'a>, place: Option<Location>, now: Timestamp) -> Attempt<'a> {

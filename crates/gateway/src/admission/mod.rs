@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use asked::Asked;
 use cashgate_limits::{Headroom, HeadroomRequest, LimitRefusal, Limits, Reservation, Restored};
-use cashgate_policy::patterns::{Alarm, Patterns};
+use cashgate_policy::patterns::Patterns;
 use cashgate_policy::{Decision as PolicyDecision, Facts, Verdict};
 use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId};
 use cashgate_withdrawal::lane::{Begun, ConfirmCode, Lane};
@@ -339,21 +339,6 @@ impl Desk {
     fn tell_alarms(&self) {
         let alarms = self.patterns().alarms();
         alarms.into_iter().for_each(|alarm| self.tell_alarm(alarm));
-    }
-
-    /// Tells of one pattern that stands out.
-    pub fn tell_alarm(&self, alarm: Alarm) {
-        self.board.post(Notice {
-            at: alarm.at,
-            what: Happening::Alarm {
-                detail: alarm.to_string(),
-                pattern: alarm.pattern.name().to_owned(),
-                // Several banks' customers draw at one machine.
-                institution: alarm.atm.is_none().then_some(alarm.institution),
-                atm: alarm.atm,
-                device: alarm.device,
-            },
-        });
     }
 
     /// Tells the institution of a scan or an approval that was refused before anything was asked of the policy. A scan has no amount yet.

@@ -26,6 +26,7 @@ use crate::admission::{Rulebook, Rules};
 use crate::config::{Config, Institution, PolicySource};
 use crate::metrics::Metrics;
 use crate::notice_board::in_ledger;
+use crate::reloading::{self, RulesError};
 use crate::{clock, ledger_reads};
 
 /// How often a number is taken anew because another operator was quicker.
@@ -65,11 +66,36 @@ pub struct AtStart {
     pub standing: Arc<Standing>,
 }
 
-/// The newest publication that is fit to hold here, with nothing tried beside it. With none, everything is refused. Blocking.
-///
-/// # Errors
-/// The ledger cannot be read, or is damaged.
-pub fn at_start(config: &Config, reader: &LedgerReader) -> Result<AtStart, ReadError> {
+/// Why there are no rules to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRules {
+    /// The files are not fit to hold.
+    #[error(transparent)]
+    Files(#[from] RulesError),
+    /// The ledger cannot be read, or is damaged.
+    #[error(transparent)]
+    Ledger(#[from] ReadError),
+}
+
+impl AtStart {
+    /// The rules that hold at a start, from where the configuration says. Blocking.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn read(config: &Config, reader: &LedgerReader) -> Result<Self, NoRules> {
+        match config.policy.source {
+            PolicySource::Files => Ok(Self { rules: reloading::rules(config)?, standing: Arc::default() }),
+            PolicySource::Ledger => {
+                let mut at_start = from_ledger(config, reader)?;
+                at_start.rules.shadow = reloading::shadow(config);
+                Ok(at_start)
+            }
+        }
+    }
+}
+
+/// The newest publication that is fit to hold here. With none, everything is refused.
+fn from_ledger(config: &Config, reader: &LedgerReader) -> Result<AtStart, ReadError> {
     let standing = Arc::<Standing>::default();
     let newest = newest_fit(reader, &config.institutions, 0)?;
     standing.saw(newest.latest);
@@ -214,7 +240,14 @@ impl Publisher {
         self.parts.metrics.noticed(Publication::NOTICE_KIND);
         tracing::warn!(number, version, %operator, "rules and limits were published");
         if self.is_source() {
-            self.follow().await.map_err(PublishRefusal::Ledger)?;
+            // It is published all the same.
+            if let Err(error) = self.follow().await {
+                tracing::error!(
+                    error,
+                    number,
+                    "what was just published cannot be read back, and does not hold here yet"
+                );
+            }
         }
         Ok(Published { in_force: self.standing().in_force() >= number, number, version })
     }

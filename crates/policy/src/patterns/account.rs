@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_heard_of_late_is_not_the_last() {
+        let (tokyo, osaka) = (Place { latitude_e7: 1, longitude_e7: 1 }, Place { latitude_e7: 2, longitude_e7: 2 });
+        let mut account = Account::new();
+        account.withdrew(START_S + 60, 1, Some(tokyo), true);
+        account.withdrew(START_S, 1, Some(osaka), true);
+        assert_eq!((account.last(), account.withdrawals(START_S)), (Some((START_S + 60, Some(tokyo))), 2));
+    }
+
+    #[test]
     fn withdrawals_count_for_75_to_90_days() {
         let account = account(&[1, 1, 1]);
         let day = |day: u32| START_S + day * DAY_S;

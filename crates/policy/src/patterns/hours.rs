@@ -129,6 +129,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_heard_of_late_counts_for_when_it_was() {
+        let mut hour = PastHour::default();
+        for at_s in [7_000, 7_100, 3_000, 7_050, 4_000] {
+            hour.add(START_S + at_s);
+        }
+        assert_eq!(hour.count(START_S + 7_100), 4, "the one of 3,000 was over already");
+        assert_eq!(hour.count(START_S + 7_600), 3);
+        let mut hours = Hours::new();
+        hours.add(START_S + 6 * WEEK_S);
+        hours.add(START_S);
+        assert_eq!(hours.within(START_S + 6 * WEEK_S + HOUR_S, DAY_S), 1, "it is not taken for one of today");
+    }
+
+    #[test]
     fn the_usual_is_the_mean_of_four_weeks() {
         let mut hours = Hours::new();
         for week in 0..4 {
