@@ -54,7 +54,7 @@ pub(crate) enum Route {
 pub(crate) struct AtmsElsewhere {
     /// As their replicas know them.
     pub(crate) atms: Vec<Atm>,
-    /// Those that live, as far as is known, and did not answer.
+    /// Those that did not answer, or were not heard of lately and did not say that they are gone.
     pub(crate) unanswered: Vec<ReplicaId>,
 }
 
@@ -176,14 +176,14 @@ impl Forwarding {
         Ok(states.map(|state| state.and_then(|state| state.response.ok_or_else(status::internal))))
     }
 
-    /// The ATMs of all other replicas that live, and which of those did not answer in time. All are asked at once.
+    /// The ATMs of all other replicas that live, and which should have answered and did not. All are asked at once.
     pub(crate) async fn atms_elsewhere(&self) -> AtmsElsewhere {
         let mut asking = JoinSet::new();
         for (replica, mut client) in self.member.peers().all() {
             let request = self.request(ListLanesRequest {}, Some(LIST_MAX));
             asking.spawn(async move { (replica, tokio::time::timeout(LIST_MAX, client.list_lanes(request)).await) });
         }
-        let mut elsewhere = AtmsElsewhere::default();
+        let mut elsewhere = AtmsElsewhere { unanswered: self.member.peers().silent(), ..AtmsElsewhere::default() };
         while let Some(Ok((replica, answer))) = asking.join_next().await {
             match answer {
                 Ok(Ok(answer)) => elsewhere.atms.extend(answer.into_inner().atms),
@@ -192,6 +192,7 @@ impl Forwarding {
             }
         }
         elsewhere.unanswered.sort_unstable();
+        elsewhere.unanswered.dedup();
         elsewhere
     }
 

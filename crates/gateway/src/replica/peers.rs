@@ -38,6 +38,8 @@ pub struct Peers {
     server_name: ServerName<'static>,
     tls: Tls,
     known: Mutex<HashMap<ReplicaId, Peer>>,
+    /// Those that were not heard of for too long and did not say that they are gone.
+    silent: Mutex<Vec<ReplicaId>>,
 }
 
 #[derive(Debug)]
@@ -51,11 +53,15 @@ impl Peers {
     /// None yet.
     #[must_use]
     pub fn new(own: ReplicaId, trust_domain: Arc<str>, server_name: ServerName<'static>, tls: Tls) -> Self {
-        Self { own, trust_domain, server_name, tls, known: Mutex::default() }
+        Self { own, trust_domain, server_name, tls, known: Mutex::default(), silent: Mutex::default() }
     }
 
     /// Takes what the registry says: who is new, who has moved, who is gone.
     pub(super) fn learn(&self, rows: &[ReplicaRow], dead_after: Duration) {
+        let silent =
+            |row: &&ReplicaRow| row.identity.id != self.own && row.heard_ago.is_some() && !row.lives(dead_after);
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) =
+            rows.iter().filter(silent).map(|row| row.identity.id).collect();
         let living = living(rows, self.own, dead_after);
         let mut known = self.known();
         known.retain(|id, _| living.iter().any(|row| row.identity.id == *id));
@@ -91,6 +97,11 @@ impl Peers {
     /// All that live.
     pub(crate) fn all(&self) -> Vec<(ReplicaId, PeerClient)> {
         self.known().iter().map(|(id, peer)| (*id, peer.client.clone())).collect()
+    }
+
+    /// Those that were not heard of for too long and did not say that they are gone.
+    pub(crate) fn silent(&self) -> Vec<ReplicaId> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many live.

@@ -152,8 +152,10 @@ async fn a_burst_over_two_replicas_is_seen_by_the_third_and_each_is_counted_once
     // What the third reads at its start it hears of again when it follows the ledger from before that.
     replicas.sites[2].kill();
     replicas.sites[2].start();
+    phones[2].reconnect(&replicas.sites[0]).await;
     approves(&replicas.sites[0], &mut phones[2], "A3").await.unwrap();
     replicas.ready(&replicas.sites[2]).await;
+    phones[5].reconnect(&replicas.sites[2]).await;
     every_replica_knows_of(&replicas, &mut probe, 4).await;
     // The fifth is one too many, wherever it comes: four were at two replicas, none at the third.
     for (number, site) in [(2, &replicas.sites[2]), (0, &replicas.sites[0]), (1, &replicas.sites[1])] {
