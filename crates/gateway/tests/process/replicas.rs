@@ -1,7 +1,5 @@
 //! What replicas learn of each other through the ledger they share: published rules, patterns over all of them, and each other's ATMs.
 
-use std::time::Instant;
-
 use cashgate_ledger::{Ledger, Notice, PostgresOptions, Publication, ReplicaId, ReplicaIdentity};
 use cashgate_wire::proto::atm::v1::Hello;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
@@ -10,6 +8,7 @@ use cashgate_wire::proto::withdrawal::v1::Location;
 use cashgate_wire::publications::{Files, encode};
 use cashgate_withdrawal::time::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::harness::{
     Atm, Heard, PERMIT, Phone, Port, Replicas, Site, eventually, forbid, hello, in_words, no_more_than, yen,
