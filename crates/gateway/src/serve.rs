@@ -123,7 +123,7 @@ async fn serve_with(
     }
     if ended.is_ok() {
         tracing::info!("stopping: no new customers; those being served are finished first");
-        if tokio::time::timeout(config.drain, lanes.drain()).await.is_err() {
+        if tokio::time::timeout(config.drain, lanes.drain(scan_within(config.drain))).await.is_err() {
             tracing::warn!("some customers were still being served; their withdrawals go on after the next start");
         }
         watching.abort();
@@ -343,6 +343,12 @@ impl Parts {
         }
         chores
     }
+}
+
+/// How long a code that is shown may still be scanned once the gateway stops: a third of the time that it has, so that whoever scans last has the
+/// rest to choose, approve and take the notes.
+fn scan_within(drain: Duration) -> Duration {
+    drain / 3
 }
 
 /// Why a lane had the gateway stop, once one has.
