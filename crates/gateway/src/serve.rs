@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
 use crate::reloading::Seen;
-use crate::replica::{Member, Peers, follow};
+use crate::replica::{Member, Peers, alone, follow};
 use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort, ReplicaPort};
 use crate::stops::StopSwitch;
@@ -302,7 +302,8 @@ impl Parts {
         Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.served().clone())
     }
 
-    /// With other replicas: says that this one lives and follows what they write. Resolves with the reason if the process must stop for them.
+    /// On a database: says that this gateway lives, and follows what other replicas write. Resolves with the reason if the process must stop for
+    /// another one.
     fn among_replicas(&self, lanes: &Arc<Lanes>, chores: &mut JoinSet<()>) -> impl Future<Output = String> + use<> {
         let beating = self.surroundings.member.clone().map(|member| {
             let (switch, keys) = (self.switch.clone(), self.keys.clone());
@@ -313,6 +314,16 @@ impl Parts {
                 let _ = put_out.send(member.beat(lanes).await);
             });
             is_put_out
+        });
+        let beating = beating.or_else(|| {
+            let (ledger, desk) = (self.surroundings.ledger.clone(), Arc::clone(&self.surroundings.desk));
+            let registry = ledger.replicas()?.clone();
+            chores.spawn(alone::admit_while_reachable(ledger, desk));
+            let (put_out, is_put_out) = tokio::sync::oneshot::channel();
+            chores.spawn(async move {
+                let _ = put_out.send(alone::put_out(registry).await);
+            });
+            Some(is_put_out)
         });
         async move {
             match beating {
