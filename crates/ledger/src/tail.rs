@@ -25,9 +25,11 @@ pub struct Tail {
     pub key_events: Vec<StoredKeyEvent>,
     /// The phones that were changed, each once, as it stands.
     pub devices: Vec<DeviceRow>,
-    /// The mark to go on from. Lies below the ledger's end only if `notices` is as long as it may get ([`Tail::NOTICES_MAX`]): then ask again
-    /// at once.
+    /// The mark to go on from.
     pub through: TailMark,
+    /// Whether this is all that was written when it was read. Otherwise `notices` is as long as it may get ([`Tail::NOTICES_MAX`]): ask again
+    /// at once.
+    pub is_whole: bool,
 }
 
 impl Tail {
@@ -46,6 +48,7 @@ impl Tail {
         let full = u32::try_from(notices.len()).is_ok_and(|found| found >= Self::NOTICES_MAX);
         let sequence = notices.last().filter(|_| full).map_or(last, |notice| notice.sequence).max(mark.sequence);
         let seen = key_events.last().map_or(mark.key_events, |event| event.sequence);
-        Self { notices, key_events, devices, through: TailMark { sequence, key_events: seen, device_changes } }
+        let through = TailMark { sequence, key_events: seen, device_changes };
+        Self { notices, key_events, devices, through, is_whole: sequence >= last }
     }
 }

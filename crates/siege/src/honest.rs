@@ -1,4 +1,4 @@
-//! Honest peers, who measure what they notice: an ATM that shows codes, an operator who lists ATMs, and an ATM that comes back all the time.
+//! Honest peers, who measure what they notice: ATMs that show codes, an operator who lists ATMs, and an ATM that comes back all the time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use cashgate_wire::proto::operations::v1::ListAtmsRequest;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -67,13 +68,14 @@ pub(crate) struct Honest {
 }
 
 impl Honest {
-    /// Connects them all.
-    pub(crate) async fn at_work(site: &Site) -> Result<Self, String> {
+    /// Connects them all, `machines` of which show codes.
+    pub(crate) fn at_work(site: &Site, machines: u64) -> Result<Self, String> {
         let (codes, lists, connects) = (Samples::default(), Samples::default(), Samples::default());
+        let machine = |number: u64| endpoint(site, site.ports.atm, &format!("atm/H{number}"), 110 + number);
         let peers = Peers {
-            machine: endpoint(site, site.ports.atm, "atm/H1", 101)?,
+            machines: (0..machines).map(machine).collect::<Result<_, _>>()?,
             operator: endpoint(site, site.ports.api, "operator/honest", 102)?,
-            coming_back: endpoint(site, site.ports.atm, "atm/H2", 103)?,
+            coming_back: endpoint(site, site.ports.atm, "atm/C", 103)?,
             samples: [codes.clone(), lists.clone(), connects.clone()],
         };
         let (connected, are_connected) = oneshot::channel();
@@ -90,14 +92,14 @@ impl Honest {
                 drop(at_work);
             });
         });
-        are_connected.await.map_err(|_| "the honest peers' thread ended")??;
+        are_connected.blocking_recv().map_err(|_| "the honest peers' thread ended")??;
         Ok(Self { codes, lists, connects, _until: until })
     }
 }
 
 /// Who is honest, and where their latencies go.
 struct Peers {
-    machine: Endpoint,
+    machines: Vec<Endpoint>,
     operator: Endpoint,
     coming_back: Endpoint,
     samples: [Samples; 3],
@@ -107,8 +109,12 @@ impl Peers {
     async fn begin(self) -> Result<JoinSet<()>, String> {
         let [codes, lists, connects] = self.samples;
         let mut at_work = JoinSet::new();
-        let machine = Machine::connected(&self.machine).await?;
-        at_work.spawn(machine.shows_codes(codes));
+        for (number, machine) in (0..).zip(&self.machines) {
+            let machine = Machine::connected(machine).await?;
+            // Not all in the same moment: their own crowd would be what they measure.
+            let first = Instant::now() + EVERY * number / u32::try_from(self.machines.len()).unwrap_or(1);
+            at_work.spawn(machine.shows_codes(first, codes.clone()));
+        }
         let operator = self.operator.connect().await.map_err(|error| format!("the operator: {error}"))?;
         at_work.spawn(lists_atms(operator, lists));
         at_work.spawn(async move {
@@ -183,8 +189,8 @@ impl Machine {
     }
 
     /// Customers touch the screen and walk away, one after the other.
-    async fn shows_codes(mut self, samples: Samples) {
-        let mut every = tokio::time::interval(EVERY);
+    async fn shows_codes(mut self, first: Instant, samples: Samples) {
+        let mut every = tokio::time::interval_at(first, EVERY);
         loop {
             let due = every.tick().await;
             let one = tokio::time::timeout(PATIENCE, self.shows_one()).await;

@@ -2,7 +2,8 @@
 //!
 //! It knows the gateway as an attacker does: ports, certificates, bytes on the wire, and the memory of its process. It must never know how the
 //! gateway defends itself. For each attack it says how long the gateway bore the attacker, how much memory that cost, and how much slower the
-//! honest peers were served. Time to close and memory are judged; latencies are only told, since attacker, gateway and honest peers share the machine.
+//! honest peers were served. Attackers run at the lowest priority, as on a machine of their own: the processors are the gateway's and the honest
+//! peers' first. Time to close and memory are judged; latencies are only told, since other programs may share the machine.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 #![allow(clippy::float_arithmetic, reason = "milliseconds and ratios for people; no money here")]
@@ -44,9 +45,8 @@ struct Cli {
     before: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(&Cli::parse()).await {
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
@@ -56,8 +56,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: &Cli) -> Result<bool, String> {
-    let site = Site::started(&cli.cashgate, !cli.before).await?;
+fn run(cli: &Cli) -> Result<bool, String> {
+    let site = Site::started(&cli.cashgate, !cli.before)?;
     let scale = if cli.quick { attacks::Scale::QUICK } else { attacks::Scale::FULL };
     let mut report = Report::begin();
     for attack in attacks::all() {
@@ -65,7 +65,7 @@ async fn run(cli: &Cli) -> Result<bool, String> {
         if !chosen || (cli.before && attack.needs_crl) {
             continue;
         }
-        report.add(attacks::carry_out(&attack, &site, &scale).await?);
+        report.add(attacks::carry_out(&attack, &site, &scale)?);
     }
     if let Some(file) = &cli.json {
         std::fs::write(file, report.json()).map_err(|error| format!("cannot write {}: {error}", file.display()))?;

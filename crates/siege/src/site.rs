@@ -1,17 +1,18 @@
 //! The gateway under attack: a process of its own, in a folder of its own.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
 use crate::certificates::{Authority, Credentials};
+use crate::clock;
 
 /// Serial number of the certificate that the revocation list names.
 const REVOKED: u64 = 666;
@@ -46,7 +47,7 @@ pub(crate) struct Ports {
 
 impl Site {
     /// Makes a folder and serves from it.
-    pub(crate) async fn started(cashgate: &Path, with_crl: bool) -> Result<Self, String> {
+    pub(crate) fn started(cashgate: &Path, with_crl: bool) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let home = folder.path().join("gateway");
         let ports = Ports { atm: free_port()?, api: free_port()?, http: free_port()? };
@@ -93,7 +94,7 @@ impl Site {
             gateway,
             folder,
         };
-        site.becomes_ready().await?;
+        site.becomes_ready()?;
         Ok(site)
     }
 
@@ -121,18 +122,18 @@ impl Site {
         line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or_default()
     }
 
-    async fn becomes_ready(&self) -> Result<(), String> {
-        let ready = async {
-            // The ports answer once the gateway serves.
-            while TcpStream::connect(("127.0.0.1", self.ports.http)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+    fn becomes_ready(&self) -> Result<(), String> {
+        let until = clock::now() + READY_WITHIN;
+        // The ports answer once the gateway serves.
+        while TcpStream::connect(("127.0.0.1", self.ports.http)).is_err() {
+            if clock::now() > until {
+                let log = fs::read_to_string(self.folder.path().join("gateway/log")).unwrap_or_default();
+                return Err(format!("the gateway was not ready within {READY_WITHIN:?}: {log}"));
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        };
-        tokio::time::timeout(READY_WITHIN, ready).await.map_err(|_| {
-            let log = fs::read_to_string(self.folder.path().join("gateway/log")).unwrap_or_default();
-            format!("the gateway was not ready within {READY_WITHIN:?}: {log}")
-        })
+            thread::sleep(Duration::from_millis(50));
+        }
+        thread::sleep(Duration::from_millis(500));
+        Ok(())
     }
 }
 

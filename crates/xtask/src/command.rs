@@ -48,14 +48,22 @@ pub(crate) enum Build {
     Release,
 }
 
-/// Builds the two programs that everything here runs, and says where they are.
+/// Builds the programs that everything here runs, and says where they are.
+///
+/// Always all of them: for another choice of packages cargo has other features of the crates they share, and builds those anew.
 pub(crate) fn build_programs(how: Build) -> Result<Programs, String> {
-    println!("building cashgate and cashgate-fleet (the first time takes minutes)");
-    run(cargo()
-        .args(["build", "--quiet", "-p", "cashgate-gateway", "-p", "cashgate-fleet", "--bins"])
-        .args(how.flags()))?;
+    println!("building cashgate and what runs beside it (the first time takes minutes)");
+    let packages = ["cashgate-gateway", "cashgate-fleet", "cashgate-loadtest", "cashgate-siege"];
+    let packages = packages.into_iter().flat_map(|package| ["-p", package]);
+    run(cargo().args(["build", "--quiet", "--bins"]).args(packages).args(how.flags()))?;
     let folder = target_folder()?.join(how.folder());
-    Ok(Programs { cashgate: folder.join("cashgate"), fleet: folder.join("cashgate-fleet") })
+    let program = |name| folder.join(name);
+    Ok(Programs {
+        cashgate: program("cashgate"),
+        fleet: program("cashgate-fleet"),
+        loadtest: program("cashgate-loadtest"),
+        siege: program("cashgate-siege"),
+    })
 }
 
 impl Build {
@@ -84,11 +92,13 @@ pub(crate) fn target_folder() -> Result<PathBuf, String> {
     Ok(metadata.get("target_directory").and_then(|folder| folder.as_str()).unwrap_or("target").into())
 }
 
-/// The programs under test.
+/// The programs under test, and those that try them.
 #[derive(Clone)]
 pub(crate) struct Programs {
     pub(crate) cashgate: PathBuf,
     pub(crate) fleet: PathBuf,
+    pub(crate) loadtest: PathBuf,
+    pub(crate) siege: PathBuf,
 }
 
 /// A command line as one would type it.

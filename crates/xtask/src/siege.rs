@@ -22,17 +22,11 @@ pub(crate) struct Order {
 pub(crate) fn run(order: &Order) -> Result<(), String> {
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
     let how = if order.release { Build::Release } else { Build::Debug };
-    command::run(
-        command::cargo()
-            .args(["build", "--quiet", "-p", "cashgate-gateway", "-p", "cashgate-siege", "--bins"])
-            .args(how.flags()),
-    )?;
-    let target = command::target_folder()?;
-    let folder = target.join("siege");
+    let programs = command::build_programs(how)?;
+    let folder = command::target_folder()?.join("siege");
     std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let built = target.join(how.folder());
-    let mut siege = std::process::Command::new(built.join("cashgate-siege"));
-    let gateway = order.before.clone().unwrap_or_else(|| built.join("cashgate"));
+    let mut siege = std::process::Command::new(programs.siege);
+    let gateway = order.before.clone().unwrap_or(programs.cashgate);
     siege.arg("--cashgate").arg(gateway);
     if order.quick {
         siege.arg("--quick");

@@ -18,6 +18,7 @@ use super::link::{Link, LinkEvent};
 use super::machine::{Input, Machine, Output, Plan};
 use super::record_file::{RecordError, RecordFile};
 use super::screen::ScreenEvent;
+use super::trace::Trace;
 use crate::clock::unix_ms;
 
 /// The first pause before connecting again; it doubles up to the longest.
@@ -129,6 +130,7 @@ struct Driver {
     /// Attempts to connect since the gateway last said something.
     failures: u32,
     repeat: Interval,
+    trace: Trace,
 }
 
 impl Driver {
@@ -141,7 +143,17 @@ impl Driver {
         let mut repeat = interval(REPEAT_EVERY);
         repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let record = record.map(|record| Arc::new(Mutex::new(record)));
-        Self { machine, gateway, record, screen, link: None, presented_at: None, failures: 0, repeat }
+        Self {
+            machine,
+            gateway,
+            record,
+            screen,
+            link: None,
+            presented_at: None,
+            failures: 0,
+            repeat,
+            trace: Trace::default(),
+        }
     }
 
     async fn run(
@@ -175,6 +187,7 @@ impl Driver {
             LinkEvent::Open => Input::Connected,
             LinkEvent::Message(message) => {
                 self.failures = 0;
+                self.trace.follow(&message);
                 Input::Gateway(message)
             }
             LinkEvent::Closed { why } => {
@@ -195,7 +208,8 @@ impl Driver {
                     }
                 }
                 Output::Send(message) => {
-                    let sent = self.link.as_ref().is_some_and(|link| link.send(message));
+                    let traceparent = self.trace.of(&message);
+                    let sent = self.link.as_ref().is_some_and(|link| link.send(message, traceparent));
                     if !sent {
                         tracing::warn!("the line does not take messages; what must arrive is repeated");
                     }

@@ -53,9 +53,9 @@ impl Link {
         self.events.recv().await.unwrap_or_else(closed)
     }
 
-    /// Puts a message on the line; false if the line is dead.
-    pub(super) fn send(&self, message: Saying) -> bool {
-        let message = AtmMessage { message: Some(message), ..Default::default() };
+    /// Puts a message on the line, with the trace that it belongs to; false if the line is dead.
+    pub(super) fn send(&self, message: Saying, traceparent: String) -> bool {
+        let message = AtmMessage { message: Some(message), traceparent };
         self.outbound.as_ref().is_some_and(|outbound| outbound.try_send(message).is_ok())
     }
 

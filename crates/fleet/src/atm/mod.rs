@@ -13,6 +13,7 @@ mod record_file;
 mod report;
 mod screen;
 mod secured;
+mod trace;
 mod waiting;
 
 pub use book::{Book, BookLine, Entry, Fact};

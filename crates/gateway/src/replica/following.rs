@@ -25,20 +25,37 @@ pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, switch: StopSwitch, 
     let mut hints = lanes.surroundings().ledger.subscribe_tail();
     loop {
         let asked_at = clock::now();
-        match look(&lanes, mark).await {
+        let known = match look(&lanes, mark).await {
             Ok(tail) => {
-                let through = tail.through;
+                let (through, is_whole) = (tail.through, tail.is_whole);
                 if apply(&lanes, &switch, &keys, mark, tail).await {
                     lanes.look_again();
                 }
                 mark = through;
-                member.pulse().followed(asked_at);
+                if is_whole { Known::All } else { Known::APart }
             }
-            Err(error) => tracing::warn!(%error, "what other replicas wrote cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "what other replicas wrote cannot be read");
+                Known::Nothing
+            }
+        };
+        if known == Known::All {
+            member.pulse().followed(asked_at);
         }
         lanes.surroundings().desk.ledger_is_followed(member.pulse().is_fresh(clock::now()));
-        wait_for_hint(&mut hints).await;
+        if known != Known::APart {
+            wait_for_hint(&mut hints).await;
+        }
     }
+}
+
+/// How much of what was written behind the mark one look has told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    All,
+    /// The stop that matters may be in the rest, which is asked for without a pause.
+    APart,
+    Nothing,
 }
 
 async fn wait_for_hint(hints: &mut watch::Receiver<TailMark>) {

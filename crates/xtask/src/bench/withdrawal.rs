@@ -12,7 +12,7 @@ use crate::command::{self, Build};
 use crate::loadtest;
 use crate::site::Site;
 
-pub(super) const NAMES: [&str; 3] = ["withdrawal_cpu", "approve_tail", "atm_memory"];
+pub(super) const NAMES: [&str; 4] = ["withdrawal_cpu", "approve_tail", "atm_memory", "reconnect_cpu"];
 
 /// The unavoidable parts of a withdrawal, as section 9 of the design counts them.
 const PARTS: [(&str, f64); 5] = [
@@ -31,6 +31,9 @@ pub(super) fn measure(order: Order<'_>) -> Result<Vec<Row>, String> {
     }
     if order.wants("atm_memory") {
         rows.push(atm_memory(order, &bare)?);
+    }
+    if order.wants("reconnect_cpu") {
+        rows.push(reconnect_cpu(order, &bare)?);
     }
     bare.site.remove()?;
     Ok(rows)
@@ -71,6 +74,21 @@ fn atm_memory(order: Order<'_>, bare: &Bare) -> Result<Row, String> {
     let baseline = bare.figure(&["--what", "idle", "--streams", &atms.to_string()], "bytes")?;
     println!("atm_memory: {atms} ATMs, {ours:.0} B each; a bare stream {baseline:.0} B");
     Row::median("atm_memory", &[(ours, baseline)], "B", Target::RatioAtMost(1.3))
+}
+
+/// What an ATM's new connection in a storm of them costs the gateway's processors, and a handshake alone a bare TLS server's.
+fn reconnect_cpu(order: Order<'_>, bare: &Bare) -> Result<Row, String> {
+    let atms = if order.quick { 1_000_u16 } else { 10_000 };
+    let per_second_us = |report: &Value| Ok::<_, String>(number(report, "/means/gateway_cpu_percent")? * 10_000.0);
+    let (idle, storm) = (load("idle_atms.toml", atms)?, load("reconnecting_atms.toml", atms)?);
+    let back = number(&storm, "/latency_ms/connect/count")?;
+    if back < f64::from(atms) {
+        return Err(format!("only {back} of {atms} ATMs came back during the storm"));
+    }
+    let ours = (per_second_us(&storm)? - per_second_us(&idle)?) * number(&storm, "/seconds")? / back;
+    let handshake = bare.cpu_us(order, "handshakes")?;
+    println!("reconnect_cpu: {back} reconnects, {ours:.0} us each; a bare handshake {handshake:.0} us");
+    Row::median("reconnect_cpu", &[(ours, handshake)], "us", Target::None)
 }
 
 /// Runs a scenario of this folder and reads its report.

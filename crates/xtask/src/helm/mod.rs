@@ -37,11 +37,8 @@ pub(crate) fn run() -> Result<(), String> {
     ])?;
     let tools = Tools::ready()?;
     let programs = command::build_programs(Build::Debug)?;
-    command::run(command::cargo().args(["build", "--quiet", "-p", "cashgate-loadtest", "--bins"]))?;
-    let target = command::target_folder()?;
+    let image = [programs.cashgate.clone(), programs.loadtest.clone()].into_iter();
     let site = Site::new(programs, "cashgate-helm")?;
-    let binaries = target.join(Build::Debug.folder());
-    let image = ["cashgate", "cashgate-loadtest"].map(|name| binaries.join(name)).into_iter();
     let image = image.chain([command::root().join("hsm-config/create-keys.sh")]).collect();
     let hosts =
         ["atm", "api", "http", "headless", "loadtest"].map(|name| format!("{}-cashgate-{name}", chart::RELEASE));

@@ -53,11 +53,8 @@ pub(crate) fn run(order: &Order<'_>) -> Result<PathBuf, String> {
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM, packages::DEJAVU])?;
     interrupt::watch()?;
     let programs = command::build_programs(order.how)?;
-    println!("building cashgate-loadtest");
-    let build = ["build", "--quiet", "-p", "cashgate-loadtest", "--bins"];
-    command::run(command::cargo().args(build).args(order.how.flags()))?;
+    let generator = programs.loadtest.clone();
     let target = command::target_folder()?;
-    let generator = target.join(order.how.folder()).join("cashgate-loadtest");
     let name = Path::new(order.scenario).file_stem().and_then(|name| name.to_str()).unwrap_or("scenario");
     let out = target.join("loadtest").join(name);
     let site = Site::new(programs, "cashgate-loadtest")?;

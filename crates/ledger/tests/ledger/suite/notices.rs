@@ -1,6 +1,6 @@
 //! What happened beside the steps: kept, in their sequence, unchanged.
 
-use cashgate_ledger::{AppendError, Notice, RowCheck, Sequence, StoredNotice};
+use cashgate_ledger::{AppendError, Notice, RowCheck, Sequence, StoredNotice, Tail};
 use rusqlite::Connection;
 
 use super::store::*;
@@ -39,6 +39,33 @@ async fn notices_and_steps_share_a_sequence_also_after_a_restart() {
     assert_eq!(steps.iter().map(|step| step.sequence.0).collect::<Vec<_>>(), [2, 3, 5]);
     ledger.close().await.unwrap();
     assert_eq!(place.verified().1, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_long_tail_is_told_in_parts_and_the_last_one_says_that_it_is_the_last() {
+    let (ledger, _place) = new_ledger();
+    let mark = ledger.reader().tail_mark().unwrap();
+    let part = usize::try_from(Tail::NOTICES_MAX).unwrap();
+    let record = async |many: usize| {
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..many {
+            let ledger = ledger.clone();
+            all.spawn(async move { ledger.record_notice(notice("alarm", 1)).await.unwrap() });
+        }
+        assert_eq!(all.join_all().await.len(), many);
+    };
+    record(part).await;
+    let told = ledger.reader().tail_after(&mark).unwrap();
+    assert_eq!((told.notices.len(), told.is_whole), (part, true), "full, and yet the end");
+    record(part + 1).await;
+    ledger.append(vec![hold_requested(1)]).await.unwrap();
+    let mut told = vec![ledger.reader().tail_after(&mark).unwrap()];
+    while let Some(tail) = told.last().filter(|tail| !tail.is_whole) {
+        told.push(ledger.reader().tail_after(&tail.through).unwrap());
+    }
+    let parts: Vec<_> = told.iter().map(|tail| (tail.notices.len(), tail.through.sequence.0)).collect();
+    let (first, all) = (u64::from(Tail::NOTICES_MAX), 2 * u64::from(Tail::NOTICES_MAX) + 2);
+    assert_eq!(parts, [(part, first), (part, 2 * first), (1, all)]);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //!
 //! `bare --what served|made|stream --seconds S CREDENTIALS`: processor time (user and system, in us) of one unary call served, of one made, of
 //! one message on a bidirectional stream, with 64 in flight on 16 connections.
+//! `bare --what handshakes --seconds S CREDENTIALS`: the same of one TCP connection with a full mutual TLS 1.3 handshake and a byte.
 //! `bare --what idle --streams N CREDENTIALS`: resident memory of the server for each idle stream on a connection of its own, in bytes.
 //!
 //! CREDENTIALS: `--ca FILE --cert FILE --key FILE`, for both sides; the certificate is one that may serve.
@@ -17,6 +18,8 @@
     clippy::cast_precision_loss,
     reason = "a bench stops loudly, reads the clock and prints its figures"
 )]
+
+mod handshakes;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -61,6 +64,7 @@ fn main() {
             ("client", what) => call(&options, what, options.text("--address")).await,
             (_, "made") => measure_calls_made(&options).await,
             (_, "idle") => measure_idle_streams(&options).await,
+            (_, "handshakes") => handshakes::measure(&options).await,
             (_, what) => measure_served(&options, what).await,
         }
     });
@@ -135,6 +139,7 @@ async fn call(options: &Options, what: &str, address: &str) {
     match what {
         "served" => println!("{}", unary_calls(options, address).await),
         "stream" => println!("{}", stream_messages(options, address).await),
+        "handshakes" => println!("{}", handshakes::made(options, address).await),
         _ => {
             let streams = idle_streams(options, address).await;
             println!("{}", streams.len());

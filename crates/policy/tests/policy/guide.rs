@@ -5,8 +5,8 @@ use std::fs;
 
 use cashgate_policy::PolicySet;
 
-const GUIDE: &str = include_str!("../policies/README.md");
-const SCHEMA: &str = include_str!("../policies/schema.cedarschema");
+const GUIDE: &str = include_str!("../../policies/README.md");
+const SCHEMA: &str = include_str!("../../policies/schema.cedarschema");
 
 #[test]
 fn the_example_passes_its_cases_beside_the_built_in_rules() {

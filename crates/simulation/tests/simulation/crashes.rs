@@ -52,7 +52,7 @@ fn no_crash_around_a_dispense_token_breaks_a_rule() {
 
 #[test]
 fn every_case_of_the_demo_has_its_row() {
-    let cases = include_str!("../../xtask/src/demo/cases/mod.rs");
+    let cases = include_str!("../../../xtask/src/demo/cases/mod.rs");
     let (_, list) = cases.split_once("const ALL").unwrap();
     let (list, _) = list.split_once("];").unwrap();
     // The names are the only texts with more than an institution's one word, or follow its function.
