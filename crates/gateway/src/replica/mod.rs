@@ -3,6 +3,7 @@
 //! Nothing here decides about a withdrawal: a lane is the same with and without other replicas. What is here says whose an ATM's lane is, and
 //! takes it from one replica to the next by what a crash and a restart already do.
 
+pub mod alone;
 mod appending;
 mod following;
 mod forwarding;

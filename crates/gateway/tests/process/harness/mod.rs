@@ -1,5 +1,7 @@
 //! A folder made by `cashgate init`, the gateway that serves it as a process of its own, and scripted peers on the real wire.
 
+#![allow(dead_code, reason = "two programs share it, and each leaves something of it to the other")]
+
 mod atm;
 pub(crate) mod certificates;
 mod collector;
@@ -9,6 +11,7 @@ mod phone;
 mod recording;
 mod refusals;
 mod site;
+mod store;
 
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ pub(crate) use feed::notices;
 pub(crate) use phone::{Phone, raw_signature, withdrawal_state};
 pub(crate) use refusals::{Refusals, in_words};
 pub(crate) use site::{Port, Site};
+pub(crate) use store::{LedgerKind, Store};
 
 /// How long anything may take that is to happen. A test never asserts that something is quick.
 const PATIENCE: Duration = Duration::from_secs(60);

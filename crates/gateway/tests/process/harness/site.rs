@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use cashgate_ledger::{FeedEntry, LedgerReader, Sequence, StoredStep};
@@ -12,7 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use super::{CoreBank, eventually};
+use super::{CoreBank, LedgerKind, Store, eventually};
+use crate::LEDGER;
 
 /// The program under test.
 const CASHGATE: &str = env!("CARGO_BIN_EXE_cashgate");
@@ -29,7 +31,8 @@ pub(crate) enum Port {
 /// Each account may draw 200,000 yen a day, so that the smallest leaked reservation shows in the headroom; count and pace do not limit.
 pub(crate) struct Site {
     pub(crate) core_bank: CoreBank,
-    folder: TempDir,
+    store: Arc<Store>,
+    folder: Arc<TempDir>,
     ports: [u16; 3],
     environment: Vec<(String, String)>,
     gateway: Option<Child>,
@@ -51,10 +54,17 @@ impl Site {
 
     /// A folder that nobody serves yet.
     pub(crate) async fn folder_only() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let core_bank = CoreBank::reserve_ports();
         let ports = [free_port(), free_port(), free_port()];
-        let site = Self { core_bank, folder, ports, environment: Vec::new(), gateway: None };
+        let site = Self {
+            core_bank,
+            store: Arc::new(Store::new(LEDGER)),
+            folder,
+            ports,
+            environment: Vec::new(),
+            gateway: None,
+        };
         let [atm, api, http] = ports.map(|port| port.to_string());
         let banks = site.core_bank.ports();
         let institutions = [format!("sakura={}", banks[0]), format!("fuji={}", banks[1])];
@@ -73,8 +83,13 @@ impl Site {
             &institutions[1],
         ]);
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
+        site.store.lead_from(&site.path(""));
+        let [init_names, here] =
+            [LedgerKind::File, LEDGER].map(|ledger| format!("{} = \"{}\"", ledger.key(), ledger.file()));
         site.edit_configuration(|text| {
-            text.replace("per_day = 500000", "per_day = 200000")
+            assert!(text.contains(&init_names), "init names the ledger: {text}");
+            text.replace(&init_names, &here)
+                .replace("per_day = 500000", "per_day = 200000")
                 .replace(
                     "withdrawals_per_day = 10",
                     "withdrawals_per_day = 255\nwithdrawals_per_24h = 255\nper_24h = 200000",
@@ -84,6 +99,38 @@ impl Site {
         let certificates = ["corebank/sakura", "corebank/fuji"].map(|peer| site.certificate(peer));
         site.core_bank.open(&site.path("ca.pem"), &certificates);
         site
+    }
+
+    /// Another gateway of the same folder, with the same ledger and ports of its own, that nobody serves yet.
+    pub(crate) fn beside(&self) -> Self {
+        let mut other = Self {
+            core_bank: self.core_bank.seen_from_another_gateway(),
+            store: Arc::clone(&self.store),
+            folder: Arc::clone(&self.folder),
+            ports: [free_port(), free_port(), free_port()],
+            environment: self.environment.clone(),
+            gateway: None,
+        };
+        for (port, number) in ["atm", "api", "http"].into_iter().zip(other.ports) {
+            other.set(&format!("listen.{port}"), &format!("127.0.0.1:{number}"));
+        }
+        other
+    }
+
+    /// Makes it one of several replicas that share its ledger.
+    pub(crate) fn be_replica(&mut self, number: u16) {
+        let stem = self.certificate(&format!("replica/{number}")).display().to_string();
+        let address = format!("127.0.0.1:{}", free_port());
+        for (key, value) in [
+            ("listen.replica", address.as_str()),
+            ("replica.id", &number.to_string()),
+            ("replica.address", &address),
+            ("replica.server_name", "localhost"),
+            ("replica.certificate", &format!("{stem}.pem")),
+            ("replica.key", &format!("{stem}-key.pem")),
+        ] {
+            self.set(key, value);
+        }
     }
 
     /// Changes the configuration for every later start.
@@ -268,7 +315,22 @@ impl Site {
 
     /// The ledger, read from outside.
     pub(crate) fn ledger(&self) -> LedgerReader {
-        LedgerReader::open(self.path("ledger.db"), 1).unwrap()
+        self.store.reader(&self.path(""))
+    }
+
+    /// Whether a gateway has opened its ledger here.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.store.is_begun(&self.path(""))
+    }
+
+    /// Changes a phone's row behind the gateway's back.
+    pub(crate) fn damage_phone(&self, device: &str) {
+        self.store.damage_phone(&self.path(""), device);
+    }
+
+    /// All that the ledger holds.
+    pub(crate) fn everything_in_ledger(&self) -> Vec<u8> {
+        self.store.everything(&self.path(""))
     }
 
     /// Every step in the ledger.
