@@ -55,6 +55,13 @@ fn kind_as_json(kind: &Kind) -> Value {
             "pattern": alarm.pattern,
             "detail": alarm.detail,
         }),
+        Kind::RulesPublished(published) => json!({
+            "notice": "rules_published",
+            "number": published.number,
+            "policy_version": published.policy_version,
+            "actor": published.actor,
+            "note": published.note,
+        }),
     }
 }
 

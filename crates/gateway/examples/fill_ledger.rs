@@ -140,6 +140,7 @@ fn terms(index: u64, atm: u64, at: Timestamp) -> Result<Terms, Failure> {
             key: KeyId([0, 1, 2, 3]),
             day: CalendarDay(i32::try_from(at.unix_ms() / MS_A_DAY)?),
             confirm_code: false,
+            machine_location: None,
         },
         command_nonce: None,
         evidence_demanded: EvidenceGrade::C,

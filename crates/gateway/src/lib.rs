@@ -27,6 +27,7 @@ pub mod listener;
 pub mod metrics;
 pub mod minting;
 pub mod notice_board;
+pub mod publishing;
 pub mod reconcile;
 pub mod rehearsing;
 pub mod reloading;

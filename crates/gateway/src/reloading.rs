@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use cashgate_policy::{PolicyError, PolicySet};
 
-use crate::admission::{Rulebook, Rules};
-use crate::config::{Config, ConfigError, Institution};
+use crate::admission::{Policy, Rulebook, Rules};
+use crate::config::{Config, ConfigError, Institution, PolicySource};
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 
@@ -34,15 +34,23 @@ pub fn rules(config: &Config) -> Result<Rules, RulesError> {
     }?;
     let mut rules = Rules::new(Arc::new(policy), &config.institutions);
     rules.atm_caps = config.atm_limits;
-    match config.policy.shadow_folder.as_ref().map(PolicySet::from_dir).transpose() {
-        Ok(None) => {}
-        Ok(Some(shadow)) => {
-            tracing::info!(version = shadow.version(), "a shadow policy set is tried on live traffic");
-            rules.shadow = Some(Arc::new(shadow));
-        }
-        Err(error) => tracing::error!("the shadow policy set is not fit to be tried, and none is: {error}"),
-    }
+    rules.shadow = shadow(config);
     Ok(rules)
+}
+
+/// The set that is only tried, if there is one that is fit to be.
+#[must_use]
+pub fn shadow(config: &Config) -> Option<Arc<dyn Policy>> {
+    match PolicySet::from_dir(config.policy.shadow_folder.as_ref()?) {
+        Ok(shadow) => {
+            tracing::info!(version = shadow.version(), "a shadow policy set is tried on live traffic");
+            Some(Arc::new(shadow))
+        }
+        Err(error) => {
+            tracing::error!("the shadow policy set is not fit to be tried, and none is: {error}");
+            None
+        }
+    }
 }
 
 /// What rules were read from, and how it looked when they were.
@@ -101,8 +109,23 @@ pub async fn watch(config: Config, mut seen: Seen, rulebook: Arc<Rulebook>, metr
 
 /// Reads everything again and has it hold, unless it changed meanwhile. Institutions come and go with a restart only, as does all else of the
 /// configuration.
+///
+/// With rules from the ledger, the set that is only tried is all that comes from files.
 fn replace(running: &Config, seen: Seen, rulebook: &Rulebook) -> Result<Option<String>, RulesError> {
+    if running.policy.source == PolicySource::Ledger {
+        let shadow = shadow(running);
+        if Seen::now(running) != seen {
+            return Ok(None);
+        }
+        rulebook.revise(|before| Rules { shadow, ..before.clone() });
+        return Ok(Some(rulebook.current().policy.version().to_owned()));
+    }
     let now = Config::load(&running.file)?;
+    if now.policy.source != running.policy.source {
+        // What such a configuration leaves out is not what is to hold: until the restart that takes it, nothing changes.
+        tracing::error!("another policy.source takes a restart: the rules and limits from before go on until then");
+        return Ok(None);
+    }
     let institutions = with_figures_of(&running.institutions, &now.institutions);
     if now.policy != running.policy {
         tracing::error!("other folders under [policy] take a restart: rules still come from those of the start");
@@ -139,7 +162,9 @@ fn with_figures_of(running: &[Institution], now: &[Institution]) -> Vec<Institut
 /// A digest over every file that rules come from.
 fn fingerprint(config: &Config) -> [u8; 32] {
     let mut fingerprint = Fingerprint::new();
-    fingerprint.add(&config.file);
+    if config.policy.source == PolicySource::Files {
+        fingerprint.add(&config.file);
+    }
     for folder in config.policy.folder.iter().chain(&config.policy.shadow_folder) {
         match files_in(folder) {
             Ok(found) => found.iter().for_each(|file| fingerprint.add(file)),

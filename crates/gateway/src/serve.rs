@@ -33,8 +33,9 @@ use crate::lanes::{Lanes, Showing, Surroundings};
 use crate::metrics::Metrics;
 use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
+use crate::publishing::{AtStart, Publisher};
 use crate::reloading::Seen;
-use crate::replica::{Member, Peers, alone, follow};
+use crate::replica::{Followers, Member, Peers, alone, follow};
 use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort, ReplicaPort};
 use crate::stops::StopSwitch;
@@ -209,12 +210,19 @@ fn member(config: &Config, ledger: &Ledger, keepers: &Keepers) -> Option<Arc<Mem
     Some(Arc::new(Member::new(registry, peers, *dead_after, *heartbeat_every)))
 }
 
+/// Who is connected to the ATMs', the app back ends' and the other replicas' port.
+fn registries(config: &Config, guard: &GuardMetrics) -> [Arc<Registry>; 3] {
+    [PortGuard::atm(&config.guard), PortGuard::api(&config.guard), PortGuard::replica(&config.guard)]
+        .map(|port| Registry::new(port, guard.clone()))
+}
+
 struct Parts {
     surroundings: Arc<Surroundings>,
     guard: GuardMetrics,
     /// The connections of the ATMs', the app back ends' and the other replicas' port.
     registries: [Arc<Registry>; 3],
     switch: StopSwitch,
+    publisher: Publisher,
     rules_seen: Seen,
     keys: KeyOffice,
     hsm: QrHsm,
@@ -246,11 +254,14 @@ impl Parts {
         metrics.observe_stops(Arc::clone(switch.stops()));
         metrics.observe_ledger(ledger.clone());
         let rules_seen = Seen::now(config);
-        let rules = reloading::rules(config).map_err(ServeError::new)?;
+        let AtStart { rules, standing } = AtStart::read(config, ledger.reader()).map_err(ServeError::new)?;
         tracing::info!(version = rules.policy.version(), "the policy set");
         let known = Arc::clone(devices.known());
         let board = Arc::new(LedgerBoard::new(ledger.clone(), metrics.clone()));
-        let mut desk = Desk::new(limits, Arc::new(Rulebook::new(rules)), known, clock::random_u32)
+        let rulebook = Arc::new(Rulebook::new(rules));
+        metrics.observe_publications(Arc::clone(&standing));
+        let publisher = Publisher::new(config, ledger.clone(), Arc::clone(&rulebook), standing, metrics.clone());
+        let mut desk = Desk::new(limits, rulebook, known, clock::random_u32)
             .with_dispense_tokens(dispense_tokens)
             .with_stops(Arc::clone(switch.stops()), board);
         if member.is_some() {
@@ -262,9 +273,7 @@ impl Parts {
         tracing::info!(withdrawals, "what was withdrawn lately counts again");
         let core_banks = CoreBanks::new(config, &keepers.gateway.tls(), metrics.clone()).map_err(ServeError::new)?;
         let guard = GuardMetrics::new(&metrics.meter());
-        let registries =
-            [PortGuard::atm(&config.guard), PortGuard::api(&config.guard), PortGuard::replica(&config.guard)]
-                .map(|port| Registry::new(port, guard.clone()));
+        let registries = registries(config, &guard);
         let surroundings = Surroundings {
             mint,
             ledger,
@@ -280,7 +289,7 @@ impl Parts {
             halted: watch::Sender::new(None),
         };
         let surroundings = Arc::new(surroundings);
-        Ok(Self { surroundings, guard, registries, switch, rules_seen, keys: office, hsm, mark })
+        Ok(Self { surroundings, guard, registries, switch, publisher, rules_seen, keys: office, hsm, mark })
     }
 }
 
@@ -306,8 +315,9 @@ impl Parts {
     /// another one.
     fn among_replicas(&self, lanes: &Arc<Lanes>, chores: &mut JoinSet<()>) -> impl Future<Output = String> + use<> {
         let beating = self.surroundings.member.clone().map(|member| {
-            let (switch, keys) = (self.switch.clone(), self.keys.clone());
-            chores.spawn(follow(Arc::clone(&member), Arc::clone(lanes), switch, keys, self.mark));
+            let followers =
+                Followers { switch: self.switch.clone(), keys: self.keys.clone(), publisher: self.publisher.clone() };
+            chores.spawn(follow(Arc::clone(&member), Arc::clone(lanes), followers, self.mark));
             let (put_out, is_put_out) = tokio::sync::oneshot::channel();
             let lanes = Arc::clone(lanes);
             chores.spawn(async move {

@@ -11,6 +11,7 @@ use crate::cells::{Cell, Cells, FromCell};
 use crate::damage::{Damage, Fault};
 use crate::error::ReadError;
 use crate::key_events::{KeyAction, KeyEvent, StoredKeyEvent};
+use crate::publications::StoredPublication;
 use crate::records::{Sequence, StoredRemark, StoredStep, WithdrawalRow, WithdrawalSummary};
 use crate::row_check::RowColumns;
 use crate::seal::Seal;
@@ -141,6 +142,21 @@ pub(crate) fn key_event(row: &impl Cells) -> Result<StoredKeyEvent, ReadError> {
             public_key: columns.value("public_key")?,
             reason: columns.value("reason")?,
         },
+        seal: columns.seal("seal")?,
+    })
+}
+
+/// Reads a row of `publications` without its body. Whether its seal fits is for the caller to see, who knows the one before it.
+pub(crate) fn publication(row: &impl Cells) -> Result<StoredPublication, ReadError> {
+    let columns = Columns { row, table: Table::Publications };
+    Ok(StoredPublication {
+        number: columns.unsigned("number")?,
+        sequence: Sequence(columns.unsigned("sequence")?),
+        at: columns.timestamp("at_ms")?,
+        actor: columns.value("actor")?,
+        note: columns.value("note")?,
+        version: columns.value("version")?,
+        digest: columns.value("digest")?,
         seal: columns.seal("seal")?,
     })
 }

@@ -39,6 +39,15 @@ pub enum Fault {
     /// The step, or the seal before it, is not what the seal was made of.
     #[error("it does not fit its seal and the step before it")]
     Seal,
+    /// The body of a publication is not the one that its digest was made of.
+    #[error("its body does not fit its digest")]
+    Digest,
+    /// A publication that no notice tells of.
+    #[error("no notice stands at its sequence to tell of it")]
+    NotTold,
+    /// A notice of a publication that is not there.
+    #[error("the publication that it tells of is missing")]
+    NotPublished,
     /// The row names another last step than the one found last.
     #[error("the seal of the last step found is not the row's last_seal")]
     LastSeal,
@@ -58,7 +67,7 @@ pub enum Fault {
         /// The number of the last step found.
         found: u32,
     },
-    /// Records are missing from the order over all steps and notices, or over all keys.
+    /// Records are missing from the order over all steps and notices, all keys or all publications.
     #[error("sequence {expected} should stand there: records are missing")]
     SequenceGap {
         /// The sequence that comes next.
@@ -117,6 +126,11 @@ impl Damage {
 
     fn of_order(record: String, fault: Fault) -> Self {
         Self { table: "steps and notices", record, fault }
+    }
+
+    /// A publication, or the place where one should stand.
+    pub(crate) fn of_publication(number: u64, fault: Fault) -> Self {
+        Self { table: "publications", record: format!("publication {number}"), fault }
     }
 
     /// A key event, or the place where one should stand.

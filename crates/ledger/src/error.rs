@@ -10,10 +10,11 @@ use crate::claim::{Append, LimitKey};
 use crate::damage::{Damage, WHAT_TO_DO};
 use crate::key_events::KeyEvent;
 use crate::notices::Notice;
+use crate::publications::Publication;
 use crate::records::StepRecord;
 use crate::replicas::{Epoch, ReplicaId};
 
-/// Why a write was not made. Except for [`AppendError::Fatal`], nothing of it was written.
+/// Why a write was not made. Except for [`AppendError::Fatal`] and [`AppendError::Unanswered`], nothing of it was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The nonce belongs to another withdrawal: a replayed QR token.
@@ -124,6 +125,29 @@ pub enum AppendError {
         /// How many there were.
         found: usize,
     },
+    /// Somebody else has published under that number.
+    #[error("publication {latest} is the latest: somebody else has published meanwhile")]
+    PublicationTaken {
+        /// The number of the latest publication.
+        latest: u64,
+    },
+    /// Nothing is published behind a publication that is damaged.
+    #[error("{0}; nothing is published behind it")]
+    PublicationDamaged(Damage),
+    /// A text or the body of a publication is longer than [`Publication::TEXT_BYTES_MAX`] or [`Publication::BODY_BYTES_MAX`].
+    #[error("a text or the body of the publication has {bytes} bytes, more than {most}")]
+    PublicationTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The longest there may be.
+        most: usize,
+    },
+    /// A publication without actor, version or body, or whose notice is none of a publication.
+    #[error("a publication needs an actor, a version, a body, and a notice of kind {}", Publication::NOTICE_KIND)]
+    PublicationIncomplete,
+    /// The database did not answer. Whether it was written is not known; the same publication under the same number may be asked for again.
+    #[error("the database did not answer, and whether it was published is not known: {0}")]
+    Unanswered(StorageError),
     /// A constraint of the schema that has no error of its own, such as an empty kind.
     #[error("the ledger's schema refused it: {0}")]
     Constraint(StorageError),

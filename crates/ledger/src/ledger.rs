@@ -15,6 +15,7 @@ use crate::observer::CommitObserver;
 use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
 use crate::postgres;
+use crate::publications::{self, Publication};
 use crate::reader::LedgerReader;
 use crate::records::{Remark, Sequence, StepRecord};
 use crate::replicas::Replicas;
@@ -22,7 +23,7 @@ use crate::room::Room;
 use crate::sqlite::{self, TornTail};
 use crate::state::{Counters, LedgerStats, Shared};
 use crate::tail::TailMark;
-use crate::work::{Request, Work, Write, Written};
+use crate::work::{Publishing, Request, Work, Write, Written};
 
 /// How a ledger works. The defaults suit thousands of ATMs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +206,32 @@ impl Ledger {
     /// [`AppendError`]: nothing was written; after [`AppendError::Fatal`] it is not known.
     pub async fn record_key_events(&self, events: Vec<KeyEvent>) -> Result<(), AppendError> {
         self.write(Work::KeyEvents(events)).await.map(drop)
+    }
+
+    /// Publishes rules and limits under a number, which must be the one behind the latest, together with the notice about it: both are on disk
+    /// when it returns the notice's sequence. On PostgreSQL it waits for the database for some seconds, and asking again for what stands there
+    /// already under that number is answered as if it had just been written.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::PublicationTaken`]: another publication has the number; nothing was written. [`AppendError::PublicationDamaged`],
+    /// [`AppendError::PublicationTooLong`], [`AppendError::PublicationIncomplete`]; [`AppendError::NoRoom`] on a full disk;
+    /// [`AppendError::Unanswered`] if the database does not answer; [`AppendError::Closed`] and [`AppendError::Fatal`].
+    pub async fn publish(
+        &self,
+        number: u64,
+        publication: Publication,
+        notice: Notice,
+    ) -> Result<Sequence, AppendError> {
+        publications::check(&publication, &notice)?;
+        match &self.replicas {
+            Some(replicas) => replicas.seat.publish(number, &publication, &notice).await,
+            None => {
+                self.check_room()?;
+                let publishing = Publishing { number, publication, notice };
+                self.write(Work::Publish(Box::new(publishing))).await.map(|written| written.last)
+            }
+        }
     }
 
     /// Keeps remarks about withdrawals, as evidence. Never waits and never fails: they become durable with the next commit, and are

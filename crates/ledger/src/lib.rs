@@ -1,5 +1,5 @@
-//! Durable withdrawals: append-only steps, notices of what happened beside them, group commit, replay, queries; phones; and the audit
-//! trail of signing keys.
+//! Durable withdrawals: append-only steps, notices of what happened beside them, group commit, replay, queries; phones; the audit
+//! trail of signing keys; and rules that were published.
 //!
 //! This crate knows how to make steps and notices durable, in one order for all, and how to give them back, unchanged or not at all: to
 //! recovery, to the event feed, to people. It knows a withdrawal only as a [`WithdrawalRow`] (what anyone may ask in plain SQL), a step
@@ -36,6 +36,7 @@ mod observer;
 mod open_error;
 mod options;
 mod postgres;
+mod publications;
 mod reader;
 mod reads;
 mod records;
@@ -63,6 +64,7 @@ pub use observer::CommitObserver;
 pub use open_error::LedgerOpenError;
 pub use options::PostgresOptions;
 pub use postgres::{Migrated, archive, migrate};
+pub use publications::{Publication, StoredPublication};
 pub use reader::{LedgerReader, PAGE_SIZE_MAX};
 pub use records::{
     Remark, Remarks, Sequence, StateCount, StepRecord, StoredRemark, StoredStep, WithdrawalFilter, WithdrawalPage,
@@ -74,5 +76,5 @@ pub use row_check::RowCheck;
 pub use seal::{Seal, check_chain};
 pub use sqlite::TornTail;
 pub use state::LedgerStats;
-pub use tail::{Tail, TailMark};
+pub use tail::{AttemptsPart, Tail, TailMark};
 pub use verify::{Finding, VerifyReport, verify, verify_open};

@@ -16,10 +16,11 @@ use crate::notices::StoredNotice;
 use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
 use crate::postgres::PostgresReader;
+use crate::publications::{self, StoredPublication};
 use crate::reads::{PART, Reads, before_ids_of};
 use crate::records::{Remarks, Sequence, StateCount, StoredStep, WithdrawalFilter, WithdrawalPage, WithdrawalSummary};
 use crate::sqlite::SqliteReader;
-use crate::tail::{Tail, TailMark};
+use crate::tail::{AttemptsPart, Tail, TailMark};
 
 /// The most withdrawals in a page, and the most entries in a part of the feed.
 pub const PAGE_SIZE_MAX: u32 = 1000;
@@ -143,6 +144,29 @@ impl LedgerReader {
         self.store.key_events()?.into_iter().collect::<Result<_, _>>().map_err(ReadError::Damaged)
     }
 
+    /// Every publication of rules and limits, oldest first, checked against the seals; without the bodies. There are a few a month.
+    pub fn publications(&self) -> Result<Vec<StoredPublication>, ReadError> {
+        self.store.publications()?.into_iter().collect::<Result<_, _>>().map_err(ReadError::Damaged)
+    }
+
+    /// A publication and its body, both checked; `None` if there is no such.
+    pub fn publication(&self, number: u64) -> Result<Option<(StoredPublication, Vec<u8>)>, ReadError> {
+        let found = self.publications()?.into_iter().find(|one| one.number == number);
+        found.map(|found| self.with_body(found)).transpose()
+    }
+
+    /// The latest publication; `None` if there is none.
+    pub fn latest_publication(&self) -> Result<Option<(StoredPublication, Vec<u8>)>, ReadError> {
+        self.publications()?.pop().map(|found| self.with_body(found)).transpose()
+    }
+
+    fn with_body(&self, found: StoredPublication) -> Result<(StoredPublication, Vec<u8>), ReadError> {
+        // Nothing is ever deleted: one that is gone by now was damage.
+        let body = self.store.publication_body(found.number)?.unwrap_or_default();
+        publications::check_body(&found, &body).map_err(ReadError::Damaged)?;
+        Ok((found, body))
+    }
+
     /// The steps and notices after `after`, ascending, at most `limit` (1 to [`PAGE_SIZE_MAX`]). For an institution: its own, and the
     /// notices that concern the whole gateway.
     ///
@@ -220,6 +244,12 @@ impl LedgerReader {
     /// Notices, key events and phones that were written behind a mark, by any replica.
     pub fn tail_after(&self, mark: &TailMark) -> Result<Tail, ReadError> {
         self.store.tail_after(mark)
+    }
+
+    /// What was approved behind a sequence, and the notices of some kinds, by any replica. One call looks at
+    /// [`AttemptsPart::LOOKED_AT_MAX`] steps and notices at most; ask again while it is not whole.
+    pub fn attempts_after(&self, after: Sequence, kinds: &[&str]) -> Result<AttemptsPart, ReadError> {
+        self.store.attempts_after(after, kinds)
     }
 }
 

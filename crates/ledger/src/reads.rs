@@ -11,8 +11,9 @@ use crate::error::ReadError;
 use crate::feed::FeedEntry;
 use crate::key_events::StoredKeyEvent;
 use crate::notices::StoredNotice;
+use crate::publications::StoredPublication;
 use crate::records::{Remarks, Sequence, StateCount, StoredStep, WithdrawalFilter, WithdrawalSummary};
-use crate::tail::{Tail, TailMark};
+use crate::tail::{AttemptsPart, Tail, TailMark};
 
 /// How many withdrawals are read at a time.
 pub(crate) const PART: u32 = 1_000;
@@ -42,6 +43,10 @@ pub(crate) trait Reads: Send + Sync {
     fn notices_of(&self, kinds: &[&str], since: Timestamp) -> Result<Vec<StoredNotice>, ReadError>;
     fn devices(&self) -> Result<Vec<DeviceRow>, ReadError>;
     fn key_events(&self) -> Result<Vec<Judged<StoredKeyEvent>>, ReadError>;
+    /// All of them, without their bodies.
+    fn publications(&self) -> Result<Vec<Judged<StoredPublication>>, ReadError>;
+    /// A publication's body, whatever it is; `None` if there is no such publication.
+    fn publication_body(&self, number: u64) -> Result<Option<Vec<u8>>, ReadError>;
     /// The first `limit` entries after `after` and up to the end, which is the second value and lies at most `span` behind it.
     fn feed(
         &self,
@@ -61,6 +66,7 @@ pub(crate) trait Reads: Send + Sync {
     fn approved_of(&self, key: &LimitKey, since: Timestamp) -> Result<(Vec<ApprovedRow>, u64), ReadError>;
     fn tail_mark(&self) -> Result<TailMark, ReadError>;
     fn tail_after(&self, mark: &TailMark) -> Result<Tail, ReadError>;
+    fn attempts_after(&self, after: Sequence, kinds: &[&str]) -> Result<AttemptsPart, ReadError>;
 
     // For the check of the whole ledger. A place is where a row is found, whatever damage did to its columns; the first lies behind "".
 

@@ -106,7 +106,7 @@ impl Counters {
                     add(&self.remarks_dropped, remarks.len().saturating_sub(written.rows));
                 }
                 (Err(_), Work::Remark(remarks)) => add(&self.remarks_dropped, remarks.len()),
-                (Ok(_), Work::Notice { .. } | Work::PutDevice(_, Some(_))) => add(&self.notices, 1),
+                (Ok(_), Work::Notice { .. } | Work::PutDevice(_, Some(_)) | Work::Publish(_)) => add(&self.notices, 1),
                 (Err(_), Work::Notice { awaited: false, .. }) => add(&self.notices_dropped, 1),
                 (Ok(_), Work::KeyEvents(_) | Work::PutDevice(_, None)) => {}
                 (Err(_), _) => add(&self.refused, 1),

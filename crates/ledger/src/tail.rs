@@ -1,9 +1,10 @@
-//! What other replicas wrote that every replica keeps in memory: stops and other notices, key events, phones.
+//! What other replicas wrote that every replica keeps in memory: stops and other notices, key events, phones; and, apart from these, because
+//! nothing waits for it, who asked for money.
 
 use crate::devices::DeviceRow;
 use crate::key_events::StoredKeyEvent;
 use crate::notices::StoredNotice;
-use crate::records::Sequence;
+use crate::records::{Sequence, StoredStep, WithdrawalSummary};
 
 /// How far a replica has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,5 +51,30 @@ impl Tail {
         let seen = key_events.last().map_or(mark.key_events, |event| event.sequence);
         let through = TailMark { sequence, key_events: seen, device_changes };
         Self { notices, key_events, devices, through, is_whole: sequence >= last }
+    }
+}
+
+/// Who asked for money behind a sequence, by any replica, this one included: what was approved, and notices of some kinds.
+///
+/// It is read apart from the [`Tail`], in parts of their own: whoever is far behind hears of stops first, however much was approved meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptsPart {
+    /// Each withdrawal as it stands now, with its first step, the approval, whose seal was checked; in the order of these.
+    pub approved: Vec<(WithdrawalSummary, StoredStep)>,
+    /// The notices, in their sequence.
+    pub notices: Vec<StoredNotice>,
+    /// The sequence to go on from.
+    pub through: Sequence,
+    /// Whether this is all that was written when it was read.
+    pub is_whole: bool,
+}
+
+impl AttemptsPart {
+    /// How many steps and notices one part looks at, whatever it finds among them.
+    pub const LOOKED_AT_MAX: u64 = 2_000;
+
+    /// The end of the part behind `after`, in a ledger that ends at `last`.
+    pub(crate) fn end(after: Sequence, last: Sequence) -> Sequence {
+        Sequence(after.0.saturating_add(Self::LOOKED_AT_MAX)).min(last).max(after)
     }
 }

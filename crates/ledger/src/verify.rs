@@ -1,13 +1,16 @@
 //! `cashgate ledger verify`: everything is read once and checked, in memory that does not grow with the ledger.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
 use cashgate_withdrawal::ids::WithdrawalId;
+use cashgate_withdrawal::time::Timestamp;
 
 use crate::damage::{Damage, Fault};
 use crate::error::ReadError;
 use crate::open_error::LedgerOpenError;
+use crate::publications::{Publication, check_body};
 use crate::reader::LedgerReader;
 use crate::reads::{PlacedRecord, Reads, Record};
 use crate::records::{Sequence, StoredStep, WithdrawalSummary};
@@ -62,6 +65,8 @@ pub struct VerifyReport {
     pub remarks: u64,
     /// How many things happened to signing keys.
     pub key_events: u64,
+    /// How many publications of rules and limits there are.
+    pub publications: u64,
     /// The sequence of the last step or notice, when the check began.
     pub last_sequence: Sequence,
     /// How many findings were handed out.
@@ -74,7 +79,8 @@ pub struct VerifyReport {
 }
 
 /// Checks all of the ledger at `path` and hands out each thing that is wrong: the log, the structure of the file, the check of each row,
-/// the seal of each step, gaps in the order of steps and notices, rows without steps and steps without rows, nonces claimed twice, the seal of each key event, and what
+/// the seal of each step, gaps in the order of steps and notices, rows without steps and steps without rows, nonces claimed twice, the seal of each key event and each publication, publications that no notice tells of and notices without their
+/// publication, and what
 /// `check_history` says of each withdrawal whose records are whole.
 ///
 /// It only reads, and may run beside a gateway: what is added meanwhile is not looked at. While the structure of the file is checked, a
@@ -136,6 +142,7 @@ impl Check<'_> {
         self.devices(store);
         self.remarks(store);
         self.key_events(store);
+        self.publications(store);
     }
 
     fn found(&mut self, finding: Finding) {
@@ -271,6 +278,30 @@ impl Check<'_> {
             let is_gap = matches!(&event, Err(Damage { fault: Fault::SequenceGap { .. }, .. }));
             self.report.key_events += u64::from(!is_gap);
             let _ = self.pass(event.map_err(ReadError::Damaged));
+        }
+    }
+
+    /// Every publication with its body, and the notices that tell of them: so the last one cannot be deleted unseen either.
+    fn publications(&mut self, store: &dyn Reads) {
+        let mut published = BTreeSet::new();
+        let kinds = [Publication::NOTICE_KIND];
+        let told = self.pass(store.notices_of(&kinds, Timestamp::from_unix_ms(0))).unwrap_or_default();
+        let told: BTreeSet<Sequence> = told.into_iter().map(|notice| notice.sequence).collect();
+        for publication in self.pass(store.publications()).unwrap_or_default() {
+            let is_gap = matches!(&publication, Err(Damage { fault: Fault::SequenceGap { .. }, .. }));
+            self.report.publications += u64::from(!is_gap);
+            let Some(found) = self.pass(publication.map_err(ReadError::Damaged)) else { continue };
+            published.insert(found.sequence);
+            if !told.contains(&found.sequence) {
+                self.found(Finding::Record(Damage::of_publication(found.number, Fault::NotTold)));
+            }
+            if let Some(body) = self.pass(store.publication_body(found.number)) {
+                let _ = self.pass(check_body(&found, &body.unwrap_or_default()).map_err(ReadError::Damaged));
+            }
+        }
+        for missing in told.difference(&published) {
+            let record = format!("notice at sequence {missing}");
+            self.found(Finding::Record(Damage { table: "notices", record, fault: Fault::NotPublished }));
         }
     }
 }

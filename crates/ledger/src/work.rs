@@ -7,6 +7,7 @@ use crate::devices::DeviceRow;
 use crate::error::{AppendError, LedgerFailure};
 use crate::key_events::KeyEvent;
 use crate::notices::Notice;
+use crate::publications::Publication;
 use crate::records::{Remark, Sequence};
 
 pub(crate) enum Request {
@@ -32,6 +33,15 @@ pub(crate) enum Work {
     PutDevice(Box<DeviceRow>, Option<Notice>),
     Remark(Vec<Remark>),
     KeyEvents(Vec<KeyEvent>),
+    /// Only in a file: PostgreSQL has a function of its own for it.
+    Publish(Box<Publishing>),
+}
+
+/// A publication, the number that it is to have, and the notice about it.
+pub(crate) struct Publishing {
+    pub(crate) number: u64,
+    pub(crate) publication: Publication,
+    pub(crate) notice: Notice,
 }
 
 impl Work {
@@ -40,7 +50,7 @@ impl Work {
             Self::Append(append) => append.steps.len(),
             Self::Remark(remarks) => remarks.len(),
             Self::KeyEvents(events) => events.len(),
-            Self::Notice { .. } | Self::PutDevice(..) => 1,
+            Self::Notice { .. } | Self::PutDevice(..) | Self::Publish(_) => 1,
         }
     }
 }

@@ -21,13 +21,13 @@ pub enum PolicyError {
     /// There is no rule at all, which would refuse every withdrawal.
     #[error("the {origin} policies hold no rule; put at least a permit into a *.cedar file")]
     Empty {
-        /// `builtin` or `custom`.
+        /// `builtin`, `custom` or `published`.
         origin: &'static str,
     },
     /// At least one rule is wrong.
     #[error("the {origin} policies are refused as a whole:{}", lines(problems))]
     Invalid {
-        /// `builtin` or `custom`.
+        /// `builtin`, `custom` or `published`.
         origin: &'static str,
         /// Every problem found, in the order of files and lines.
         problems: Vec<Problem>,

@@ -62,6 +62,25 @@ impl PolicySet {
         Ok(Self::from_sources("custom", Folder::read(folder.as_ref())?)?.0)
     }
 
+    /// The rules and cases of a publication: what [`PolicySet::from_dir`] would take from a folder with these files. Its version names the
+    /// publication: `published-7-` and the digits.
+    ///
+    /// # Errors
+    /// Those of [`PolicySet::from_dir`].
+    pub fn published<'a>(
+        number: u64,
+        files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Self, PolicyError> {
+        let (set, _) = Self::from_sources("published", Folder::of_files(files))?;
+        let version = set.version.replacen("published", &format!("published-{number}"), 1);
+        Ok(Self { version, ..set })
+    }
+
+    /// Names and texts of the rules and cases that come with the gateway, to begin a folder of one's own with.
+    pub fn builtin_files() -> impl Iterator<Item = (String, String)> {
+        Folder::builtin().into_files()
+    }
+
     /// What [`PolicySet::from_dir`] would take, for an analyst who wants to know before it is used.
     ///
     /// # Errors
@@ -115,7 +134,7 @@ impl PolicySet {
         }
     }
 
-    /// `builtin-` or `custom-` and 16 hexadecimal digits: the beginning of a SHA-256 over the schema and every rule file, name and
+    /// `builtin-`, `custom-` or `published-` with a number, and 16 hexadecimal digits: the beginning of a SHA-256 over the schema and every rule file, name and
     /// bytes. Another version means that something in them differs.
     #[must_use]
     pub fn version(&self) -> &str {

@@ -69,6 +69,35 @@ impl Folder {
         Self { rules: builtin(), cases: builtin_cases(), ..Self::default() }
     }
 
+    /// Files that were read elsewhere, by name; what is neither a rule nor a case is not looked at.
+    pub(crate) fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut found = Self::default();
+        let mut files: Vec<(&str, &[u8])> = files.into_iter().collect();
+        files.sort_unstable();
+        for (file, content) in files {
+            let place = if file.ends_with(".cedar") {
+                &mut found.rules
+            } else if file.ends_with(".cases.toml") {
+                &mut found.cases
+            } else {
+                continue;
+            };
+            match str::from_utf8(content) {
+                Ok(text) => place.push(Source::included(file, text)),
+                Err(error) => {
+                    let message = format_args!("cannot be read as UTF-8 text: {error}");
+                    found.problems.push(Problem::in_file(file, message));
+                }
+            }
+        }
+        found
+    }
+
+    /// Names and texts of rules and cases.
+    pub(crate) fn into_files(self) -> impl Iterator<Item = (String, String)> {
+        self.rules.into_iter().chain(self.cases).map(|source| (source.file, source.text))
+    }
+
     pub(crate) fn read(folder: &Path) -> Result<Self, PolicyError> {
         let unreadable = |source| PolicyError::Folder { folder: folder.to_owned(), source };
         let mut paths = Vec::new();

@@ -57,6 +57,11 @@ pub fn money_to(money: Money) -> pb::Money {
     pb::Money { minor_units, currency: money.currency().to_string() }
 }
 
+/// A point as a message carries it.
+pub(crate) const fn location_to(location: Location) -> pb::Location {
+    pb::Location { latitude_e7: location.latitude_e7(), longitude_e7: location.longitude_e7() }
+}
+
 /// A point that may be left out.
 pub(crate) fn optional_location(
     field: &'static str,

@@ -12,7 +12,8 @@ use cashgate_withdrawal::withdrawal::{Decision, Terms, Withdrawal};
 use prost::Message;
 
 use crate::fields::{
-    bytes, id, invalid, moment, money_from, money_to, optional_id, optional_money, positive_money, unix_ms,
+    bytes, id, invalid, location_to, moment, money_from, money_to, optional_id, optional_location, optional_money,
+    positive_money, unix_ms,
 };
 use crate::outcome::{report_from, report_to};
 use crate::proto::journal::v1::{self as pb, present_finding::Finding, step::Event as Body};
@@ -224,6 +225,7 @@ fn approved_to(terms: &Terms) -> pb::Approved {
         evidence_demanded: terms.evidence_demanded.name().to_owned(),
         rules: decision.rules.clone(),
         facts: decision.facts.clone(),
+        machine_location: decision.machine_location.map(location_to),
     }
 }
 
@@ -246,6 +248,7 @@ fn approved_from(approved: pb::Approved) -> Result<Terms, Refusal> {
             key: KeyId(bytes("key_id", &approved.key_id)?),
             day: CalendarDay(approved.day),
             confirm_code: approved.confirm_code,
+            machine_location: optional_location("machine_location", approved.machine_location)?,
         },
         command_nonce: optional_id("command_nonce", &approved.command_nonce)?,
         evidence_demanded: optional_id("evidence_demanded", &approved.evidence_demanded)?.unwrap_or_default(),

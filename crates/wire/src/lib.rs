@@ -18,6 +18,7 @@ pub mod journal;
 pub mod notices;
 pub mod operations;
 pub mod outcome;
+pub mod publications;
 pub mod replica;
 pub mod status;
 pub mod stops;

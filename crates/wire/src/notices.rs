@@ -26,7 +26,7 @@ pub fn message(body: &[u8]) -> Result<pb::Notice, Refusal> {
     pb::Notice::decode(body).map_err(|error| invalid("notice", error))
 }
 
-/// A notice for an institution: who stopped a machine or everything, and why, is not for every bank to read.
+/// A notice for an institution: who stopped a machine or everything or published rules, and why, is not for every bank to read.
 #[must_use]
 pub fn for_institution(mut notice: pb::Notice) -> pb::Notice {
     let is_general = |scope: &Option<withdrawal::StopScope>| {
@@ -36,6 +36,7 @@ pub fn for_institution(mut notice: pb::Notice) -> pb::Notice {
     match &mut notice.notice {
         Some(Body::Stopped(stop)) if is_general(&stop.scope) => (stop.actor, stop.reason) = Default::default(),
         Some(Body::Released(stop)) if is_general(&stop.scope) => (stop.actor, stop.reason) = Default::default(),
+        Some(Body::RulesPublished(published)) => (published.actor, published.note) = Default::default(),
         _ => {}
     }
     notice
@@ -88,6 +89,9 @@ fn notice_to(notice: &Notice) -> pb::Notice {
             pattern,
             detail: cut(detail),
         }),
+        Happening::RulesPublished { number, version, actor, note } => {
+            Body::RulesPublished(pb::RulesPublished { number, policy_version: version, actor, note })
+        }
     };
     pb::Notice { at_unix_ms: unix_ms(notice.at), notice: Some(body) }
 }
@@ -103,6 +107,7 @@ fn refused_to(refused: RefusedApproval) -> pb::ApprovalRefused {
         policy_version: refused.policy_version,
         facts: cut(refused.facts),
         policy_verdict: refused.policy_verdict,
+        attempt_id: refused.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
     }
 }
 
@@ -130,6 +135,7 @@ fn notice_from(notice: pb::Notice) -> Result<Notice, Refusal> {
             reason: n.reason,
         },
         Body::ApprovalRefused(n) => Happening::ApprovalRefused(Box::new(RefusedApproval {
+            attempt: optional_id("attempt_id", &n.attempt_id)?,
             institution: id("institution_id", &n.institution_id)?,
             account: id("account_id", &n.account_id)?,
             device: id("device_id", &n.device_id)?,
@@ -149,6 +155,9 @@ fn notice_from(notice: pb::Notice) -> Result<Notice, Refusal> {
             pattern: n.pattern,
             detail: n.detail,
         },
+        Body::RulesPublished(n) => {
+            Happening::RulesPublished { number: n.number, version: n.policy_version, actor: n.actor, note: n.note }
+        }
     };
     Ok(Notice { at: moment("at_unix_ms", notice.at_unix_ms)?, what })
 }
@@ -170,6 +179,7 @@ mod tests {
 
     fn refused(facts: &str) -> Happening {
         Happening::ApprovalRefused(Box::new(RefusedApproval {
+            attempt: "01980f2a-0000-7000-8000-000000000001".parse().ok(),
             institution: "sakura".parse().unwrap(),
             account: "acct-1".parse().unwrap(),
             device: "phone-1".parse().unwrap(),
@@ -208,6 +218,12 @@ mod tests {
                 device: None,
                 pattern: "burst".into(),
                 detail: "7 in 1 h".into(),
+            },
+            Happening::RulesPublished {
+                number: 3,
+                version: "published-3-0123456789abcdef".into(),
+                actor: "operator/mori".into(),
+                note: "a wave".into(),
             },
         ]
     }

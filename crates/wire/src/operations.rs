@@ -111,9 +111,9 @@ pub fn retirement(request: pb::RetireKeyRequest) -> Result<(KeyId, bool, String)
     Ok((key_id, request.at_once, text("reason", request.reason, 1..=512)?))
 }
 
-/// Why a wish about keys was not granted, as a gRPC status. Operators are told everything.
+/// Why an operator's wish about keys or publications was not granted, as a gRPC status. Operators are told everything.
 #[must_use]
-pub fn key_refused(code: Code, reason: &'static str, message: String, metadata: HashMap<String, String>) -> Status {
+pub fn wish_refused(code: Code, reason: &'static str, message: String, metadata: HashMap<String, String>) -> Status {
     Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, DOMAIN, metadata))
 }
 
@@ -129,6 +129,7 @@ pub fn atm_to(id: &str, view: &cashgate_withdrawal::lane::LaneView) -> pb::Atm {
         connected: view.connected,
         open_withdrawals: u32::try_from(view.open_withdrawals).unwrap_or(u32::MAX),
         dispensable_max: dispensable_max.map(money_to),
+        replica: None,
     }
 }
 

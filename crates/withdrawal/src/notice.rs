@@ -1,6 +1,6 @@
 //! What happens beside withdrawals and is told to those who have to act on it: the institution alerts its customer, an analyst looks.
 
-use crate::ids::{AccountId, AtmId, DeviceId, InstitutionId};
+use crate::ids::{AccountId, AtmId, DeviceId, InstitutionId, WithdrawalId};
 use crate::money::Money;
 use crate::stop::StopScope;
 use crate::time::Timestamp;
@@ -88,11 +88,24 @@ pub enum Happening {
         /// Its figures, for a person.
         detail: String,
     },
+    /// Fraud rules and limits were published through the ledger.
+    RulesPublished {
+        /// Which publication.
+        number: u64,
+        /// The version of its rules.
+        version: String,
+        /// By whom.
+        actor: String,
+        /// Why.
+        note: String,
+    },
 }
 
 /// A refused approval, with what stood behind the refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedApproval {
+    /// The id that the withdrawal would have got; none if it was refused before it had one.
+    pub attempt: Option<WithdrawalId>,
     /// Whose customer.
     pub institution: InstitutionId,
     /// From which account.
@@ -126,6 +139,7 @@ impl Happening {
             Self::Stopped { .. } => "stopped",
             Self::Released { .. } => "released",
             Self::Alarm { .. } => "alarm",
+            Self::RulesPublished { .. } => "rules_published",
         }
     }
 
@@ -140,6 +154,7 @@ impl Happening {
             Self::ApprovalRefused(refused) => Some(&refused.institution),
             Self::Stopped { scope, .. } | Self::Released { scope, .. } => scope.institution(),
             Self::Alarm { institution, .. } => institution.as_ref(),
+            Self::RulesPublished { .. } => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::ids::{
     AccountId, AtmId, CommandNonce, DeviceId, HoldReference, InstitutionId, KeyId, Nonce, QrSessionId, ReasonCode,
     WithdrawalId,
 };
+use crate::location::Location;
 use crate::money::Money;
 use crate::time::{CalendarDay, Timestamp};
 
@@ -57,6 +58,8 @@ pub struct Decision {
     pub day: CalendarDay,
     /// Whether policy asks for a code typed at the ATM before anything is paid out.
     pub confirm_code: bool,
+    /// Where the machine stood, if it had said so: what later withdrawals' distances are counted from, also at other replicas.
+    pub machine_location: Option<Location>,
 }
 
 /// A withdrawal at one moment.

@@ -36,6 +36,7 @@ fn terms(confirm_code: bool) -> Terms {
             key: KeyId([4; 4]),
             day: CalendarDay(20_000),
             confirm_code,
+            machine_location: None,
         },
         command_nonce: None,
         evidence_demanded: EvidenceGrade::C,

@@ -32,6 +32,13 @@
 {{- range $name, $policy := dict "policy" $v.policy "policy.shadow" $v.policy.shadow -}}
 {{- if and $policy.files $policy.existingConfigMap -}}{{- $wrong = append $wrong (printf "%s: files and existingConfigMap are both given; rules come from one of them" $name) -}}{{- end -}}
 {{- end -}}
+{{- if eq $v.policy.source "ledger" -}}
+{{- if or $v.policy.files $v.policy.existingConfigMap -}}{{- $wrong = append $wrong "policy.source is ledger: rules come from what was published; remove policy.files and policy.existingConfigMap" -}}{{- end -}}
+{{- if $v.config.atm_limits -}}{{- $wrong = append $wrong "policy.source is ledger: config.atm_limits comes from what was published; remove it" -}}{{- end -}}
+{{- range $v.config.institution -}}
+{{- if or .limits .evidence_demanded -}}{{- $wrong = append $wrong (printf "policy.source is ledger: the limits and evidence_demanded of institution %s come from what was published; remove them" .id) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $least := include "cashgate.gracePeriodMin" . | int -}}
 {{- if lt (include "cashgate.gracePeriod" . | int) $least -}}{{- $wrong = append $wrong (printf "terminationGracePeriodSeconds: %d is less than the %d s that a stop may take (preStopSleepSeconds, config.timing.drain_s, and the HSM's closing): customers would be cut off. Raise it, or lower drain_s" (include "cashgate.gracePeriod" . | int) $least) -}}{{- end -}}
 {{- if $v.autoscaling.enabled -}}

@@ -18,6 +18,7 @@
 {{- $_ := set $config "tls" $tls -}}
 {{- $_ := set $config "hsm" (include "cashgate.config.hsm" . | fromYaml) -}}
 {{- $policy := dict -}}
+{{- if eq .Values.policy.source "ledger" -}}{{- $_ := set $policy "source" "ledger" -}}{{- end -}}
 {{- with .Values.policy.checkEverySeconds -}}{{- $_ := set $policy "check_every_s" . -}}{{- end -}}
 {{- if or .Values.policy.files .Values.policy.existingConfigMap -}}{{- $_ := set $policy "folder" "/etc/cashgate/policies" -}}{{- end -}}
 {{- if or .Values.policy.shadow.files .Values.policy.shadow.existingConfigMap -}}{{- $_ := set $policy "shadow_folder" "/etc/cashgate/shadow-policies" -}}{{- end -}}

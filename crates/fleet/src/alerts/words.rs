@@ -199,6 +199,10 @@ fn to_fraud_desk(notice: &Notice) -> Option<Alert> {
         Some(Kind::Released(stop)) => {
             ("released", format!("{} released by {}: {}", scope_in_words(stop.scope.as_ref()), stop.actor, stop.reason))
         }
+        Some(Kind::RulesPublished(published)) => (
+            "rules_published",
+            format!("publication {} of rules and limits: {}", published.number, published.policy_version),
+        ),
         Some(Kind::DeviceLocked(device)) => {
             ("device_locked", format!("{} locked after {} failures in a row", device.device_id, device.failed_attempts))
         }

@@ -1,4 +1,4 @@
-use cashgate_wire::proto::events::v1::{Alarm, DeviceLocked, DeviceReleased, DeviceRevoked, Stopped};
+use cashgate_wire::proto::events::v1::{Alarm, DeviceLocked, DeviceReleased, DeviceRevoked, RulesPublished, Stopped};
 use cashgate_wire::proto::withdrawal::v1::{Everything, StopScope, stop_scope::Scope};
 use serde_json::json;
 
@@ -68,7 +68,8 @@ fn every_notice_reaches_those_whom_it_concerns() {
         DeviceReleased { institution_id, device_id, actor: "operator/dev".into(), reason: "it was me".into() };
     let everything = Some(StopScope { scope: Some(Scope::Everything(Everything {})) });
     let stopped = Stopped { scope: everything, actor: "operator/dev".into(), reason: "a wave".into() };
-    let rows: [(Option<Kind>, &[Outline]); 9] = [
+    let published = RulesPublished { number: 3, policy_version: "published-3-01".into(), ..Default::default() };
+    let rows: [(Option<Kind>, &[Outline]); 10] = [
         (Some(registered(false)), &[(Customer, "device_registered")]),
         (Some(registered(true)), &[(Customer, "device_key_changed")]),
         (Some(Kind::DeviceRevoked(revoked)), &[(Customer, "device_revoked")]),
@@ -77,6 +78,7 @@ fn every_notice_reaches_those_whom_it_concerns() {
         (refused(&["new_device_above_habit"]), &[(Customer, "refused"), (Desk, "refused")]),
         (Some(Kind::Stopped(stopped)), &[(Desk, "stopped")]),
         (Some(Kind::Alarm(Alarm { pattern: "new_device_burst".into(), ..Default::default() })), &[(Desk, "alarm")]),
+        (Some(Kind::RulesPublished(published)), &[(Desk, "rules_published")]),
         (None, &[(Desk, "unknown")]),
     ];
     for (notice, expected) in rows {

@@ -173,6 +173,7 @@ impl Admission for LaneDesk {
             key: approval.code.key,
             day: calendar_day(institution, now),
             confirm_code: confirm_code.is_some(),
+            machine_location: machine.facts.location,
         };
         #[cfg(feature = "planted")]
         if is(Bug::ReservationForgotten) {

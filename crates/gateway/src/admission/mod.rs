@@ -3,6 +3,7 @@
 
 mod asked;
 mod calendar;
+mod hearing;
 mod lane_desk;
 mod recalling;
 mod rulebook;
@@ -32,6 +33,7 @@ use crate::stops::Stops;
 use crate::telemetry::Span;
 pub use calendar::{calendar_day, day_began, local_hour};
 pub use cashgate_ledger::LimitKey;
+use hearing::Counted;
 pub use lane_desk::LaneDesk;
 pub use rulebook::{Policy, Rulebook, Rules};
 pub use sharing::{Basis, LimitVersions};
@@ -55,6 +57,8 @@ pub struct Desk {
     ledger_stale: AtomicBool,
     /// With several replicas: of which version their entries are.
     shared: Option<LimitVersions>,
+    /// With several replicas: which attempts are remembered here already.
+    counted: Option<Mutex<Counted>>,
 }
 
 /// Where a customer would withdraw, from what and with which phone.
@@ -98,13 +102,14 @@ impl Desk {
             ledger_full: AtomicBool::new(false),
             ledger_stale: AtomicBool::new(false),
             shared: None,
+            counted: None,
         }
     }
 
-    /// The same desk for one replica of several: its limits are copies of what all of them share.
+    /// The same desk for one replica of several: its limits are copies of what all of them share, and it hears what the others were asked for.
     #[must_use]
     pub fn with_shared_limits(self) -> Self {
-        Self { shared: Some(LimitVersions::default()), ..self }
+        Self { shared: Some(LimitVersions::default()), counted: Some(Mutex::default()), ..self }
     }
 
     /// The same desk for machines whose tokens are made and verified so; without it no machine has a dispense key.
@@ -269,6 +274,9 @@ impl Desk {
         let _span = Span::current().child("policy");
         let attempt = asked.attempt();
         let gathered = {
+            if !again {
+                self.counted_here(asked.approval.fresh);
+            }
             let mut patterns = self.patterns();
             let gathered = patterns.gathered(&attempt);
             if !again {
@@ -330,19 +338,7 @@ impl Desk {
     /// Tells of the patterns that have come to stand out.
     fn tell_alarms(&self) {
         let alarms = self.patterns().alarms();
-        for alarm in alarms {
-            self.board.post(Notice {
-                at: alarm.at,
-                what: Happening::Alarm {
-                    detail: alarm.to_string(),
-                    pattern: alarm.pattern.name().to_owned(),
-                    // Several banks' customers draw at one machine.
-                    institution: alarm.atm.is_none().then_some(alarm.institution),
-                    atm: alarm.atm,
-                    device: alarm.device,
-                },
-            });
-        }
+        alarms.into_iter().for_each(|alarm| self.tell_alarm(alarm));
     }
 
     /// Tells the institution of a scan or an approval that was refused before anything was asked of the policy. A scan has no amount yet.
@@ -362,6 +358,7 @@ impl Desk {
             policy_version: decision.policy_version.clone(),
             policy_verdict: decision.verdict.name().to_owned(),
             facts: facts.to_record(),
+            attempt: Some(asked.approval.fresh),
             ..asked.intended().refused(asked.approval.amount, reasons)
         };
         self.post_refused(refused, asked.now);
@@ -376,6 +373,7 @@ impl Intended<'_> {
     /// The refusal of it, before anything was asked of the policy.
     fn refused(self, amount: Money, reasons: Vec<String>) -> RefusedApproval {
         RefusedApproval {
+            attempt: None,
             institution: self.institution.clone(),
             account: self.account.clone(),
             device: self.device.clone(),

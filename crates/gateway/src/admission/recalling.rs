@@ -41,6 +41,8 @@ impl Desk {
             let device_age = self.age_then(&row.institution, &row.device, row.approved_at);
             let is_new_device = institution.limits.is_new(device_age);
             let attempt = attempt(&row, device_age, is_new_device);
+            // Others may have written since the mark from which the ledger is followed.
+            self.counted_here(row.withdrawal);
             patterns.attempted(&attempt);
             patterns.withdrew(&attempt);
             // What replicas share is counted entry by entry, when it is first asked for.
@@ -55,6 +57,9 @@ impl Desk {
                 return;
             }
             let device_age = self.age_then(&refused.institution, &refused.device, at);
+            if let Some(attempt) = refused.attempt {
+                self.counted_here(attempt);
+            }
             patterns.attempted(&Attempt {
                 institution: &refused.institution,
                 account: &refused.account,

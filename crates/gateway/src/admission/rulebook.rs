@@ -31,7 +31,7 @@ impl Policy for PolicySet {
 }
 
 /// Everything that is allowed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Decides.
     pub policy: Arc<dyn Policy>,
@@ -77,6 +77,12 @@ impl Rulebook {
     #[must_use]
     pub fn current(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has other rules hold from now on, made from those that hold until then. Nobody replaces them meanwhile.
+    pub fn revise(&self, revise: impl FnOnce(&Rules) -> Rules) {
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(revise(&rules));
     }
 
     /// Has other rules hold from now on.

@@ -43,6 +43,7 @@ fn terms(n: u8) -> Terms {
             key: KeyId([4; 4]),
             day: CalendarDay(20_775),
             confirm_code: false,
+            machine_location: None,
         },
         command_nonce: None,
         evidence_demanded: EvidenceGrade::C,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cashgate_gateway::config::Config;
+use cashgate_gateway::config::{Config, PolicySource};
 use cashgate_gateway::tls::TlsSet;
 use cashgate_gateway::{clock, reloading};
 use clap::Args;
@@ -21,7 +21,9 @@ pub(crate) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = Config::load(&arguments.config)?;
     // As `serve` does: it does not start on rules that are not fit to decide, or TLS files that would keep peers out.
-    reloading::rules(&config)?;
+    if config.policy.source == PolicySource::Files {
+        reloading::rules(&config)?;
+    }
     TlsSet::load(&config.tls, clock::now())?;
     say("the configuration is valid")?;
     Ok(ExitCode::SUCCESS)

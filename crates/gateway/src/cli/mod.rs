@@ -59,7 +59,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         task: devices::Task,
     },
-    /// Checks fraud rules, and rehearses a draft on what a ledger has recorded.
+    /// Checks fraud rules, rehearses a draft on what a ledger has recorded, and publishes rules and limits through the ledger.
     Policy {
         #[command(subcommand)]
         task: policy::Task,

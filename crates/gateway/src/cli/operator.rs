@@ -27,12 +27,17 @@ pub(crate) struct How {
 }
 
 impl How {
+    /// The gateway's configuration.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.config)?)
+    }
+
     /// Connects to the gateway of the configuration.
     pub(super) async fn connect(&self) -> Result<Operator, Failure> {
         let beside = self.config.parent().unwrap_or(Path::new(".")).join("certs");
         let certificate = self.certificate.clone().unwrap_or_else(|| beside.join("operator-dev.pem"));
         let key = self.key.clone().unwrap_or_else(|| beside.join("operator-dev-key.pem"));
-        Ok(Operator::connect(&Config::load(&self.config)?, &certificate, &key).await?)
+        Ok(Operator::connect(&self.config()?, &certificate, &key).await?)
     }
 }
 

@@ -4,6 +4,7 @@ mod guard;
 mod hsm;
 mod ledger;
 mod limits;
+mod published;
 mod reader;
 mod replica;
 mod telemetry;
@@ -26,6 +27,7 @@ pub use guard::GuardSection;
 pub use hsm::{HsmSection, PinSource, SlotSection};
 pub use ledger::LedgerSection;
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
+pub use published::{InstitutionFigures, PublishedFigures, published_figures};
 use reader::Reader;
 pub use replica::ReplicaSection;
 pub use telemetry::TelemetrySection;
@@ -80,12 +82,23 @@ pub struct Config {
 /// Which fraud rules decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySection {
+    /// Where rules and limits come from.
+    pub source: PolicySource,
     /// The folder of the rules, or none for those that are built in.
     pub folder: Option<PathBuf>,
     /// The folder of rules that are asked as well and only counted.
     pub shadow_folder: Option<PathBuf>,
     /// How often is looked whether rules or limits have changed on disk.
     pub check_every: Duration,
+}
+
+/// Where the rules that decide, and the limits, come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// From the folder, or those that are built in, and from the configuration.
+    Files,
+    /// From what was published last: `cashgate policy publish`.
+    Ledger,
 }
 
 /// A bank whose customers withdraw.
@@ -182,6 +195,9 @@ impl Config {
         let replica = replica::read(root, listen_replica, ledger.as_ref());
         let ledger = ledger.zip(replica.as_ref()).map(|(ledger, replica)| ledger.of_replica(replica.as_ref()));
         let (policy, atm_limits) = (read_policy(root), limits::read_atm(root));
+        if policy.as_ref().is_some_and(|policy| policy.source == PolicySource::Ledger) {
+            refuse_published(root);
+        }
         let present_status_is_final = if root.has("end_to_end") {
             let end_to_end = root.table("end_to_end");
             let is_final = end_to_end.truth("present_status_is_final");
@@ -228,6 +244,20 @@ fn is_setting(name: &str) -> bool {
 
 fn read_policy(root: &Reader) -> Option<PolicySection> {
     let policy = root.table("policy");
+    let source = match policy.has("source").then(|| policy.text("source")) {
+        None => Some(PolicySource::Files),
+        Some(text) => text.and_then(|text| match text.as_str() {
+            "files" => Some(PolicySource::Files),
+            "ledger" => Some(PolicySource::Ledger),
+            other => {
+                policy.error("source", format!("{other:?} is no source: \"files\" or \"ledger\""));
+                None
+            }
+        }),
+    };
+    if source == Some(PolicySource::Ledger) && policy.has("folder") {
+        policy.error("folder", ELSEWHERE);
+    }
     let named = |key: &str| policy.has(key).then(|| policy.file(key));
     let (folder, shadow_folder) = (named("folder"), named("shadow_folder"));
     let check_every = policy.seconds("check_every_s", Duration::from_secs(5), 1..=3_600);
@@ -236,7 +266,29 @@ fn read_policy(root: &Reader) -> Option<PolicySection> {
         None => Some(None),
         Some(file) => file.map(Some),
     };
-    Some(PolicySection { folder: given(folder)?, shadow_folder: given(shadow_folder)?, check_every: check_every? })
+    Some(PolicySection {
+        source: source?,
+        folder: given(folder)?,
+        shadow_folder: given(shadow_folder)?,
+        check_every: check_every?,
+    })
+}
+
+const ELSEWHERE: &str = "with policy.source = \"ledger\" this comes from what was published (`cashgate policy publish`); remove it here, \
+    so that nobody takes it for what is in force";
+
+/// With rules and limits from the ledger, the configuration must not seem to say what they are.
+fn refuse_published(root: &Reader) {
+    if root.has("atm_limits") {
+        root.error("atm_limits", ELSEWHERE);
+    }
+    for (index, institution) in root.tables("institution").iter().enumerate() {
+        for key in ["limits", "evidence_demanded"] {
+            if institution.has(key) {
+                root.error(&format!("institution[{index}].{key}"), ELSEWHERE);
+            }
+        }
+    }
 }
 
 fn read_timing(root: &Reader) -> Option<(Duration, Duration, LaneSettings)> {

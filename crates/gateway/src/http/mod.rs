@@ -16,6 +16,7 @@ use crate::clock;
 use crate::keys::KeyOffice;
 use crate::lanes::Surroundings;
 use crate::minting::QrHsm;
+use crate::publishing::NothingPublished;
 use crate::replica::Member;
 pub(crate) use serving::serve;
 
@@ -67,6 +68,9 @@ async fn readyz(State(served): State<Served>) -> impl IntoResponse {
         Readiness::Stopping => not_ready("stopping"),
         Readiness::Serving if !follows_the_ledger(&served.surroundings) => {
             not_ready("the ledger does not answer, or what other replicas wrote is not known")
+        }
+        Readiness::Serving if served.surroundings.desk.rules().policy.version() == NothingPublished::VERSION => {
+            not_ready("rules come from the ledger, and nothing is published there")
         }
         Readiness::Serving => match served.hsm.state() {
             HsmState::Ready => (StatusCode::OK, "ready\n".to_owned()),

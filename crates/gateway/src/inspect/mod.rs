@@ -1,5 +1,6 @@
 //! Asks a running gateway, with an operator's certificate: for `cashgate withdrawals`, `keys`, `stop` and the like.
 
+mod publications;
 mod stops;
 
 use std::path::Path;

@@ -129,6 +129,6 @@ impl From<KeyRefusal> for Status {
         if let KeyRefusal::CodesValid { until, .. } = &refusal {
             metadata.insert("may_be_retired_from_unix_ms".to_owned(), until.unix_ms().to_string());
         }
-        cashgate_wire::operations::key_refused(refusal.code(), refusal.reason(), refusal.to_string(), metadata)
+        cashgate_wire::operations::wish_refused(refusal.code(), refusal.reason(), refusal.to_string(), metadata)
     }
 }

@@ -10,6 +10,7 @@ use prometheus::Histogram;
 
 use super::Metrics;
 use crate::clock::Stopwatch;
+use crate::publishing::Standing;
 use crate::stops::Stops;
 use crate::telemetry::SpanCounts;
 
@@ -112,6 +113,26 @@ impl Metrics {
                 }
             })
             .build();
+    }
+
+    /// Has it exported which publication of rules and limits is known here and which holds, whenever the metrics are read.
+    pub fn observe_publications(&self, standing: Arc<Standing>) {
+        let meter = self.provider.meter("cashgate");
+        let gauge =
+            |name: &'static str, meaning: &'static str| meter.u64_observable_gauge(name).with_description(meaning);
+        let seen = Arc::clone(&standing);
+        let _latest = gauge(
+            "cashgate_publication_latest",
+            "The latest publication of rules and limits that was seen; 0: none, or they come from files",
+        )
+        .with_callback(move |observer| observer.observe(seen.latest(), &[]))
+        .build();
+        let _in_force = gauge(
+            "cashgate_publication_in_force",
+            "The publication of rules and limits that holds; 0: none, or they come from files",
+        )
+        .with_callback(move |observer| observer.observe(standing.in_force(), &[]))
+        .build();
     }
 
     /// Has the HSMs' own figures exported whenever the metrics are read.

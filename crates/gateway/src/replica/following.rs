@@ -1,38 +1,67 @@
-//! What other replicas wrote and this one keeps in memory: stops, phones, keys. Read behind a mark, applied in the ledger's order.
+//! What other replicas wrote and this one keeps in memory: stops, phones, keys, published rules. Read behind a mark, applied in the ledger's order.
 //!
 //! Own writes come back here too. A stop or release is applied by its sequence, so an older one never undoes a later; phones are applied while
-//! no own change of them is under way, so what is read is never older than what is known.
+//! no own change of them is under way, so what is read is never older than what is known; a publication is known by its number; and an attempt
+//! that was counted here is known by its id.
+//!
+//! Who asked for money is read behind a mark of its own, a part at each look: whoever is far behind hears of stops first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_ledger::{StoredNotice, Tail, TailMark};
-use cashgate_wire::notices;
+use cashgate_ledger::{AttemptsPart, LedgerReader, Publication, Sequence, StoredNotice, Tail, TailMark};
+use cashgate_policy::patterns::Alarm;
+use cashgate_wire::{journal, notices};
+use cashgate_withdrawal::notice::{Happening, Notice};
 use tokio::sync::watch;
 
 use super::Member;
+use super::alarms::SharedAlarms;
+use crate::admission::Desk;
 use crate::clock;
 use crate::keys::KeyOffice;
 use crate::lanes::Lanes;
 use crate::ledger_reads;
+use crate::publishing::Publisher;
 use crate::stops::StopSwitch;
 
 /// How often is looked, beside the ledger's own hints.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// The notices that tell who asked for money, and what stood out.
+const OF_ATTEMPTS: [&str; 2] = ["approval_refused", "alarm"];
+
+/// What is kept in memory of what replicas write.
+#[derive(Clone, Debug)]
+pub struct Followers {
+    /// Stops.
+    pub switch: StopSwitch,
+    /// Signing keys.
+    pub keys: KeyOffice,
+    /// Published rules and limits.
+    pub publisher: Publisher,
+}
+
 /// Follows the ledger from a mark for ever. While it cannot be read no new withdrawal begins here: it might be one that was stopped.
-pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, switch: StopSwitch, keys: KeyOffice, mut mark: TailMark) {
+pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, followers: Followers, mut mark: TailMark) {
     let mut hints = lanes.surroundings().ledger.subscribe_tail();
+    let mut attempts = Attempts { through: mark.sequence, alarms: SharedAlarms::of_replica(member.id()) };
     loop {
         let asked_at = clock::now();
         let known = match look(&lanes, mark).await {
             Ok(tail) => {
                 let (through, is_whole) = (tail.through, tail.is_whole);
-                if apply(&lanes, &switch, &keys, mark, tail).await {
-                    lanes.look_again();
+                match apply(&lanes, &followers, mark, tail).await {
+                    Ok(()) => {
+                        mark = through;
+                        if is_whole { Known::All } else { Known::APart }
+                    }
+                    // The same part is read and applied again.
+                    Err(error) => {
+                        tracing::warn!(error, "what was published cannot be read");
+                        Known::Nothing
+                    }
                 }
-                mark = through;
-                if is_whole { Known::All } else { Known::APart }
             }
             Err(error) => {
                 tracing::warn!(%error, "what other replicas wrote cannot be read");
@@ -43,7 +72,8 @@ pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, switch: StopSwitch, 
             member.pulse().followed(asked_at);
         }
         lanes.surroundings().desk.ledger_is_followed(member.pulse().is_fresh(clock::now()));
-        if known != Known::APart {
+        let all_attempts = attempts.hear(&lanes, mark.sequence).await;
+        if known == Known::Nothing || known == Known::All && all_attempts {
             wait_for_hint(&mut hints).await;
         }
     }
@@ -68,8 +98,9 @@ async fn look(lanes: &Lanes, mark: TailMark) -> Result<Tail, String> {
     ledger_reads::read(lanes.surroundings().ledger.reader(), move |reader| reader.tail_after(&mark)).await
 }
 
-/// Says whether lanes have to look again whether what they have begun may go on.
-async fn apply(lanes: &Lanes, switch: &StopSwitch, keys: &KeyOffice, mark: TailMark, tail: Tail) -> bool {
+/// Fails if a publication could not be read.
+async fn apply(lanes: &Lanes, followers: &Followers, mark: TailMark, tail: Tail) -> Result<(), String> {
+    let Followers { switch, keys, publisher } = followers;
     let mut changed = false;
     for notice in &tail.notices {
         changed |= learn(switch, notice);
@@ -80,7 +111,14 @@ async fn apply(lanes: &Lanes, switch: &StopSwitch, keys: &KeyOffice, mark: TailM
     if !tail.key_events.is_empty() {
         keys.follow().await;
     }
-    changed
+    if changed {
+        // Lanes look whether what they have begun may go on.
+        lanes.look_again();
+    }
+    if tail.notices.iter().any(|notice| notice.kind == Publication::NOTICE_KIND) {
+        publisher.follow().await?;
+    }
+    Ok(())
 }
 
 fn learn(switch: &StopSwitch, stored: &StoredNotice) -> bool {
@@ -93,5 +131,81 @@ fn learn(switch: &StopSwitch, stored: &StoredNotice) -> bool {
             tracing::error!(sequence = %stored.sequence, %error, "a notice about a stop cannot be read");
             false
         }
+    }
+}
+
+/// Who asked for money, as far as it has been heard.
+struct Attempts {
+    through: Sequence,
+    alarms: SharedAlarms,
+}
+
+impl Attempts {
+    /// Hears the next part, if the ledger goes further, and says whether that was all. What cannot be read is asked for at the next look.
+    async fn hear(&mut self, lanes: &Lanes, last: Sequence) -> bool {
+        let (after, desk) = (self.through, Arc::clone(&lanes.surroundings().desk));
+        let mut is_whole = true;
+        if after < last {
+            let reader = lanes.surroundings().ledger.reader();
+            match ledger_reads::read(reader, move |reader| heard(reader, &desk, after)).await {
+                Ok((part, heard)) => {
+                    (self.through, is_whole) = part;
+                    heard.into_iter().for_each(|heard| self.take(heard));
+                }
+                Err(error) => tracing::warn!(%error, "what other replicas were asked for cannot be read"),
+            }
+        }
+        for alarm in self.alarms.due(clock::now()) {
+            lanes.surroundings().desk.tell_alarm(alarm);
+        }
+        is_whole
+    }
+
+    fn take(&mut self, heard: Heard) {
+        match heard {
+            Heard::Raised(alarm) => self.alarms.raised(alarm, clock::now()),
+            Heard::Told(notice) => self.alarms.heard(&notice),
+        }
+    }
+}
+
+/// What came of what was heard.
+enum Heard {
+    /// A pattern stands out.
+    Raised(Alarm),
+    /// Some replica has told so.
+    Told(Notice),
+}
+
+/// Reads a part and has the desk remember it, in the ledger's order. Blocking.
+fn heard(
+    reader: &LedgerReader,
+    desk: &Desk,
+    after: Sequence,
+) -> Result<((Sequence, bool), Vec<Heard>), cashgate_ledger::ReadError> {
+    let AttemptsPart { approved, notices, through, is_whole } = reader.attempts_after(after, &OF_ATTEMPTS)?;
+    let mut notices = notices.into_iter().peekable();
+    let mut all = Vec::new();
+    for (summary, first) in approved {
+        while let Some(notice) = notices.next_if(|notice| notice.sequence < first.sequence) {
+            hear_notice(desk, &notice, &mut all);
+        }
+        match journal::replay(summary.id, [(first.number, first.at, first.body.as_slice())]) {
+            Ok(withdrawal) => all.extend(desk.hear_approved(&withdrawal.terms).into_iter().map(Heard::Raised)),
+            // It is only remembered as a pattern; whoever adopts it will say what is wrong.
+            Err(error) => tracing::error!(%error, "an approval cannot be read"),
+        }
+    }
+    notices.for_each(|notice| hear_notice(desk, &notice, &mut all));
+    Ok(((through, is_whole), all))
+}
+
+fn hear_notice(desk: &Desk, stored: &StoredNotice, all: &mut Vec<Heard>) {
+    match notices::decode(&stored.body) {
+        Ok(Notice { at, what: Happening::ApprovalRefused(refused) }) => {
+            all.extend(desk.hear_refused(&refused, at).into_iter().map(Heard::Raised));
+        }
+        Ok(notice) => all.push(Heard::Told(notice)),
+        Err(error) => tracing::error!(sequence = %stored.sequence, %error, "a notice cannot be read"),
     }
 }

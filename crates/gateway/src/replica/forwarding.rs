@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use cashgate_ledger::{LaneOwner, ReplicaId};
 use cashgate_wire::proto::customer::v1 as pb;
-use cashgate_wire::proto::operations::v1::ResolveSuspectRequest;
+use cashgate_wire::proto::operations::v1::{Atm, ResolveSuspectRequest};
+use cashgate_wire::proto::replica::v1::ListLanesRequest;
 use cashgate_wire::{replica as wire, status};
 use cashgate_withdrawal::ids::{InstitutionId, OperatorName, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::refusal::Refusal;
+use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status, Streaming};
 
@@ -17,6 +19,8 @@ use crate::lanes::Surroundings;
 use crate::metrics::Metrics;
 use crate::telemetry::Span;
 
+/// How long another replica is waited for to tell its ATMs.
+const LIST_MAX: Duration = Duration::from_secs(2);
 /// How long a forwarded request may take if its caller did not say.
 const FORWARD_MAX: Duration = Duration::from_secs(10);
 
@@ -43,6 +47,22 @@ pub(crate) enum Route {
     At(ReplicaId, PeerClient),
     /// At another replica, which is not there. What it had shown is gone with it.
     Gone,
+}
+
+/// The ATMs of the other replicas.
+#[derive(Debug, Default)]
+pub(crate) struct AtmsElsewhere {
+    /// As their replicas know them.
+    pub(crate) atms: Vec<Atm>,
+    /// Those that did not answer, or were not heard of lately and did not say that they are gone.
+    pub(crate) unanswered: Vec<ReplicaId>,
+}
+
+impl AtmsElsewhere {
+    fn went_without(&mut self, replica: ReplicaId, why: &str) {
+        tracing::warn!(%replica, why, "another replica did not tell its ATMs");
+        self.unanswered.push(replica);
+    }
 }
 
 /// Hands requests on.
@@ -154,6 +174,26 @@ impl Forwarding {
         let answer = client.forward_watch(request).await;
         let states: Streaming<_> = self.answered("Watch", replica, answer)?.into_inner();
         Ok(states.map(|state| state.and_then(|state| state.response.ok_or_else(status::internal))))
+    }
+
+    /// The ATMs of all other replicas that live, and which should have answered and did not. All are asked at once.
+    pub(crate) async fn atms_elsewhere(&self) -> AtmsElsewhere {
+        let mut asking = JoinSet::new();
+        for (replica, mut client) in self.member.peers().all() {
+            let request = self.request(ListLanesRequest {}, Some(LIST_MAX));
+            asking.spawn(async move { (replica, tokio::time::timeout(LIST_MAX, client.list_lanes(request)).await) });
+        }
+        let mut elsewhere = AtmsElsewhere { unanswered: self.member.peers().silent(), ..AtmsElsewhere::default() };
+        while let Some(Ok((replica, answer))) = asking.join_next().await {
+            match answer {
+                Ok(Ok(answer)) => elsewhere.atms.extend(answer.into_inner().atms),
+                Ok(Err(status)) => elsewhere.went_without(replica, status.message()),
+                Err(_) => elsewhere.went_without(replica, "no answer in time"),
+            }
+        }
+        elsewhere.unanswered.sort_unstable();
+        elsewhere.unanswered.dedup();
+        elsewhere
     }
 
     /// With the caller's trace, and with what is left of its deadline.

@@ -18,11 +18,12 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::member::living;
 use crate::identity::Identity;
-use crate::server::MESSAGE_BYTES_MAX;
 use crate::tls::Tls;
 
 /// How long a connection to a peer may take to come up. A peer in the same cluster answers in a millisecond.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// The largest answer of a peer: some 200 bytes for each of its ATMs.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a peer is waited for to let a lane go. A machine waits meanwhile.
 const RELEASE_MAX: Duration = Duration::from_millis(500);
 
@@ -37,6 +38,8 @@ pub struct Peers {
     server_name: ServerName<'static>,
     tls: Tls,
     known: Mutex<HashMap<ReplicaId, Peer>>,
+    /// Those that were not heard of for too long and did not say that they are gone.
+    silent: Mutex<Vec<ReplicaId>>,
 }
 
 #[derive(Debug)]
@@ -50,11 +53,15 @@ impl Peers {
     /// None yet.
     #[must_use]
     pub fn new(own: ReplicaId, trust_domain: Arc<str>, server_name: ServerName<'static>, tls: Tls) -> Self {
-        Self { own, trust_domain, server_name, tls, known: Mutex::default() }
+        Self { own, trust_domain, server_name, tls, known: Mutex::default(), silent: Mutex::default() }
     }
 
     /// Takes what the registry says: who is new, who has moved, who is gone.
     pub(super) fn learn(&self, rows: &[ReplicaRow], dead_after: Duration) {
+        let silent =
+            |row: &&ReplicaRow| row.identity.id != self.own && row.heard_ago.is_some() && !row.lives(dead_after);
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) =
+            rows.iter().filter(silent).map(|row| row.identity.id).collect();
         let living = living(rows, self.own, dead_after);
         let mut known = self.known();
         known.retain(|id, _| living.iter().any(|row| row.identity.id == *id));
@@ -85,6 +92,16 @@ impl Peers {
     #[must_use]
     pub fn client_of(&self, id: ReplicaId) -> Option<PeerClient> {
         self.known().get(&id).map(|peer| peer.client.clone())
+    }
+
+    /// All that live.
+    pub(crate) fn all(&self) -> Vec<(ReplicaId, PeerClient)> {
+        self.known().iter().map(|(id, peer)| (*id, peer.client.clone())).collect()
+    }
+
+    /// Those that were not heard of for too long and did not say that they are gone.
+    pub(crate) fn silent(&self) -> Vec<ReplicaId> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many live.
@@ -125,7 +142,8 @@ impl Peers {
                 connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map(TokioIo::new)
             }
         }));
-        Ok(ReplicaServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        // What a peer answers may be long: all its ATMs.
+        Ok(ReplicaServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<ReplicaId, Peer>> {

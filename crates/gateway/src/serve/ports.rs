@@ -44,7 +44,8 @@ impl Ports {
                 AtmServiceServer::new(AtmPort::new(Arc::clone(lanes))).max_decoding_message_size(MESSAGE_BYTES_MAX),
             ));
         let customers = CustomerPort::new(Arc::clone(lanes));
-        let operations = OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone());
+        let operations =
+            OperationsPort::new(Arc::clone(lanes), parts.keys.clone(), parts.switch.clone(), parts.publisher.clone());
         let replicas = with_reflection(hardened(replica_registry.guard())).map_err(ServeError::new)?.add_service(
             parts.observed(
                 ReplicaServiceServer::new(ReplicaPort::new(customers.clone(), operations.clone()))

@@ -4,6 +4,7 @@ mod atm;
 mod customer;
 mod events;
 mod operations;
+mod publishing;
 mod replica;
 mod stopping;
 

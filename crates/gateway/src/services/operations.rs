@@ -1,27 +1,31 @@
 //! `OperationsService`: what operators see and decide.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cashgate_ledger::{ReadError, StoredRemark, StoredStep, WithdrawalFilter, WithdrawalPage};
 use cashgate_wire::proto::operations::v1::operations_service_server::OperationsService;
 use cashgate_wire::proto::operations::v1::{
-    GetDeviceRequest, GetDeviceResponse, GetWithdrawalRequest, GetWithdrawalResponse, ListAtmsRequest,
-    ListAtmsResponse, ListKeyEventsRequest, ListKeyEventsResponse, ListKeysRequest, ListKeysResponse, ListStopsRequest,
-    ListStopsResponse, ListWithdrawalsRequest, ListWithdrawalsResponse, ReleaseDeviceRequest, ReleaseDeviceResponse,
-    ReleaseRequest, ReleaseResponse, Remark, ResolveSuspectRequest, ResolveSuspectResponse, RetireKeyRequest,
-    RetireKeyResponse, RotateKeyRequest, RotateKeyResponse, Step, StopRequest, StopResponse,
+    Atm, GetDeviceRequest, GetDeviceResponse, GetPublicationRequest, GetPublicationResponse, GetWithdrawalRequest,
+    GetWithdrawalResponse, ListAtmsRequest, ListAtmsResponse, ListKeyEventsRequest, ListKeyEventsResponse,
+    ListKeysRequest, ListKeysResponse, ListPublicationsRequest, ListPublicationsResponse, ListStopsRequest,
+    ListStopsResponse, ListWithdrawalsRequest, ListWithdrawalsResponse, PublishRulesRequest, PublishRulesResponse,
+    ReleaseDeviceRequest, ReleaseDeviceResponse, ReleaseRequest, ReleaseResponse, Remark, ResolveSuspectRequest,
+    ResolveSuspectResponse, RetireKeyRequest, RetireKeyResponse, RotateKeyRequest, RotateKeyResponse, Step,
+    StopRequest, StopResponse,
 };
 use cashgate_wire::{id, journal, operations as wire, status, unix_ms};
 use cashgate_withdrawal::ids::{InstitutionId, OperatorName, WithdrawalId};
 use cashgate_withdrawal::lane::{Input, Resolution};
 use cashgate_withdrawal::refusal::Refusal;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{identity, may_see, read, read_withdrawal};
 use crate::identity::Identity;
 use crate::keys::{KeyOffice, KeyRefusal, messages};
 use crate::lanes::{Lanes, read_back};
-use crate::replica::{Forwarding, Route};
+use crate::publishing::Publisher;
+use crate::replica::{AtmsElsewhere, Forwarding, Route};
 use crate::stops::StopSwitch;
 
 /// How many withdrawals a page has if the caller does not say.
@@ -33,27 +37,40 @@ pub struct OperationsPort {
     pub(super) lanes: Arc<Lanes>,
     keys: KeyOffice,
     pub(super) switch: StopSwitch,
+    pub(super) publisher: Publisher,
     /// To the other replicas, if there are any.
     forwarding: Option<Forwarding>,
 }
 
 impl OperationsPort {
-    /// A port over the lanes, the keys and the kill switch.
+    /// A port over the lanes, the keys, the kill switch and what is published.
     #[must_use]
-    pub fn new(lanes: Arc<Lanes>, keys: KeyOffice, switch: StopSwitch) -> Self {
+    pub fn new(lanes: Arc<Lanes>, keys: KeyOffice, switch: StopSwitch, publisher: Publisher) -> Self {
         let forwarding = Forwarding::of(lanes.surroundings());
-        Self { lanes, keys, switch, forwarding }
+        Self { lanes, keys, switch, publisher, forwarding }
     }
 
     pub(super) fn refuse(&self, rpc: &'static str, refusal: &Refusal) -> Status {
         super::refuse(&self.lanes, rpc, refusal)
     }
 
-    fn operator<T>(&self, rpc: &'static str, request: &Request<T>) -> Result<OperatorName, Status> {
+    pub(super) fn operator<T>(&self, rpc: &'static str, request: &Request<T>) -> Result<OperatorName, Status> {
         match identity(&self.lanes, rpc, request)? {
             Identity::Operator(name) => Ok(name),
             _ => Err(self.refuse(rpc, &Refusal::IdentityNotAllowed { needed: "operator/<name>" })),
         }
+    }
+
+    /// The ATMs whose lanes this gateway has.
+    pub(super) async fn atms_here(&self) -> Vec<Atm> {
+        let replica = self.lanes.surroundings().member.as_ref().map(|member| member.id().0.into());
+        let mut atms = Vec::new();
+        for (atm, lane) in self.lanes.all() {
+            if let Some(view) = lane.view().await {
+                atms.push(Atm { replica, ..wire::atm_to(atm.as_str(), &view) });
+            }
+        }
+        atms
     }
 
     /// A decision about a suspect whose lane is this replica's, or nobody's.
@@ -104,6 +121,20 @@ impl OperationsPort {
             next_page_token: next.map(|id| id.to_string()).unwrap_or_default(),
         })
     }
+}
+
+/// All ATMs in the order of their ids. One whose lane is changing hands may be told by two replicas: whoever has it connected knows better.
+fn listed(here: Vec<Atm>, elsewhere: AtmsElsewhere) -> ListAtmsResponse {
+    let AtmsElsewhere { atms, unanswered } = elsewhere;
+    let mut all: BTreeMap<String, Atm> = BTreeMap::new();
+    for atm in here.into_iter().chain(atms) {
+        match all.get(&atm.atm_id) {
+            Some(known) if known.connected || !atm.connected => {}
+            _ => drop(all.insert(atm.atm_id.clone(), atm)),
+        }
+    }
+    let unanswered_replicas = unanswered.into_iter().map(|replica| replica.0.into()).collect();
+    ListAtmsResponse { atms: all.into_values().collect(), unanswered_replicas }
 }
 
 /// What a list request asks for: filter, where to go on, and how many.
@@ -186,13 +217,14 @@ impl OperationsService for OperationsPort {
 
     async fn list_atms(&self, request: Request<ListAtmsRequest>) -> Result<Response<ListAtmsResponse>, Status> {
         self.operator("ListAtms", &request)?;
-        let mut atms = Vec::new();
-        for (atm, lane) in self.lanes.all() {
-            if let Some(view) = lane.view().await {
-                atms.push(wire::atm_to(atm.as_str(), &view));
+        let elsewhere = async {
+            match &self.forwarding {
+                Some(forwarding) => forwarding.atms_elsewhere().await,
+                None => AtmsElsewhere::default(),
             }
-        }
-        Ok(Response::new(ListAtmsResponse { atms }))
+        };
+        let (here, elsewhere) = tokio::join!(self.atms_here(), elsewhere);
+        Ok(Response::new(listed(here, elsewhere)))
     }
 
     async fn resolve_suspect(
@@ -258,6 +290,27 @@ impl OperationsService for OperationsPort {
 
     async fn list_stops(&self, request: Request<ListStopsRequest>) -> Result<Response<ListStopsResponse>, Status> {
         self.stops(&request).map(Response::new)
+    }
+
+    async fn publish_rules(
+        &self,
+        request: Request<Streaming<PublishRulesRequest>>,
+    ) -> Result<Response<PublishRulesResponse>, Status> {
+        self.published(request).await.map(Response::new)
+    }
+
+    async fn list_publications(
+        &self,
+        request: Request<ListPublicationsRequest>,
+    ) -> Result<Response<ListPublicationsResponse>, Status> {
+        self.publications(&request).await.map(Response::new)
+    }
+
+    async fn get_publication(
+        &self,
+        request: Request<GetPublicationRequest>,
+    ) -> Result<Response<GetPublicationResponse>, Status> {
+        self.publication(request).await.map(Response::new)
     }
 
     async fn get_device(&self, request: Request<GetDeviceRequest>) -> Result<Response<GetDeviceResponse>, Status> {

@@ -7,7 +7,8 @@ use cashgate_wire::proto::replica::v1::replica_service_server::ReplicaService;
 use cashgate_wire::proto::replica::v1::{
     ForwardApproveRequest, ForwardApproveResponse, ForwardCancelRequest, ForwardCancelResponse,
     ForwardResolveSuspectRequest, ForwardResolveSuspectResponse, ForwardScanRequest, ForwardScanResponse,
-    ForwardWatchRequest, ForwardWatchResponse, ReleaseLaneRequest, ReleaseLaneResponse,
+    ForwardWatchRequest, ForwardWatchResponse, ListLanesRequest, ListLanesResponse, ReleaseLaneRequest,
+    ReleaseLaneResponse,
 };
 use cashgate_wire::replica::{self as wire, Forwarded};
 use cashgate_withdrawal::refusal::Refusal;
@@ -112,6 +113,11 @@ impl ReplicaService for ReplicaPort {
         self.check_from(rpc, "from_replica", from, peer)?;
         self.operations.resolve_here(operator, request).await?;
         Ok(Response::new(ForwardResolveSuspectResponse {}))
+    }
+
+    async fn list_lanes(&self, request: Request<ListLanesRequest>) -> Result<Response<ListLanesResponse>, Status> {
+        self.peer("ListLanes", &request)?;
+        Ok(Response::new(ListLanesResponse { atms: self.operations.atms_here().await }))
     }
 
     async fn release_lane(

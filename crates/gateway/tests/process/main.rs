@@ -27,6 +27,7 @@ mod keys;
 mod kill_switch;
 mod metrics;
 mod phones;
+mod publishing;
 mod reconciling;
 mod rules;
 mod secrecy;

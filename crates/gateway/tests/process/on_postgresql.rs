@@ -27,6 +27,7 @@ mod keys;
 mod kill_switch;
 mod metrics;
 mod phones;
+mod publishing;
 mod reconciling;
 mod rules;
 mod secrecy;
@@ -39,6 +40,7 @@ mod withdrawing;
 /// What is about the database, and has no counterpart in a file.
 mod on_database {
     mod away;
+    mod replicas;
     mod secured;
     mod several_processes;
 }

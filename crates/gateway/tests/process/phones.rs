@@ -91,6 +91,7 @@ fn kind(notice: &cashgate_wire::proto::events::v1::Notice) -> &'static str {
         What::Stopped(_) => "stopped",
         What::Released(_) => "stop released",
         What::Alarm(_) => "alarm",
+        What::RulesPublished(_) => "rules published",
     }
 }
 

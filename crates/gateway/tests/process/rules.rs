@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Atm, Phone, Site, eventually, in_words, yen};
-
-const PERMIT: &str = "permit (principal, action == Action::\"withdraw\", resource);\n";
+use crate::harness::{Atm, PERMIT, Phone, Site, eventually, in_words, no_more_than, yen};
 
 /// A gateway whose rules lie in a folder of its own, one file as it is given, and that looks at them every second.
 async fn with_rules(rules: &str) -> Site {
@@ -15,12 +13,6 @@ async fn with_rules(rules: &str) -> Site {
     let mut site = site;
     site.serve().await;
     site
-}
-
-fn no_more_than(yen: u32) -> String {
-    format!(
-        "{PERMIT}@reason(\"house_rule\")\nforbid (principal, action == Action::\"withdraw\", resource)\nwhen {{ context.amount > {yen} }};\n"
-    )
 }
 
 async fn approves(site: &Site, phone: &mut Phone, atm: &str, amount: i64) -> Result<String, String> {

@@ -27,7 +27,7 @@ impl Touched {
         match work {
             Work::Append(append) => self.admits_append(append),
             Work::PutDevice(device, _) => self.devices.insert((device.institution.clone(), device.device.clone())),
-            Work::Notice { .. } | Work::Remark(_) | Work::KeyEvents(_) => true,
+            Work::Notice { .. } | Work::Remark(_) | Work::KeyEvents(_) | Work::Publish(_) => true,
         }
     }
 
@@ -83,6 +83,8 @@ pub(super) fn fault(work: &Work) -> Option<AppendError> {
                 .or_else(|| nameless.then(|| constraint("a key event without actor or label")))
         }
         Work::PutDevice(_, None) | Work::Remark(_) => None,
+        // Never comes: a seat publishes by itself.
+        Work::Publish(_) => Some(constraint("a publication among other writes")),
     }
 }
 

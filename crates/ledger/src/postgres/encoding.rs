@@ -110,7 +110,7 @@ impl Encoded {
                 notice.iter().for_each(|notice| self.notice(notice));
             }
             Work::KeyEvents(events) => events.iter().for_each(|event| self.key_event(event)),
-            Work::Remark(_) => {}
+            Work::Remark(_) | Work::Publish(_) => {}
         }
     }
 

@@ -25,6 +25,8 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("../../migrations/postgres/0001_ledger.sql"), oldest_program: 1 },
     Migration { sql: include_str!("../../migrations/postgres/0002_functions.sql"), oldest_program: 2 },
+    // A table and a function that programs of version 2 know nothing of.
+    Migration { sql: include_str!("../../migrations/postgres/0003_publications.sql"), oldest_program: 2 },
 ];
 
 /// Of the advisory lock that keeps other migrations out: "CASH".

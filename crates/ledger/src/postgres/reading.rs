@@ -1,5 +1,7 @@
 //! The questions, each in one read-only transaction.
 
+use std::collections::HashMap;
+
 use cashgate_withdrawal::ids::{AtmId, InstitutionId, Nonce, WithdrawalId};
 use cashgate_withdrawal::time::Timestamp;
 use deadpool_postgres::Transaction;
@@ -18,10 +20,11 @@ use crate::error::ReadError;
 use crate::feed::FeedEntry;
 use crate::key_events::{self, StoredKeyEvent};
 use crate::notices::{self, StoredNotice};
+use crate::publications::{self, StoredPublication};
 use crate::reads::{Judged, JudgedAt, PART, PlacedRecord, Reads, Whole};
 use crate::records::{Remarks, Sequence, StateCount, StoredStep, WithdrawalFilter, WithdrawalSummary};
 use crate::seal::{check_chain, check_first};
-use crate::tail::{Tail, TailMark};
+use crate::tail::{AttemptsPart, Tail, TailMark};
 
 /// All the steps of a withdrawal, if they are what its row says.
 pub(super) async fn history(
@@ -151,6 +154,19 @@ impl Reads for PostgresReader {
         self.read(async |transaction| judged_key_events(transaction).await)
     }
 
+    fn publications(&self) -> Result<Vec<Judged<StoredPublication>>, ReadError> {
+        self.read(async |transaction| {
+            rows(transaction, &sql::PUBLICATIONS, &[], publications::placed).await.map(publications::judged)
+        })
+    }
+
+    fn publication_body(&self, number: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        self.read(async |transaction| {
+            let sql = "SELECT body FROM publications WHERE number = $1";
+            Ok(rows(transaction, sql, &[&signed(number)], |row| value(row, 0)).await?.pop())
+        })
+    }
+
     fn feed(
         &self,
         after: Sequence,
@@ -237,6 +253,28 @@ impl Reads for PostgresReader {
             let change = signed(mark.device_changes);
             let devices = rows(transaction, &sql::DEVICES_CHANGED, &[&change], devices::device).await?;
             Ok(Tail::of(mark, now.sequence, notices, events, devices, now.device_changes))
+        })
+    }
+
+    fn attempts_after(&self, after: Sequence, kinds: &[&str]) -> Result<AttemptsPart, ReadError> {
+        self.read(async |transaction| {
+            let last = head(transaction).await?.sequence;
+            let through = AttemptsPart::end(after, last);
+            let (from, to) = (signed(after.0), signed(through.0));
+            let steps = rows(transaction, &sql::FIRST_STEPS_OF_SPAN, &[&from, &to], columns::step).await?;
+            let ids: Vec<Uuid> = steps.iter().map(|step| uuid(step.withdrawal)).collect();
+            let withdrawals = rows(transaction, &sql::WITHDRAWALS, &[&ids], columns::withdrawal).await?;
+            let mut withdrawals: HashMap<_, _> = withdrawals.into_iter().map(|one| (one.id, one)).collect();
+            let mut approved = Vec::with_capacity(steps.len());
+            for step in steps {
+                let none = || ReadError::Damaged(Damage::of_step(&step, Fault::NoWithdrawal));
+                let withdrawal = withdrawals.remove(&step.withdrawal).ok_or_else(none)?;
+                check_first(&withdrawal, &step).map_err(ReadError::Damaged)?;
+                approved.push((withdrawal, step));
+            }
+            let values: [&(dyn ToSql + Sync); 3] = [&from, &to, &kinds];
+            let notices = rows(transaction, &sql::NOTICES_OF_SPAN_AND_KINDS, &values, notices::notice).await?;
+            Ok(AttemptsPart { approved, notices, through, is_whole: through >= last })
         })
     }
 

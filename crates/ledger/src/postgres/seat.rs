@@ -13,11 +13,20 @@ use super::faults;
 use super::reader::pool;
 use super::runtime::Runtime;
 use crate::columns::signed;
-use crate::error::{ReplicaError, StorageError};
+use crate::damage::{Damage, Fault};
+use crate::error::{AppendError, ReplicaError, StorageError};
+use crate::notices::Notice;
+use crate::publications::Publication;
+use crate::records::Sequence;
 use crate::replicas::{Epoch, Incarnation, LaneOwner, ReplicaId, ReplicaIdentity, ReplicaRow};
+use crate::row_check::RowColumns;
 
 /// Connections for the registry alone: a heartbeat must not wait behind reads.
 const CONNECTIONS: usize = 2;
+
+/// How often a publication whose answer was lost is asked for again.
+const PUBLISH_TRIES: u32 = 8;
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub(crate) struct Seat {
@@ -131,6 +140,60 @@ impl Seat {
         self.ask(sql, vec![Box::new(dead_after)]).await?.iter().map(|row| atm(row, 0)).collect()
     }
 
+    /// Publishes, and asks again for the same if the answer was lost.
+    pub(crate) async fn publish(
+        &self,
+        number: u64,
+        publication: &Publication,
+        notice: &Notice,
+    ) -> Result<Sequence, AppendError> {
+        let sql = "SELECT state, latest, placed FROM cashgate_publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        let mut tries = 0;
+        let rows = loop {
+            match self.ask(sql, self.publishing(number, publication, notice)).await {
+                Ok(rows) => break rows,
+                Err(ReplicaError::Storage(error)) if error.is_lost() && tries < PUBLISH_TRIES => tries += 1,
+                Err(ReplicaError::Storage(error)) if error.is_lost() => return Err(AppendError::Unanswered(error)),
+                Err(ReplicaError::Storage(error)) => return Err(AppendError::Constraint(error)),
+                Err(put_out @ ReplicaError::PutOut { .. }) => return Err(refused(put_out.to_string())),
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        };
+        let row = rows.first().ok_or_else(|| refused("it was not published".to_owned()))?;
+        let unread = |error: ReplicaError| refused(error.to_string());
+        let number_at = |place| value::<Option<i64>>(row, place).map(|one| unsigned(one.unwrap_or(0))).map_err(unread);
+        let latest = number_at(1)?;
+        match value::<&str>(row, 0).map_err(unread)? {
+            "done" => Ok(Sequence(number_at(2)?)),
+            "taken" => Err(AppendError::PublicationTaken { latest }),
+            "damaged" => Err(AppendError::PublicationDamaged(Damage::of_publication(latest, Fault::Seal))),
+            _ => Err(refused(ReplicaError::PutOut { id: self.id }.to_string())),
+        }
+    }
+
+    /// What `cashgate_publish` is given.
+    fn publishing(&self, number: u64, publication: &Publication, notice: &Notice) -> Values {
+        let (id, incarnation) = self.numbers();
+        let mut tail = RowColumns::part();
+        notice.add_to(&mut tail);
+        let Publication { at, actor, note, version, body } = publication.clone();
+        vec![
+            Box::new(id),
+            Box::new(incarnation),
+            Box::new(signed(number)),
+            Box::new(signed(at.unix_ms())),
+            Box::new(actor),
+            Box::new(note),
+            Box::new(version),
+            Box::new(publication.digest().to_vec()),
+            Box::new(body),
+            Box::new(signed(notice.at.unix_ms())),
+            Box::new(notice.kind),
+            Box::new(notice.body.clone()),
+            Box::new(tail.into_bytes()),
+        ]
+    }
+
     /// Asks on the ledger's own runtime, so that its connections do not depend on the caller's.
     async fn ask(&self, sql: &'static str, values: Values) -> Result<Vec<Row>, ReplicaError> {
         let (pool, patience) = (self.pool.clone(), self.patience);
@@ -146,6 +209,10 @@ impl Seat {
         });
         asking.await.unwrap_or_else(|_| Err(ReplicaError::Storage(StorageError::lost("the ledger has ended"))))
     }
+}
+
+fn refused(said: String) -> AppendError {
+    AppendError::Constraint(StorageError::said(said))
 }
 
 fn said(error: &tokio_postgres::Error) -> ReplicaError {

@@ -44,8 +44,12 @@ statements! {
     DEVICES: Devices "" "FROM devices ORDER BY institution, device";
     DEVICES_CHANGED: Devices "" "FROM devices WHERE change > $1 ORDER BY change";
     DEVICES_AFTER: Devices "" "FROM devices WHERE (institution, device) > ($1, $2) ORDER BY institution, device LIMIT $3";
+    PUBLICATIONS: Publications "" "FROM publications ORDER BY number";
     KEY_EVENTS: KeyEvents "" "FROM key_events ORDER BY sequence";
     REMARKS_AFTER: Remarks "" "FROM every_remark WHERE (withdrawal, number) > ($1, $2) ORDER BY withdrawal, number LIMIT $3";
+    FIRST_STEPS_OF_SPAN: Steps "" "FROM every_step WHERE sequence > $1 AND sequence <= $2 AND number = 1 ORDER BY sequence";
+    WITHDRAWALS: Withdrawals "" "FROM every_withdrawal WHERE id = ANY ($1)";
+    NOTICES_OF_SPAN_AND_KINDS: Notices "" "FROM notices WHERE sequence > $1 AND sequence <= $2 AND kind = ANY ($3) ORDER BY sequence";
     APPROVED_AFTER: Withdrawals "" "FROM withdrawals WHERE id > $1 AND approved_at_ms >= $2 ORDER BY id LIMIT $3";
 }
 

@@ -133,7 +133,7 @@ fn items(work: &Work) -> u64 {
     let count = match work {
         Work::Append(append) => append.steps.len(),
         Work::Notice { .. } | Work::PutDevice(_, Some(_)) => 1,
-        Work::PutDevice(_, None) | Work::Remark(_) | Work::KeyEvents(_) => 0,
+        Work::PutDevice(_, None) | Work::Remark(_) | Work::KeyEvents(_) | Work::Publish(_) => 0,
     };
     u64::try_from(count).unwrap_or(u64::MAX)
 }

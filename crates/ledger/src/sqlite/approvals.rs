@@ -11,7 +11,7 @@ use crate::columns::{self, signed};
 use crate::damage::{Damage, Fault};
 use crate::error::ReadError;
 use crate::reads::{PART, before_ids_of};
-use crate::records::{StoredStep, WithdrawalSummary};
+use crate::records::{Sequence, StoredStep, WithdrawalSummary};
 use crate::seal::check_first;
 
 const APPROVED_AFTER: &str = "SELECT * FROM withdrawals WHERE id > ?1 AND approved_at_ms >= ?2 ORDER BY id LIMIT ?3";
@@ -54,6 +54,27 @@ pub(super) fn approved_of(
     });
     found.sort_by_key(|row| (row.approved_at, row.withdrawal));
     Ok(found)
+}
+
+const FIRST_STEPS_OF_SPAN: &str =
+    "SELECT * FROM steps WHERE sequence > ?1 AND sequence <= ?2 AND number = 1 ORDER BY sequence";
+const WITHDRAWAL: &str = "SELECT * FROM withdrawals WHERE id = ?1";
+
+pub(super) fn first_steps_of_span(
+    connection: &Connection,
+    after: Sequence,
+    through: Sequence,
+) -> Result<Vec<(WithdrawalSummary, StoredStep)>, ReadError> {
+    let span = params![signed(after.0), signed(through.0)];
+    let steps = rows(connection, FIRST_STEPS_OF_SPAN, span, |row| columns::step(row))?;
+    let of = |step: StoredStep| {
+        let found = rows(connection, WITHDRAWAL, [step.withdrawal.to_string()], |row| columns::withdrawal(row))?;
+        let none = || ReadError::Damaged(Damage::of_step(&step, Fault::NoWithdrawal));
+        let withdrawal = found.into_iter().next().ok_or_else(none)?;
+        check_first(&withdrawal, &step).map_err(ReadError::Damaged)?;
+        Ok((withdrawal, step))
+    };
+    steps.into_iter().map(of).collect()
 }
 
 fn with_first_step(

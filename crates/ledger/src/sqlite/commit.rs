@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::append::{self, Appending};
 use super::chain_ends::ChainEnds;
-use super::{devices, key_events, notices, remarks};
+use super::{devices, key_events, notices, publications, remarks};
 use crate::error::{AppendError, LedgerFailure, StorageError};
 use crate::records::Sequence;
 use crate::sqlite::remarks::LeftOut;
@@ -158,6 +158,7 @@ impl Writing<'_> {
                 None => Ok(Written::of(last, 1)),
             }),
             Work::KeyEvents(events) => key_events::add(connection, events).map(|rows| Written::of(last, rows)),
+            Work::Publish(publishing) => publications::add(connection, publishing, last),
             Work::Remark(remarks) => {
                 remarks::add(connection, remarks, self.left_out).map(|rows| Written::of(last, rows))
             }

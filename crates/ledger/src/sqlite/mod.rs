@@ -12,6 +12,7 @@ mod lock;
 mod marker;
 mod notices;
 mod open;
+mod publications;
 mod queries;
 mod reader;
 mod reading;

@@ -26,6 +26,15 @@ pub(super) fn after(connection: &Connection, after: Sequence, limit: u32) -> Res
     rows(connection, AFTER, params![signed(after.0), limit], |row| notice(row))
 }
 
+pub(super) fn of_span(
+    connection: &Connection,
+    after: Sequence,
+    through: Sequence,
+) -> Result<Vec<StoredNotice>, ReadError> {
+    let sql = "SELECT * FROM notices WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence";
+    rows(connection, sql, params![signed(after.0), signed(through.0)], |row| notice(row))
+}
+
 fn of_kinds(count: usize) -> String {
     let places: Vec<String> = (2..count.saturating_add(2)).map(|place| format!("?{place}")).collect();
     format!("SELECT * FROM notices WHERE kind IN ({}) AND at_ms >= ?1", places.join(", "))

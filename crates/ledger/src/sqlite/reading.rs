@@ -4,7 +4,7 @@ use cashgate_withdrawal::ids::{AtmId, InstitutionId, Nonce, WithdrawalId};
 use cashgate_withdrawal::time::Timestamp;
 
 use super::append::last_sequence;
-use super::{approvals, feed, key_events, notices, queries, verify};
+use super::{approvals, feed, key_events, notices, publications, queries, verify};
 use crate::approvals::ApprovedRow;
 use crate::claim::LimitKey;
 use crate::devices::{self, DeviceRow};
@@ -12,10 +12,11 @@ use crate::error::ReadError;
 use crate::feed::FeedEntry;
 use crate::key_events::StoredKeyEvent;
 use crate::notices::StoredNotice;
+use crate::publications::StoredPublication;
 use crate::reads::{Judged, JudgedAt, PlacedRecord, Reads, Whole};
 use crate::records::{Remarks, Sequence, StateCount, StoredStep, WithdrawalFilter, WithdrawalSummary};
 use crate::sqlite::SqliteReader;
-use crate::tail::{Tail, TailMark};
+use crate::tail::{AttemptsPart, Tail, TailMark};
 
 impl Reads for SqliteReader {
     fn open_withdrawals(&self, atm: Option<&AtmId>) -> Result<Vec<Whole>, ReadError> {
@@ -62,6 +63,14 @@ impl Reads for SqliteReader {
 
     fn key_events(&self) -> Result<Vec<Judged<StoredKeyEvent>>, ReadError> {
         self.read(key_events::judged)
+    }
+
+    fn publications(&self) -> Result<Vec<Judged<StoredPublication>>, ReadError> {
+        self.read(publications::judged)
+    }
+
+    fn publication_body(&self, number: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        self.read(|connection| publications::body(connection, number))
     }
 
     fn feed(
@@ -111,6 +120,17 @@ impl Reads for SqliteReader {
             let key_events: Vec<StoredKeyEvent> =
                 events.drain(seen..).collect::<Result<_, _>>().map_err(ReadError::Damaged)?;
             Ok(Tail::of(mark, last, notices, key_events, Vec::new(), 0))
+        })
+    }
+
+    fn attempts_after(&self, after: Sequence, kinds: &[&str]) -> Result<AttemptsPart, ReadError> {
+        self.read(|connection| {
+            let last = last_sequence(connection).map_err(|error| ReadError::storage(&error))?;
+            let through = AttemptsPart::end(after, last);
+            let approved = approvals::first_steps_of_span(connection, after, through)?;
+            let mut notices = notices::of_span(connection, after, through)?;
+            notices.retain(|notice| kinds.contains(&notice.kind.as_str()));
+            Ok(AttemptsPart { approved, notices, through, is_whole: through >= last })
         })
     }
 

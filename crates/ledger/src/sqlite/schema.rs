@@ -33,6 +33,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0003_notices_and_devices.sql"),
         then: Some(carry_over::devices),
     },
+    sql(include_str!("../../migrations/sqlite/0004_publications.sql")),
 ];
 
 /// Refuses, without writing anything, a file that is not a ledger or comes from a later Cashgate. An empty file may become one.

@@ -31,6 +31,8 @@ mod on_file {
     mod key_events;
     #[path = "../suite/notices.rs"]
     mod notices;
+    #[path = "../suite/publications.rs"]
+    mod publications;
     #[path = "../suite/reading.rs"]
     mod reading;
     #[path = "../suite/remarks.rs"]
@@ -56,6 +58,8 @@ mod on_postgres {
     mod key_events;
     #[path = "../suite/notices.rs"]
     mod notices;
+    #[path = "../suite/publications.rs"]
+    mod publications;
     #[path = "../suite/reading.rs"]
     mod reading;
     #[path = "../suite/remarks.rs"]

@@ -65,9 +65,12 @@ impl Account {
         if let Some(latest) = self.half_months.first_mut() {
             *latest = latest.saturating_add(1);
         }
-        self.last_s = self.last_s.max(now_s);
-        self.last_latitude_e7 = place.map_or(i32::MIN, |place| place.latitude_e7);
-        self.last_longitude_e7 = place.map_or(0, |place| place.longitude_e7);
+        // One that is heard of late is not the last.
+        if now_s >= self.last_s {
+            self.last_s = now_s;
+            self.last_latitude_e7 = place.map_or(i32::MIN, |place| place.latitude_e7);
+            self.last_longitude_e7 = place.map_or(0, |place| place.longitude_e7);
+        }
         if teaches {
             self.learn(u32::try_from(minor_units).unwrap_or(u32::MAX));
         }
@@ -135,6 +138,15 @@ mod tests {
         let mut account = account(&[30_000]);
         account.withdrew(START_S + DAY_S, 200_000, None, false);
         assert_eq!((account.usual(), account.withdrawals(START_S + DAY_S)), (30_000, 2));
+    }
+
+    #[test]
+    fn one_that_is_heard_of_late_is_not_the_last() {
+        let (tokyo, osaka) = (Place { latitude_e7: 1, longitude_e7: 1 }, Place { latitude_e7: 2, longitude_e7: 2 });
+        let mut account = Account::new();
+        account.withdrew(START_S + 60, 1, Some(tokyo), true);
+        account.withdrew(START_S, 1, Some(osaka), true);
+        assert_eq!((account.last(), account.withdrawals(START_S)), (Some((START_S + 60, Some(tokyo))), 2));
     }
 
     #[test]

@@ -22,12 +22,18 @@ impl PastHour {
     }
 
     pub(super) fn add(&mut self, now_s: u32) {
+        let latest_s = self.at_s.back().map_or(now_s, |at_s| now_s.max(*at_s));
+        if latest_s.saturating_sub(now_s) >= HOUR_S {
+            return;
+        }
         while self.at_s.len() >= Self::MAX
-            || self.at_s.front().is_some_and(|at_s| now_s.saturating_sub(*at_s) >= HOUR_S)
+            || self.at_s.front().is_some_and(|at_s| latest_s.saturating_sub(*at_s) >= HOUR_S)
         {
             self.at_s.pop_front();
         }
-        self.at_s.push_back(now_s);
+        // Nearly always the end: what another machine decided may be heard of late.
+        let place = self.at_s.partition_point(|at_s| *at_s <= now_s);
+        self.at_s.insert(place, now_s);
     }
 
     pub(super) fn is_worth_keeping(&self, now_s: u32) -> bool {
@@ -60,6 +66,9 @@ impl Hours {
             }
         }
         self.latest = self.latest.max(hour);
+        if self.latest.saturating_sub(hour) >= Self::HOURS {
+            return;
+        }
         if let Some(count) = self.counts.get_mut((hour % Self::HOURS) as usize) {
             *count = count.saturating_add(1);
         }
@@ -117,6 +126,20 @@ mod tests {
         }
         (0..5_000).for_each(|_| hour.add(START_S + 3_600));
         assert_eq!(hour.count(START_S + 3_600), 4_096);
+    }
+
+    #[test]
+    fn what_is_heard_of_late_counts_for_when_it_was() {
+        let mut hour = PastHour::default();
+        for at_s in [7_000, 7_100, 3_000, 7_050, 4_000] {
+            hour.add(START_S + at_s);
+        }
+        assert_eq!(hour.count(START_S + 7_100), 4, "the one of 3,000 was over already");
+        assert_eq!(hour.count(START_S + 7_600), 3);
+        let mut hours = Hours::new();
+        hours.add(START_S + 6 * WEEK_S);
+        hours.add(START_S);
+        assert_eq!(hours.within(START_S + 6 * WEEK_S + HOUR_S, DAY_S), 1, "it is not taken for one of today");
     }
 
     #[test]

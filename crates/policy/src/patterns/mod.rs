@@ -1,7 +1,7 @@
 //! The memory from which facts come: what accounts, phones, machines and institutions did lately.
 //!
 //! Time comes in; there is no IO and no lock. All of it is rebuilt by feeding the last 28 days of withdrawals through
-//! [`Patterns::attempted`] and [`Patterns::withdrew`] in the order of their approval; what is older is then not known, which makes rules
+//! [`Patterns::attempted`] and [`Patterns::withdrew`] in the order of their approval, or nearly so: what comes late counts for when it was; what is older is then not known, which makes rules
 //! stricter. Names are kept as 64-bit hashes, and an account with its phone takes about 90 bytes.
 
 use std::collections::HashMap;
@@ -216,7 +216,7 @@ impl Patterns {
         if withdrawal.is_young()
             && let Some(young) = self.young.entry_or(keys.device, Young::default)
         {
-            young.last_s = now_s;
+            young.last_s = young.last_s.max(now_s);
             young.drew(now_s, amount);
             if self.watch.is_vain(amount, usual) {
                 young.vain.granted();
@@ -230,6 +230,13 @@ impl Patterns {
     /// The alarms raised since the last call, the earliest first. After the past was fed in at the start, take them once and drop them.
     pub fn alarms(&mut self) -> Vec<Alarm> {
         std::mem::take(&mut self.raised)
+    }
+
+    /// The alarms that `feed` raises, apart from those that wait for [`Patterns::alarms`].
+    pub fn alarms_of(&mut self, feed: impl FnOnce(&mut Self)) -> Vec<Alarm> {
+        let waiting = std::mem::take(&mut self.raised);
+        feed(self);
+        std::mem::replace(&mut self.raised, waiting)
     }
 
     /// Drops what no fact asks for any more. Each call looks at a sixteenth of the accounts and phones, so call it every few minutes.

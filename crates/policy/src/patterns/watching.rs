@@ -16,7 +16,7 @@ impl Patterns {
         let usual = self.accounts.entry(keys.account).map_or(0, Account::usual);
         let accounts = self.debited.count(keys.device, keys.account, keys.today);
         let Some(young) = self.young.entry_or(keys.device, Young::default) else { return };
-        young.last_s = keys.now_s;
+        young.last_s = young.last_s.max(keys.now_s);
         let asked = young.drawn(keys.now_s).saturating_add(attempt.amount.minor_units());
         let is_far_above_habit = asked >= usual.saturating_mul(watch.strange_times_usual);
         let is_large = is_far_above_habit && asked >= watch.strange_amount;

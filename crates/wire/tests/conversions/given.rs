@@ -131,6 +131,7 @@ pub(crate) fn terms() -> Terms {
             key: KeyId([4; 4]),
             day: CalendarDay(20_775),
             confirm_code: false,
+            machine_location: cashgate_withdrawal::location::Location::new(356_812_360, 1_397_671_250).ok(),
         },
         command_nonce: None,
         evidence_demanded: EvidenceGrade::C,

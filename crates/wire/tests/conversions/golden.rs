@@ -113,6 +113,7 @@ fn terms(number: u8) -> Terms {
             key: KeyId([0x0a, 0x1b, 0x2c, 0x3d]),
             day: CalendarDay(20_775),
             confirm_code: false,
+            machine_location: None,
         },
         command_nonce: None,
         evidence_demanded: EvidenceGrade::C,

@@ -79,6 +79,7 @@ fn terms() -> impl Strategy<Value = Terms> {
                 key: KeyId(ids.3),
                 day: CalendarDay(day),
                 confirm_code,
+                machine_location: None,
             },
             command_nonce: nonce.map(|nonce| nonce.parse().unwrap()),
             evidence_demanded: grade,

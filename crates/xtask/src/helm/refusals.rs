@@ -37,6 +37,12 @@ const REFUSED: &[Refusal] = &[
     ("embedded", &["tls.certManager.enabled=true"], &["both given", "issuerRef"]),
     ("everything", &["tls.crl.existingConfigMap=\"crl\""], &["tls.crl", "both given"]),
     ("everything", &["policy.files={\"a.cedar\":\"\"}"], &["policy: files and existingConfigMap are both given"]),
+    (
+        "everything",
+        &["policy.source=\"ledger\""],
+        &["remove policy.files", "of institution sakura come from what was published"],
+    ),
+    ("embedded", &["policy.source=\"git\""], &["/policy/source", "'files', 'ledger'"]),
     ("embedded", &["hsm.from=\"usb\""], &["/hsm/from", "'softhsm'"]),
     ("embedded", &["hsm.module=\"\""], &["hsm.module: the path of the PKCS#11 module"]),
     ("embedded", &["hsm.slots=[]"], &["hsm.slots: at least one slot"]),

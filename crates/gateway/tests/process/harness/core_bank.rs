@@ -68,11 +68,6 @@ impl CoreBank {
         Self { listeners, counter }
     }
 
-    /// The same ones: whichever gateway calls, they have one memory.
-    pub(crate) fn seen_from_another_gateway(&self) -> Self {
-        Self { listeners: Vec::new(), counter: self.counter.clone() }
-    }
-
     /// The ports, in the order of the institutions.
     pub(crate) fn ports(&self) -> Vec<u16> {
         self.listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()

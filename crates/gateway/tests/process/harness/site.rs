@@ -30,9 +30,11 @@ pub(crate) enum Port {
 ///
 /// Each account may draw 200,000 yen a day, so that the smallest leaked reservation shows in the headroom; count and pace do not limit.
 pub(crate) struct Site {
-    pub(crate) core_bank: CoreBank,
+    pub(crate) core_bank: Arc<CoreBank>,
     store: Arc<Store>,
     folder: Arc<TempDir>,
+    /// The configuration's name in the folder, without its ending.
+    name: String,
     ports: [u16; 3],
     environment: Vec<(String, String)>,
     gateway: Option<Child>,
@@ -55,17 +57,16 @@ impl Site {
     /// A folder that nobody serves yet.
     pub(crate) async fn folder_only() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let core_bank = CoreBank::reserve_ports();
-        let ports = [free_port(), free_port(), free_port()];
         let site = Self {
-            core_bank,
+            core_bank: Arc::new(CoreBank::reserve_ports()),
             store: Arc::new(Store::new(LEDGER)),
             folder,
-            ports,
+            name: "cashgate".to_owned(),
+            ports: [free_port(), free_port(), free_port()],
             environment: Vec::new(),
             gateway: None,
         };
-        let [atm, api, http] = ports.map(|port| port.to_string());
+        let [atm, api, http] = site.ports.map(|port| port.to_string());
         let banks = site.core_bank.ports();
         let institutions = [format!("sakura={}", banks[0]), format!("fuji={}", banks[1])];
         let made = site.run(&[
@@ -101,20 +102,23 @@ impl Site {
         site
     }
 
-    /// Another gateway of the same folder, with the same ledger and ports of its own, that nobody serves yet.
-    pub(crate) fn beside(&self) -> Self {
-        let mut other = Self {
-            core_bank: self.core_bank.seen_from_another_gateway(),
+    /// Another gateway in the same folder and on the same ledger, with ports and a configuration of its own, which begins as this one's.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let ports = [free_port(), free_port(), free_port()];
+        let mut text = fs::read_to_string(self.configuration()).unwrap();
+        for (before, after) in self.ports.iter().zip(ports) {
+            text = text.replace(&format!("127.0.0.1:{before}"), &format!("127.0.0.1:{after}"));
+        }
+        fs::write(self.path(&format!("{name}.toml")), text).unwrap();
+        Self {
+            core_bank: Arc::clone(&self.core_bank),
             store: Arc::clone(&self.store),
             folder: Arc::clone(&self.folder),
-            ports: [free_port(), free_port(), free_port()],
+            name: name.to_owned(),
+            ports,
             environment: self.environment.clone(),
             gateway: None,
-        };
-        for (port, number) in ["atm", "api", "http"].into_iter().zip(other.ports) {
-            other.set(&format!("listen.{port}"), &format!("127.0.0.1:{number}"));
         }
-        other
     }
 
     /// Makes it one of several replicas that share its ledger.
@@ -146,7 +150,7 @@ impl Site {
     }
 
     pub(crate) fn edit_configuration(&self, edit: impl FnOnce(String) -> String) {
-        let file = self.path("cashgate.toml");
+        let file = self.path(&format!("{}.toml", self.name));
         fs::write(&file, edit(fs::read_to_string(&file).unwrap())).unwrap();
     }
 
@@ -199,6 +203,17 @@ impl Site {
         .await
     }
 
+    /// Starts the gateway, and waits for nothing.
+    pub(crate) fn start(&mut self) {
+        let configuration = self.configuration();
+        self.spawn(self.command(&["serve", "--config", &configuration]));
+    }
+
+    /// What it says of its readiness, with the HTTP status, if it answers.
+    pub(crate) async fn readiness(&self) -> Option<(u16, String)> {
+        self.try_page("/readyz").await
+    }
+
     /// Starts the gateway and waits until it says that it is ready.
     pub(crate) async fn serve(&mut self) {
         let configuration = self.configuration();
@@ -213,7 +228,7 @@ impl Site {
 
     fn spawn(&mut self, mut command: Command) {
         assert!(self.gateway.is_none(), "it runs already");
-        let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let log = OpenOptions::new().create(true).append(true).open(self.path(&self.log_name())).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.gateway = Some(command.spawn().unwrap());
     }
@@ -232,7 +247,7 @@ impl Site {
     }
 
     pub(crate) fn configuration(&self) -> String {
-        self.path("cashgate.toml").display().to_string()
+        self.path(&format!("{}.toml", self.name)).display().to_string()
     }
 
     /// SIGKILL: the process gets no chance to do anything more.
@@ -261,7 +276,17 @@ impl Site {
 
     /// Everything that the gateway wrote to its standard streams.
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.path(&self.log_name())).unwrap_or_default()).into_owned()
+    }
+
+    fn log_name(&self) -> String {
+        if self.name == "cashgate" { "log".to_owned() } else { format!("{}.log", self.name) }
+    }
+
+    /// SIGSTOP or SIGCONT.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.gateway.as_ref().expect("a gateway that runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// A page of the HTTP port.

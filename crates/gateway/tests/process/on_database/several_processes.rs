@@ -7,7 +7,7 @@ use crate::harness::{Atm, Heard, Phone, Site};
 async fn the_process_that_was_started_last_stays() {
     let mut first = Site::ready().await;
     let mut atm = Atm::connect(&first, "A1").await;
-    let mut second = first.beside();
+    let mut second = first.beside("second");
     second.serve().await;
     assert_eq!(first.ended().await.code(), Some(1), "it notices by itself, without a write");
     assert!(first.log().contains("another process has registered as replica 0"), "{}", first.log());
@@ -24,7 +24,7 @@ async fn the_process_that_was_started_last_stays() {
 async fn a_customer_before_a_code_gets_a_fresh_one_from_the_next_replica() {
     let mut first = Site::folder_only().await;
     first.set("timing.drain_s", "3");
-    let mut second = first.beside();
+    let mut second = first.beside("second");
     first.be_replica(0);
     second.be_replica(1);
     first.serve().await;

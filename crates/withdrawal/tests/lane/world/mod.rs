@@ -90,6 +90,7 @@ impl Admission for Script {
             key: approval.code.key,
             day: CalendarDay(20_000),
             confirm_code: confirm_code.is_some(),
+            machine_location: None,
         };
         Ok(Admitted { decision, confirm_code, evidence_demanded: self.evidence_demanded })
     }
