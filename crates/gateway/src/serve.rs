@@ -35,7 +35,7 @@ use crate::minting::{Mint, QrBatcher, QrHsm};
 use crate::notice_board::LedgerBoard;
 use crate::publishing::{AtStart, Publisher};
 use crate::reloading::Seen;
-use crate::replica::{Followers, Member, Peers, follow};
+use crate::replica::{Followers, Member, Peers, alone, follow};
 use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
 use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort, ReplicaPort};
 use crate::stops::StopSwitch;
@@ -124,7 +124,7 @@ async fn serve_with(
     }
     if ended.is_ok() {
         tracing::info!("stopping: no new customers; those being served are finished first");
-        if tokio::time::timeout(config.drain, lanes.drain()).await.is_err() {
+        if tokio::time::timeout(config.drain, lanes.drain(scan_within(config.drain))).await.is_err() {
             tracing::warn!("some customers were still being served; their withdrawals go on after the next start");
         }
         watching.abort();
@@ -311,7 +311,8 @@ impl Parts {
         Observed::new(service, self.surroundings.tracing.clone(), self.surroundings.metrics.served().clone())
     }
 
-    /// With other replicas: says that this one lives and follows what they write. Resolves with the reason if the process must stop for them.
+    /// On a database: says that this gateway lives, and follows what other replicas write. Resolves with the reason if the process must stop for
+    /// another one.
     fn among_replicas(&self, lanes: &Arc<Lanes>, chores: &mut JoinSet<()>) -> impl Future<Output = String> + use<> {
         let beating = self.surroundings.member.clone().map(|member| {
             let followers =
@@ -323,6 +324,16 @@ impl Parts {
                 let _ = put_out.send(member.beat(lanes).await);
             });
             is_put_out
+        });
+        let beating = beating.or_else(|| {
+            let (ledger, desk) = (self.surroundings.ledger.clone(), Arc::clone(&self.surroundings.desk));
+            let registry = ledger.replicas()?.clone();
+            chores.spawn(alone::admit_while_reachable(ledger, desk));
+            let (put_out, is_put_out) = tokio::sync::oneshot::channel();
+            chores.spawn(async move {
+                let _ = put_out.send(alone::put_out(registry).await);
+            });
+            Some(is_put_out)
         });
         async move {
             match beating {
@@ -353,6 +364,12 @@ impl Parts {
         }
         chores
     }
+}
+
+/// How long a code that is shown may still be scanned once the gateway stops: a third of the time that it has, so that whoever scans last has the
+/// rest to choose, approve and take the notes.
+fn scan_within(drain: Duration) -> Duration {
+    drain / 3
 }
 
 /// Why a lane had the gateway stop, once one has.

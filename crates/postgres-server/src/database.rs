@@ -51,6 +51,11 @@ impl<'server> Database<'server> {
         fs::write(self.dsn_file(), dsn).expect("the connection string");
     }
 
+    /// Removes it, whoever is still connected: many tests on one server would fill the disk.
+    pub fn discard(&self) {
+        let _ = self.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+
     /// Runs SQL in it, past everything that the gateway's role may not do.
     #[must_use]
     pub fn sql(&self, sql: &str) -> String {

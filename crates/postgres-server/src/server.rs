@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
@@ -59,6 +60,17 @@ impl Server {
     /// If there is no PostgreSQL, or it does not start; the message says why.
     #[must_use]
     pub fn start_with(settings: &str) -> Self {
+        Self::start_with_files(settings, &[])
+    }
+
+    /// The same with files of its own in the folder of its data, which only it can read: certificates, or another `pg_hba.conf`. User `postgres`
+    /// must still be let in from 127.0.0.1 without a password.
+    ///
+    /// # Panics
+    ///
+    /// As [`Server::start_with`].
+    #[must_use]
+    pub fn start_with_files(settings: &str, files: &[(&str, &[u8])]) -> Self {
         let server = Self::in_new_folder();
         let data = server.data();
         run(program("initdb")
@@ -72,6 +84,12 @@ impl Server {
         );
         let file = data.join("postgresql.auto.conf");
         fs::write(&file, always).expect("the server's configuration");
+        for (name, contents) in files {
+            let file = data.join(name);
+            fs::write(&file, contents).expect("a file of the server");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a file that only the server reads");
+            own(&file);
+        }
         server.start();
         server
     }
@@ -190,10 +208,25 @@ impl Server {
     /// If the server refuses it.
     #[must_use]
     pub fn sql(&self, database: &str, sql: &str) -> String {
+        run(&mut self.psql(database, sql))
+    }
+
+    /// The same for SQL that may be refused.
+    ///
+    /// # Errors
+    ///
+    /// What the server said.
+    pub fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
+        let output = self.psql(database, sql).output().map_err(|error| error.to_string())?;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Command {
         let mut psql = program("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
         psql.args(["-p", &self.port.to_string(), "-d", database, "-c", sql]);
-        run(&mut psql)
+        psql
     }
 
     /// A connection string for one of its databases.

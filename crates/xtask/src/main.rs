@@ -19,6 +19,7 @@ mod fuzz;
 mod helm;
 mod http;
 mod interrupt;
+mod ledger;
 mod loadtest;
 mod outside_client;
 mod packages;
@@ -50,11 +51,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Shows the main job with real parts: a SoftHSM2 token, SQLite, gRPC over mTLS, simulated ATMs, phones and core banking.
+    /// Shows the main job with real parts: a SoftHSM2 token, SQLite or PostgreSQL, gRPC over mTLS, simulated ATMs, phones and core banking.
     Demo {
         /// Run the list of cases once, count the money, and exit with 1 if anything is not as it should be.
         #[arg(long)]
         once: bool,
+        /// Where the gateway keeps its ledger.
+        #[arg(long, value_enum, default_value_t, conflicts_with = "replicas")]
+        ledger: ledger::LedgerKind,
         /// So many gateways on a real PostgreSQL instead, of which one is killed in the middle.
         #[arg(long, value_parser = clap::value_parser!(u64).range(3..=3), conflicts_with = "json")]
         replicas: Option<u64>,
@@ -188,7 +192,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Demo { replicas: Some(_), .. } => replicas::demo(),
-        Task::Demo { once, json, .. } => demo::run(once, json.as_deref()),
+        Task::Demo { once, ledger, json, .. } => demo::run(once, ledger, json.as_deref()),
         Task::ReplicasCrashes { rounds, seed, write } => replicas::crashes(rounds, seed, write),
         Task::Crashes { kills, minutes, seed } => crashes::run(crashes::Order { kills, minutes, seed }),
         Task::Bench { quick, only } => bench::run(bench::Order { quick, only: only.as_deref() }),

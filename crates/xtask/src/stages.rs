@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::ledger::LedgerKind;
 use crate::python::Venv;
 use crate::{
     alerts, clock, command, crashes, demo, fuzz, helm, loadtest, outside_client, packages, replicas, siege, simulate,
@@ -28,7 +29,7 @@ struct Stage {
 /// More than a thousand failovers of the database and kills of replicas, in about ten seconds.
 const SIMULATED_OVER_REPLICAS: u64 = 2_000;
 
-const STAGES: [Stage; 20] = [
+const STAGES: [Stage; 21] = [
     Stage { name: "fmt", run: || command::run(command::cargo().args(["fmt", "--all", "--check"])) },
     Stage { name: "tidy", run: tidy::run },
     Stage { name: "protos", run: protos },
@@ -54,7 +55,8 @@ const STAGES: [Stage; 20] = [
     Stage { name: "vectors", run: vectors },
     Stage { name: "outside-client", run: outside_client::run },
     Stage { name: "alerts", run: alerts::run },
-    Stage { name: "demo", run: || demo::run(true, None) },
+    Stage { name: "demo", run: || demo::run(true, LedgerKind::Sqlite, None) },
+    Stage { name: "demo-postgresql", run: || demo::run(true, LedgerKind::Postgresql, None) },
     Stage { name: "siege", run: || siege::run(&siege::Order { quick: true, ..Default::default() }) },
     Stage { name: "crashes", run: || crashes::run(crashes::Order { kills: 40, minutes: None, seed: None }) },
     Stage { name: "demo-replicas", run: replicas::demo },

@@ -17,6 +17,7 @@ use super::dispensing::Presenting;
 use super::notes::{Cassettes, Notes, money};
 use super::report::Report;
 use super::screen::ScreenEvent;
+use super::waiting::Waiting;
 use crate::place::Place;
 
 /// The most reports that one `Hello` carries.
@@ -106,6 +107,7 @@ pub struct Machine {
     stays_away: bool,
     switching_off: bool,
     qr_session_id: Option<String>,
+    pub(super) waiting: Option<Waiting>,
     code_wanted_for: Option<String>,
     /// Reports that did not fit into `Hello`.
     backlog: VecDeque<String>,
@@ -133,6 +135,7 @@ impl Machine {
             stays_away: false,
             switching_off: false,
             qr_session_id: None,
+            waiting: None,
             code_wanted_for: None,
             backlog: VecDeque::new(),
             refused: BTreeSet::new(),
@@ -197,6 +200,7 @@ impl Machine {
 
     fn lose_connection(&mut self, why: String, outputs: &mut Vec<Output>) {
         self.forget_stream();
+        self.waiting = None;
         outputs.push(Output::Screen(ScreenEvent::Disconnected { why }));
         if !self.stays_away {
             outputs.push(Output::Dial(None));
@@ -215,6 +219,7 @@ impl Machine {
             Told::Welcome(welcome) => {
                 self.clock_offset_ms = welcome.gateway_time_unix_ms.saturating_sub(now);
                 outputs.push(Output::Screen(ScreenEvent::Connected { atm_id: welcome.atm_id }));
+                self.show_code_again(welcome.gateway_time_unix_ms, outputs);
             }
             Told::Dispense(command) => self.dispense(command, now, outputs),
             Told::QueryOutcome(query) => self.answer_query(query, now, outputs),
@@ -226,6 +231,7 @@ impl Machine {
                 outputs.push(Output::Dial(Some(Duration::from_millis(after_ms.into()))));
             }
             Told::Refused(refused) => {
+                self.waiting = None;
                 if self.book.get(&refused.withdrawal_id).is_some() {
                     self.refused.insert(refused.withdrawal_id.clone());
                 }
@@ -243,22 +249,37 @@ impl Machine {
     /// What the customer sees of a message that is for the customer.
     fn shown(&mut self, told: Told) -> ScreenEvent {
         match told {
-            Told::ShowQr(wire::ShowQr { qr_session_id, qr_text, expires_at_unix_ms, .. }) => {
+            Told::ShowQr(wire::ShowQr {
+                qr_session_id,
+                qr_text,
+                expires_at_unix_ms,
+                qr_session_expires_at_unix_ms: until,
+            }) => {
                 self.qr_session_id = Some(qr_session_id.clone());
+                if let Some(waiting) = &mut self.waiting {
+                    waiting.shown(until);
+                }
                 ScreenEvent::ShowQr { qr_session_id, qr_text, expires_at_unix_ms }
             }
-            Told::QrClaimed(wire::QrClaimed { qr_session_id }) => ScreenEvent::QrClaimed { qr_session_id },
+            Told::QrClaimed(wire::QrClaimed { qr_session_id }) => {
+                self.waiting = None;
+                ScreenEvent::QrClaimed { qr_session_id }
+            }
             Told::AskConfirmCode(wire::AskConfirmCode { withdrawal_id, tries_left, .. }) => {
                 self.code_wanted_for = Some(withdrawal_id.clone());
                 ScreenEvent::AskConfirmCode { withdrawal_id, tries_left }
             }
             Told::QrSessionEnded(ended) => {
                 self.qr_session_id = None;
+                self.waiting = None;
                 self.code_wanted_for = None;
                 let end = ended.end().as_str_name().trim_start_matches("QR_SESSION_END_").to_ascii_lowercase();
                 ScreenEvent::QrSessionEnded { qr_session_id: ended.qr_session_id, end }
             }
-            Told::TryLater(wire::TryLater { after_ms, reason }) => ScreenEvent::TryLater { after_ms, reason },
+            Told::TryLater(wire::TryLater { after_ms, reason }) => {
+                self.waiting = None;
+                ScreenEvent::TryLater { after_ms, reason }
+            }
             _ => ScreenEvent::BadCommand { detail: "the message is not for the screen".to_owned() },
         }
     }
@@ -281,6 +302,7 @@ impl Machine {
             Command::Disconnect => {
                 self.stays_away = true;
                 self.forget_stream();
+                self.waiting = None;
                 outputs.push(Output::HangUp);
                 let why = "the operator pulled the line".to_owned();
                 outputs.push(Output::Screen(ScreenEvent::Disconnected { why }));
@@ -295,12 +317,7 @@ impl Machine {
             }
             Command::Start(amount) => {
                 let amount = amount.and_then(|amount| money(amount, &self.plan.currency));
-                outputs.push(match self.fetch_command_nonce() {
-                    Some(command_nonce) => {
-                        Output::Send(Saying::StartQrSession(wire::StartQrSession { amount, command_nonce }))
-                    }
-                    None => bad("the dispenser has no random numbers to make a nonce of"),
-                });
+                self.touched(amount, outputs);
             }
             Command::End => outputs.push(match self.qr_session_id.clone() {
                 Some(qr_session_id) => Output::Send(Saying::EndQrSession(wire::EndQrSession { qr_session_id })),
@@ -365,6 +382,6 @@ impl Machine {
     }
 }
 
-fn bad(detail: &str) -> Output {
+pub(super) fn bad(detail: &str) -> Output {
     Output::Screen(ScreenEvent::BadCommand { detail: detail.to_owned() })
 }

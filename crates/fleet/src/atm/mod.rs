@@ -14,6 +14,7 @@ mod report;
 mod screen;
 mod secured;
 mod trace;
+mod waiting;
 
 pub use book::{Book, BookLine, Entry, Fact};
 pub use command::{Command, CommandError, Fault};

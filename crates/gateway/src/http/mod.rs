@@ -80,13 +80,13 @@ async fn readyz(State(served): State<Served>) -> impl IntoResponse {
     }
 }
 
-/// Among replicas: whether the ledger answers and its word is fresh. A gateway alone has its ledger beside it.
+/// Whether the ledger answers (a file always does), and among replicas whether its word is fresh.
 fn follows_the_ledger(surroundings: &Surroundings) -> bool {
     let fresh = |member: &Arc<Member>| {
         let now = clock::now();
-        member.pulse().is_fresh(now) && member.pulse().may_act(now) && surroundings.ledger.reachable()
+        member.pulse().is_fresh(now) && member.pulse().may_act(now)
     };
-    surroundings.member.as_ref().is_none_or(fresh)
+    surroundings.ledger.reachable() && surroundings.member.as_ref().is_none_or(fresh)
 }
 
 fn reasons(hsm: &QrHsm) -> String {

@@ -294,6 +294,12 @@ impl Attendant {
         self.lane.is_serving()
     }
 
+    /// Whether the connected ATM shows codes that nobody has scanned yet.
+    #[must_use]
+    pub fn shows_codes(&self) -> bool {
+        self.lane.shows_codes()
+    }
+
     /// The open withdrawals.
     pub(super) fn open(&self) -> impl Iterator<Item = &Withdrawal> {
         self.lane.open_withdrawals()

@@ -12,6 +12,7 @@ use cashgate_withdrawal::event::Event;
 use cashgate_withdrawal::ids::QrSessionId;
 use cashgate_withdrawal::lane::{Answer, FromAtm, Input, LinkId, OUTCOME_CONTRADICTS_END, Record, RequestId};
 use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::adopting::Ownership;
@@ -27,6 +28,8 @@ use crate::telemetry::{Span, Traceparent};
 const RETRIES_MAX: u32 = 5;
 /// ATMs that are sent away come back spread over this time.
 const RECONNECT_SPREAD_MS: u64 = 5_000;
+/// The same for those at whose screen a customer waits for a code. They are few.
+const RECONNECT_SPREAD_WITH_CUSTOMER_MS: u64 = 250;
 
 pub(super) struct Driver {
     pub(super) attendant: Attendant,
@@ -44,8 +47,9 @@ pub(super) struct Driver {
     pub(super) traces: LaneTraces,
     pub(super) serving: watch::Sender<usize>,
     pub(super) was_serving: bool,
-    draining: bool,
-    /// A connection that is to end once nobody is being served.
+    /// Set when the gateway stops: until when the codes that are shown may still be scanned.
+    scan_before: Option<Timestamp>,
+    /// A connection that is to end once nobody is at the machine.
     moving_on: Option<LinkId>,
     /// Set by whoever has sent the order to look again.
     looks_again: Arc<AtomicBool>,
@@ -101,7 +105,7 @@ impl Driver {
             traces,
             serving,
             was_serving: false,
-            draining: false,
+            scan_before: None,
             moving_on: None,
             looks_again,
             ownership,
@@ -128,7 +132,7 @@ impl Driver {
         }
         self.count_serving();
         while !self.is_gone {
-            let order = match self.attendant.next_deadline().map(clock::deadline) {
+            let order = match self.next_deadline().map(clock::deadline) {
                 None => self.inbox.recv().await,
                 Some(deadline) => tokio::select! {
                     order = self.inbox.recv() => order,
@@ -141,8 +145,7 @@ impl Driver {
                 break;
             }
             let counted = self.obey(*order).await;
-            let is_old = self.moving_on.is_some_and(|old| self.outbox.as_ref().is_some_and(|(link, _)| *link == old));
-            if (self.draining || is_old) && !self.attendant.is_serving() {
+            if self.is_to_go() {
                 self.send_away();
             }
             if let Some(link) = self.lost.take() {
@@ -155,6 +158,22 @@ impl Driver {
             }
         }
         self.end();
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let scan_before = self.scan_before.filter(|_| self.attendant.shows_codes());
+        self.attendant.next_deadline().into_iter().chain(scan_before).min()
+    }
+
+    /// Whether the ATM is to connect elsewhere now. Whoever has scanned is served to the end; who stands before a code gets time to scan it.
+    fn is_to_go(&self) -> bool {
+        if self.attendant.is_serving() {
+            return false;
+        }
+        let is_old = self.moving_on.is_some_and(|old| self.outbox.as_ref().is_some_and(|(link, _)| *link == old));
+        let shows_codes = self.attendant.shows_codes();
+        let stops = self.scan_before.is_some_and(|before| !shows_codes || before <= clock::now());
+        stops || (is_old && !shows_codes)
     }
 
     /// Carries out an order. Gives back who waits for this lane to be counted.
@@ -201,8 +220,8 @@ impl Driver {
             }
             Order::MoveOn(link) => self.moving_on = Some(link),
             Order::View(reply) => drop(reply.send(self.attendant.view())),
-            Order::Drain(counted) => {
-                self.draining = true;
+            Order::Drain { scan_before, counted } => {
+                self.scan_before = Some(scan_before);
                 return Some(counted);
             }
         }
@@ -340,7 +359,9 @@ impl Driver {
 
     pub(super) fn send_away(&mut self) {
         if let Some((link, outbox)) = &self.outbox {
-            let spread = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) % RECONNECT_SPREAD_MS;
+            let customer_waits = self.attendant.shows_codes();
+            let within = if customer_waits { RECONNECT_SPREAD_WITH_CUSTOMER_MS } else { RECONNECT_SPREAD_MS };
+            let spread = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) % within;
             let _ = outbox.try_send(Box::new(Ok(wire_atm::reconnect(Duration::from_millis(spread)))));
             let link = *link;
             self.lose(link);
@@ -348,7 +369,8 @@ impl Driver {
     }
 
     pub(super) fn count_serving(&mut self) {
-        let serving = self.attendant.is_serving();
+        // A shown code counts too: whoever drains waits until it is scanned or the ATM was sent away.
+        let serving = self.attendant.is_serving() || self.attendant.shows_codes();
         if serving != self.was_serving {
             self.serving.send_modify(|count| *count = if serving { *count + 1 } else { count.saturating_sub(1) });
             self.was_serving = serving;

@@ -15,6 +15,7 @@ mod traces;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cashgate_ledger::Ledger;
 use cashgate_wire::customer::PinBlock;
@@ -23,10 +24,12 @@ use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
 use cashgate_withdrawal::lane::{Answer, AtmFacts, FromAtm, Input, LaneSettings, LaneView, LinkId, RequestId};
 use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
 
 use crate::admission::Desk;
+use crate::clock;
 use crate::core_banking::CoreBanks;
 use crate::devices::Devices;
 use crate::metrics::Metrics;
@@ -113,10 +116,11 @@ pub(crate) enum Order {
     LookAgain,
     /// Let the lane go: it is another replica's. Answered when nothing of it goes on any more.
     LetGo(oneshot::Sender<()>),
-    /// Have the ATM connect anew as soon as nobody is being served, if this is still its connection.
+    /// Have the ATM connect anew as soon as nobody is at it, if this is still its connection.
     MoveOn(LinkId),
-    /// Send the ATM elsewhere as soon as nobody is being served. Answered once the lane counts among those that serve somebody, or not.
-    Drain(oneshot::Sender<()>),
+    /// Send the ATM elsewhere as soon as nobody is being served; codes that are shown may be scanned until `scan_before`. Answered once the lane
+    /// counts among those that serve somebody, or not.
+    Drain { scan_before: Timestamp, counted: oneshot::Sender<()> },
 }
 
 /// One lane, from outside.
@@ -219,8 +223,10 @@ impl Lanes {
         }
     }
 
-    /// Takes no more ATMs, sends those away that serve nobody, and returns when nobody is being served any more.
-    pub async fn drain(&self) {
+    /// Takes no more ATMs, sends those away that serve nobody, and returns when nobody is being served any more. A code that is shown may still be
+    /// scanned for `scan_within`.
+    pub async fn drain(&self, scan_within: Duration) {
+        let scan_before = clock::now().after(scan_within);
         let lanes = {
             let lanes = self.lanes();
             self.draining.store(true, Ordering::Release);
@@ -229,7 +235,7 @@ impl Lanes {
         for lane in lanes {
             let (counted, is_counted) = oneshot::channel();
             // A lane that is gone has nobody to send away.
-            if lane.inbox.send(Box::new(Order::Drain(counted))).await.is_ok() {
+            if lane.inbox.send(Box::new(Order::Drain { scan_before, counted })).await.is_ok() {
                 let _ = is_counted.await;
             }
         }

@@ -4,6 +4,7 @@
 //! takes it from one replica to the next by what a crash and a restart already do.
 
 mod alarms;
+pub mod alone;
 mod appending;
 mod following;
 mod forwarding;

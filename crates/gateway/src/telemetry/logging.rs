@@ -4,22 +4,33 @@ use std::fmt::{self, Write as _};
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Logs to standard error from now on, as much as `CASHGATE_LOG` says: a level, or more exactly
 /// (<https://docs.rs/tracing-subscriber/latest/tracing_subscriber/filter/struct.EnvFilter.html>).
 pub fn to_stderr() {
     let filter = EnvFilter::try_from_env("CASHGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(JsonFields::new())
         .event_format(WithTrace(tracing_subscriber::fmt::format().json()))
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(|line| may_be_told(line.target(), line.level())))
+        .with(lines)
         .init();
+}
+
+/// Whatever `CASHGATE_LOG` says: the database's client tells every statement with its values, accounts among them, as soon as it is let.
+fn may_be_told(target: &str, level: &Level) -> bool {
+    *level <= Level::INFO || !target.starts_with("tokio_postgres")
 }
 
 /// JSON with `trace_id` and `span_id` at the end of a line that was written within a span.
@@ -58,6 +69,18 @@ mod tests {
     use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
 
     use super::*;
+
+    #[test]
+    fn no_level_has_statements_told_with_their_values() {
+        for (target, level, told) in [
+            ("tokio_postgres::query", Level::DEBUG, false),
+            ("tokio_postgres::connection", Level::TRACE, false),
+            ("tokio_postgres::connection", Level::INFO, true),
+            ("cashgate_ledger::postgres", Level::TRACE, true),
+        ] {
+            assert_eq!(may_be_told(target, &level), told, "{target} {level}");
+        }
+    }
 
     #[test]
     fn the_ids_become_fields_of_the_line() {

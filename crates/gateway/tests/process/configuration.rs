@@ -1,5 +1,6 @@
 //! What `check-config` and `serve` say of a configuration.
 
+use crate::LEDGER;
 use crate::harness::{Port, Site};
 
 /// What a check says: exit code 0, or every problem.
@@ -26,6 +27,11 @@ fn replaced(site: &Site, replacements: &[(&str, &str)]) {
     });
 }
 
+/// The line that names the ledger.
+fn named_ledger(file: &str) -> String {
+    format!("{} = \"{file}\"", LEDGER.key())
+}
+
 #[tokio::test]
 async fn what_init_makes_is_valid() {
     assert_eq!(check(&Site::folder_only().await), Ok(()));
@@ -45,7 +51,7 @@ async fn every_problem_is_told_at_once_with_the_path_of_its_key() {
             ("queue = 4096 ", "queue = \"many\" "),
             ("pin_file = \"hsm-pin\"", "pin = \"1234\""),
             ("qr_lifetime_s = 30", "qr_lifetime_s = 4\nqr_lifetime = 30"),
-            ("path = \"ledger.db\"", "path = \"\""),
+            (&named_ledger(LEDGER.file()), &named_ledger("")),
             ("currency = \"JPY\"", "currency = \"yen\""),
             ("time_zone = \"Asia/Tokyo\"", "time_zone = \"Mars/Olympus\""),
             ("endpoint = \"https://", "endpoint = \"http://"),
@@ -54,6 +60,7 @@ async fn every_problem_is_told_at_once_with_the_path_of_its_key() {
         ],
     );
     let problems = check(&site).unwrap_err();
+    let ledger = format!("ledger.{}", LEDGER.key());
     let paths = [
         "colour",
         "hsm.pin",
@@ -65,7 +72,7 @@ async fn every_problem_is_told_at_once_with_the_path_of_its_key() {
         "institution[0].limits.per_withdrawal",
         "institution[0].time_zone",
         "institution[1].id",
-        "ledger.path",
+        &ledger,
         "listen.atm",
         "network",
         "timing.qr_lifetime",
@@ -136,7 +143,7 @@ async fn an_invalid_configuration_is_not_served_and_leaves_nothing_behind() {
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("hsm.workers: must be a whole number from 1 to 64"), "{said}");
-    assert!(!site.path("ledger.db").exists());
+    assert!(!site.has_begun());
 }
 
 #[tokio::test]
@@ -194,15 +201,14 @@ async fn what_is_not_there_is_said_before_anything_starts() {
         &[
             ("\"gateway.pem\"", "\"nope.pem\""),
             ("\"hsm-pin\"", "\"nopin\""),
-            ("\"ledger.db\"", "\"no/such/folder/ledger.db\""),
+            (&named_ledger(LEDGER.file()), &named_ledger("no/such/folder/ledger")),
             (&atm, &port),
             ("per_day = 200000", "per_day = 5"),
         ],
     );
     let problems = check(&site).unwrap_err();
-    for key in
-        ["tls.certificate: ", "hsm.pin_file: ", "ledger.path: ", "listen.api: ", "institution[0].limits.per_day: "]
-    {
+    let ledger = format!("ledger.{}: ", LEDGER.key());
+    for key in ["tls.certificate: ", "hsm.pin_file: ", &ledger, "listen.api: ", "institution[0].limits.per_day: "] {
         assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key} is not in {problems:?}");
     }
     assert_eq!(problems.len(), 5, "{problems:?}");

@@ -122,8 +122,8 @@ fn postings(site: &Site, ids: &[&str], declined: &str) -> String {
 }
 
 /// A day: one of everything, and both exports.
-struct Day {
-    site: Site,
+pub(crate) struct Day {
+    pub(crate) site: Site,
     /// Paid out in full, 21,000 yen.
     paid: String,
     /// 30,000 yen, of which 10,000 came back.
@@ -134,12 +134,12 @@ struct Day {
     declined: String,
     /// The ATM took notes back and did not count them.
     open: String,
-    postings: String,
-    counters: String,
+    pub(crate) postings: String,
+    pub(crate) counters: String,
 }
 
 impl Day {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let site = Site::ready().await;
         let mut atm = FleetAtm::connected(&site, "A1").await;
         let mut phone = Phone::registered(&site, "phone-1", ACCOUNT).await;
@@ -187,7 +187,7 @@ impl Day {
 
     /// The findings in short: kind, withdrawal, difference.
     #[track_caller]
-    fn check(&self, postings: &str, counters: &str, more: &[&str], expected: &[(&str, &str, Option<i64>)]) {
+    pub(crate) fn check(&self, postings: &str, counters: &str, more: &[&str], expected: &[(&str, &str, Option<i64>)]) {
         let (code, text) = self.reconcile(postings, counters, &[&["--json"], more].concat());
         let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let summary = lines.pop().unwrap();
@@ -270,8 +270,7 @@ async fn it_reads_the_ledger_of_a_dead_gateway_and_looks_at_days() {
     let mut day = Day::new().await;
     day.site.kill();
     let Day { postings, counters, .. } = &day;
-    let ledger = day.site.path("ledger.db").display().to_string();
-    day.check(postings, counters, &["--ledger", &ledger, "--institution", "sakura"], &[]);
+    day.check(postings, counters, &["--institution", "sakura"], &[]);
     // Tomorrow and the day before the first withdrawal: nothing to compare but what is open, and no row of use.
     for (window, open) in [(["--since", "2100-01-01"], 1), (["--until", "2020-01-01"], 0)] {
         day.check(postings, counters, &window, &[]);

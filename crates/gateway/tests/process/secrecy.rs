@@ -98,10 +98,10 @@ async fn nothing_is_kept(level: Option<&str>) {
 
     let confirm_code = withdraw_with_code(&mut atm, &mut phone).await;
     let metrics = site.page("/metrics").await.into_bytes();
-    let while_it_runs = ledger_files(&site);
+    let while_it_runs = site.everything_in_ledger();
     site.ask_to_stop();
     assert_eq!(site.ended().await.code(), Some(0));
-    let ledger = [while_it_runs, ledger_files(&site)].concat();
+    let ledger = [while_it_runs, site.everything_in_ledger()].concat();
     let log = site.log().into_bytes();
     let spans = collector.everything();
     let hsm_pin = std::fs::read(site.path("hsm-pin")).unwrap();
@@ -142,11 +142,6 @@ fn what_is_looked_for_would_be_found() {
     for form in forms(&BLOCK) {
         assert!(holds(&[b"before ".as_slice(), &form, b" after"].concat(), &form));
     }
-}
-
-/// Every byte of the ledger, its write-ahead log included.
-fn ledger_files(site: &Site) -> Vec<u8> {
-    ["ledger.db", "ledger.db-wal"].map(|file| std::fs::read(site.path(file)).unwrap_or_default()).concat()
 }
 
 #[tokio::test]

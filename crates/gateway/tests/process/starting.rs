@@ -19,7 +19,7 @@ fn line(output: &Output) -> String {
     (*line).to_owned()
 }
 
-fn says(output: &Output, words: &[&str]) {
+pub(crate) fn says(output: &Output, words: &[&str]) {
     let line = line(output);
     for word in words {
         assert!(line.contains(word), "{word:?} is not in: {line}");
@@ -51,7 +51,7 @@ async fn an_hsm_module_or_pin_file_that_is_not_there() {
         let mut site = Site::folder_only().await;
         site.set(key, value);
         says(&site.serve_in_vain().await, words);
-        assert!(!site.path("ledger.db").exists(), "{key}: nothing is begun");
+        assert!(!site.has_begun(), "{key}: nothing is begun");
     }
     let mut site = Site::folder_only().await;
     site.set("hsm.module", &site.path("cashgate.toml").display().to_string());
@@ -118,18 +118,6 @@ async fn a_wrong_pin_is_tried_exactly_once_and_a_corrected_one_works_without_a_r
 }
 
 #[tokio::test]
-async fn a_ledger_that_another_gateway_writes() {
-    let mut site = Site::ready().await;
-    let mut atm = Atm::connect(&site, "A1").await;
-    for port in ["atm", "api", "http"] {
-        site.set(&format!("listen.{port}"), "127.0.0.1:0");
-    }
-    says(&site.serve_in_vain().await, &["ledger.db", "in use by another process", "stop that one first"]);
-    atm.shows_code().await;
-    assert!(site.is_running(), "the first goes on");
-}
-
-#[tokio::test]
 async fn a_port_that_is_taken() {
     let mut site = Site::folder_only().await;
     for (port, key) in [(Port::Atm, "listen.atm"), (Port::Api, "listen.api")] {
@@ -150,10 +138,6 @@ async fn files_that_are_missing_or_are_something_else() {
         fs::remove_file(site.path(file)).unwrap();
         says(&site.serve_in_vain().await, words);
     }
-    let site = Site::folder_only().await;
-    fs::write(site.path("ledger.db"), "a letter, not a ledger").unwrap();
-    says(&site.serve_in_vain().await, &["ledger.db"]);
-    assert_eq!(fs::read(site.path("ledger.db")).unwrap(), b"a letter, not a ledger", "it is left as it was");
 }
 
 #[tokio::test]

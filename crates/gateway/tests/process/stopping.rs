@@ -8,8 +8,7 @@ use crate::harness::{Atm, Heard, Phone, Site, eventually, hello, in_words, repor
 #[tokio::test]
 async fn idle_atms_are_told_to_come_back() {
     let mut site = Site::ready().await;
-    let (first, mut second) = (Atm::connect(&site, "A1").await, Atm::connect(&site, "A2").await);
-    second.shows_code().await;
+    let (first, second) = (Atm::connect(&site, "A1").await, Atm::connect(&site, "A2").await);
     site.ask_to_stop();
     for mut atm in [first, second] {
         assert!(matches!(atm.hears().await, Heard::Reconnect(_)));
@@ -69,6 +68,43 @@ async fn a_customer_who_has_scanned_may_still_approve() {
     drop((atm, idle));
     assert_eq!(site.ended().await.code(), Some(0));
     assert_eq!(site.core_bank.call_names(&command.withdrawal_id), ["place", "confirm 10000"]);
+}
+
+#[tokio::test]
+async fn a_customer_before_a_code_may_still_scan_it_and_is_served_to_the_end() {
+    let mut site = Site::ready().await;
+    let (mut atm, mut idle) = (Atm::connect(&site, "A1").await, Atm::connect(&site, "A2").await);
+    let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
+    let code = atm.shows_code().await.qr_text;
+    site.ask_to_stop();
+    assert!(matches!(idle.hears().await, Heard::Reconnect(_)), "the gateway is stopping");
+    phone.scan(&code).await.expect("the code is on the screen");
+    let approval = phone.approval(&code, &yen(10_000));
+    phone.bank.approve(approval).await.unwrap();
+    let command = atm.pays_out().await;
+    assert!(matches!(atm.hears().await, Heard::Reconnect(_)));
+    drop((atm, idle));
+    assert_eq!(site.ended().await.code(), Some(0));
+    assert_eq!(site.core_bank.call_names(&command.withdrawal_id), ["place", "confirm 10000"]);
+}
+
+#[tokio::test]
+async fn where_nobody_scans_the_atm_is_sent_away_within_the_drain() {
+    let mut site = Site::ready_with(&[("timing.drain_s", "6")]).await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    atm.shows_code().await;
+    site.ask_to_stop();
+    let told = loop {
+        match atm.hears().await {
+            Heard::ShowQr(_) => {}
+            Heard::Reconnect(told) => break told,
+            other => panic!("instead of being sent away: {other:?}"),
+        }
+    };
+    assert!(told.after_ms < 250, "a customer waits: {told:?}");
+    assert!(matches!(atm.hears_or_ends().await, Ok(None)));
+    assert_eq!(site.ended().await.code(), Some(0));
+    assert!(!site.log().contains("still being served"), "the drain was long enough");
 }
 
 #[tokio::test]

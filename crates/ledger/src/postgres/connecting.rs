@@ -28,6 +28,8 @@ use crate::options::PostgresOptions;
 pub(super) struct Connector {
     dsn_file: PathBuf,
     tls: Option<MakeRustlsConnect>,
+    /// The authorities of the server's certificate.
+    ca_file: Option<PathBuf>,
     connect_timeout: Duration,
     statement_timeout: Duration,
 }
@@ -63,6 +65,7 @@ impl Connector {
         let connector = Self {
             dsn_file: options.dsn_file.clone(),
             tls: tls(options)?,
+            ca_file: options.ca_file.clone(),
             connect_timeout: options.connect_timeout,
             statement_timeout: options.statement_timeout,
         };
@@ -117,8 +120,19 @@ impl Connector {
         let config = self.config()?;
         let session = self.session(&config, notified);
         let connected = tokio::time::timeout(self.connect_timeout.saturating_mul(2), session).await;
-        let (client, _) = connected.map_err(|_| ConnectFault::Late)?.map_err(ConnectFault::Database)?;
+        let (client, _) = connected.map_err(|_| ConnectFault::Late)?.map_err(|error| self.fault(error))?;
         Ok(client)
+    }
+
+    /// A certificate that is refused is told with the authorities that it was held against: one of the two is the wrong one.
+    fn fault(&self, error: tokio_postgres::Error) -> ConnectFault {
+        match (&self.ca_file, refused_certificate(&error)) {
+            (Some(ca), Some(why)) => ConnectFault::File(
+                ca.clone(),
+                format!("the server's certificate is not accepted by these authorities, or not for this host ({why})"),
+            ),
+            _ => ConnectFault::Database(error),
+        }
     }
 
     async fn session(
@@ -157,6 +171,20 @@ impl Connect for Connector {
         let config = self.config().unwrap_or_else(|_| given.clone());
         Box::pin(async move { self.session(&config, Arc::default()).await })
     }
+}
+
+/// Why the certificate that the server showed was refused here, if that is what happened.
+fn refused_certificate(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause {
+        let wrapped = deeper.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| deeper.downcast_ref());
+        if let Some(refused @ rustls::Error::InvalidCertificate(_)) = found {
+            return Some(refused);
+        }
+        cause = deeper.source();
+    }
+    None
 }
 
 /// Has a connection work until its client is gone.

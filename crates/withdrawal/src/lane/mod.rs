@@ -163,6 +163,12 @@ impl Lane {
             && (self.occupant().is_some() || self.qr_session.as_ref().is_some_and(QrSession::is_claimed))
     }
 
+    /// Whether the connected ATM shows codes that nobody has scanned yet, or waits for one to show.
+    #[must_use]
+    pub fn shows_codes(&self) -> bool {
+        self.link.is_some() && self.qr_session.as_ref().is_some_and(QrSession::is_showing)
+    }
+
     /// Takes one input and says what is to be made durable and done.
     pub fn apply(&mut self, input: Input, now: Timestamp, admission: &mut dyn Admission) -> Turn {
         let mut turn = Turn::default();

@@ -55,6 +55,11 @@ impl QrSession {
         }
     }
 
+    /// Whether no phone has scanned yet.
+    pub(super) const fn is_showing(&self) -> bool {
+        matches!(self.stage, Stage::Showing { .. })
+    }
+
     /// Whether a phone has scanned and its customer is choosing.
     pub(super) const fn is_claimed(&self) -> bool {
         matches!(self.stage, Stage::Claimed { .. })

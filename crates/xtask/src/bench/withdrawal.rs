@@ -66,7 +66,7 @@ fn under_load(order: Order<'_>, bare: &Bare) -> Result<Vec<Row>, String> {
 
 /// What one more idle ATM costs the gateway, and one more idle stream a bare server, in resident bytes.
 fn atm_memory(order: Order<'_>, bare: &Bare) -> Result<Row, String> {
-    let atms = if order.quick { 2_000_u16 } else { 9_000 };
+    let atms = if order.quick { 2_000_u16 } else { 10_000 };
     let rss = |atms: u16| -> Result<f64, String> {
         Ok(number(&load("idle_atms.toml", atms)?, "/means/gateway_rss_mib")? * 1_048_576.0)
     };

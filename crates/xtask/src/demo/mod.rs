@@ -12,16 +12,21 @@ use world::{ATMS, World};
 
 use crate::books::{self, Books, Sides};
 use crate::command::Build;
+use crate::ledger::LedgerKind;
 use crate::site::Site;
 use crate::{clock, command, interrupt, packages};
 
-/// Runs the demo; an error if any line or the books are not as they should be.
-pub(crate) fn run(once: bool, json: Option<&Path>) -> Result<(), String> {
+/// Runs the demo; an error if any line, the books or the ledger are not as they should be.
+pub(crate) fn run(once: bool, ledger: LedgerKind, json: Option<&Path>) -> Result<(), String> {
     interrupt::watch()?;
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
+    packages::ensure(&ledger.packages())?;
     let site = Site::new(command::build_programs(Build::Debug)?, "cashgate-demo")?;
     println!("folder: {}", site.folder().display());
+    // Held until everything has ended.
+    let server = ledger.prepare(&site)?;
     let done = show(&site, once, json);
+    drop(server);
     match done {
         Ok(()) => site.remove(),
         Err(problem) => Err(format!(
@@ -50,9 +55,16 @@ fn show(site: &Site, once: bool, json: Option<&Path>) -> Result<(), String> {
     let failed = lines.iter().filter(|line| line.outcome.is_err()).inspect(|line| line.print()).count();
     println!("\n{} cases in {:.1} s, {failed} failed", lines.len(), began.elapsed().as_secs_f32());
     match (failed, books.problems.len()) {
-        (0, 0) => stopped,
+        (0, 0) => stopped.and_then(|()| verify(site)),
         (failed, problems) => Err(format!("{failed} cases are not as they should be; {problems} faults in the books")),
     }
+}
+
+/// What the gateway that has stopped leaves is whole.
+fn verify(site: &Site) -> Result<(), String> {
+    let said = site.ask_gateway(&["ledger", "verify"])?;
+    println!("ledger verify: {}", said.lines().last().unwrap_or_default());
+    Ok(())
 }
 
 fn run_cases(world: &mut World) -> Result<Vec<Line>, String> {

@@ -7,7 +7,7 @@ mod tricks;
 use std::time::Duration;
 
 use cashgate_wire::proto::atm::v1::{
-    Dispense, GatewayMessage, Reconnect, Refused, ShowQr, Welcome, atm_message::Message as Saying,
+    Dispense, GatewayMessage, QrClaimed, Reconnect, Refused, ShowQr, Welcome, atm_message::Message as Saying,
     gateway_message::Message as Told,
 };
 use cashgate_wire::proto::withdrawal::v1::{EvidenceSource, Money, Outcome};
@@ -245,6 +245,40 @@ fn a_machine_that_is_told_to_reconnect_hangs_up_and_comes_back() {
     assert!(lost(&mut machine).contains(&Output::Dial(None)));
     machine.handle(Input::Operator(Command::Disconnect), NOW);
     assert!(!lost(&mut machine).contains(&Output::Dial(None)), "stays away");
+}
+
+#[test]
+fn a_customer_who_waits_before_a_code_gets_a_fresh_one_at_the_next_gateway() {
+    let told = |message| Input::Gateway(GatewayMessage { message: Some(message), ..Default::default() });
+    let until = NOW + 120_000;
+    let shown = ShowQr { qr_session_id: "s".to_owned(), qr_session_expires_at_unix_ms: until, ..ShowQr::default() };
+    let claimed = Told::QrClaimed(QrClaimed { qr_session_id: "s".to_owned() });
+    let start = |outputs: &[Output]| {
+        outputs.iter().find_map(|output| match output {
+            Output::Send(Saying::StartQrSession(start)) => Some(start.amount.clone().map(|amount| amount.minor_units)),
+            _ => None,
+        })
+    };
+    // What comes between the code and the next gateway, when that welcomes it, and the amount that it then asks a code for.
+    let rows = [
+        (None, NOW, Some(Some(30_000))),
+        (None, until, None),
+        (Some(told(claimed)), NOW, None),
+        (Some(Input::Disconnected { why: String::new() }), NOW, None),
+    ];
+    for (between, gateway_time_unix_ms, asked) in rows {
+        let mut machine = Machine::new(plan(), &[]);
+        machine.handle(Input::Connected, NOW);
+        machine.handle(Input::Operator("start 30000".parse().unwrap()), NOW);
+        machine.handle(told(Told::ShowQr(shown.clone())), NOW);
+        let what = format!("{between:?}, {gateway_time_unix_ms}");
+        between.into_iter().for_each(|input| drop(machine.handle(input, NOW)));
+        machine.handle(told(Told::Reconnect(Reconnect { after_ms: 0 })), NOW);
+        machine.handle(Input::Connected, NOW);
+        let welcome = Welcome { gateway_time_unix_ms, ..Welcome::default() };
+        let outputs = machine.handle(told(Told::Welcome(welcome)), NOW);
+        assert_eq!(start(&outputs), asked, "{what}");
+    }
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! A folder made by `cashgate init`, the gateway that serves it as a process of its own, and scripted peers on the real wire.
 
+#![allow(dead_code, reason = "two programs share it, and each leaves something of it to the other")]
+
 mod atm;
 pub(crate) mod certificates;
 mod collector;
 mod core_bank;
 mod feed;
 mod phone;
-mod publishing;
+pub(crate) mod publishing;
 mod recording;
 mod refusals;
-mod replicas;
 mod site;
+mod store;
 
 use std::time::Duration;
 
@@ -19,10 +21,10 @@ pub(crate) use collector::{Collector, attribute};
 pub(crate) use core_bank::{Call, CoreBank, HoldScript};
 pub(crate) use feed::notices;
 pub(crate) use phone::{Phone, raw_signature, withdrawal_state};
-pub(crate) use publishing::{PERMIT, forbid, no_more_than};
+pub(crate) use publishing::{PERMIT, no_more_than};
 pub(crate) use refusals::{Refusals, in_words};
-pub(crate) use replicas::Replicas;
 pub(crate) use site::{Port, Site};
+pub(crate) use store::{LedgerKind, Store};
 
 /// How long anything may take that is to happen. A test never asserts that something is quick.
 const PATIENCE: Duration = Duration::from_secs(60);

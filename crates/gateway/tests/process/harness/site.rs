@@ -13,7 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use super::{CoreBank, eventually};
+use super::{CoreBank, LedgerKind, Store, eventually};
+use crate::LEDGER;
 
 /// The program under test.
 const CASHGATE: &str = env!("CARGO_BIN_EXE_cashgate");
@@ -30,6 +31,7 @@ pub(crate) enum Port {
 /// Each account may draw 200,000 yen a day, so that the smallest leaked reservation shows in the headroom; count and pace do not limit.
 pub(crate) struct Site {
     pub(crate) core_bank: Arc<CoreBank>,
+    store: Arc<Store>,
     folder: Arc<TempDir>,
     /// The configuration's name in the folder, without its ending.
     name: String,
@@ -55,11 +57,16 @@ impl Site {
     /// A folder that nobody serves yet.
     pub(crate) async fn folder_only() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let core_bank = Arc::new(CoreBank::reserve_ports());
-        let ports = [free_port(), free_port(), free_port()];
-        let name = "cashgate".to_owned();
-        let site = Self { core_bank, folder, name, ports, environment: Vec::new(), gateway: None };
-        let [atm, api, http] = ports.map(|port| port.to_string());
+        let site = Self {
+            core_bank: Arc::new(CoreBank::reserve_ports()),
+            store: Arc::new(Store::new(LEDGER)),
+            folder,
+            name: "cashgate".to_owned(),
+            ports: [free_port(), free_port(), free_port()],
+            environment: Vec::new(),
+            gateway: None,
+        };
+        let [atm, api, http] = site.ports.map(|port| port.to_string());
         let banks = site.core_bank.ports();
         let institutions = [format!("sakura={}", banks[0]), format!("fuji={}", banks[1])];
         let made = site.run(&[
@@ -77,8 +84,13 @@ impl Site {
             &institutions[1],
         ]);
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
+        site.store.lead_from(&site.path(""));
+        let [init_names, here] =
+            [LedgerKind::File, LEDGER].map(|ledger| format!("{} = \"{}\"", ledger.key(), ledger.file()));
         site.edit_configuration(|text| {
-            text.replace("per_day = 500000", "per_day = 200000")
+            assert!(text.contains(&init_names), "init names the ledger: {text}");
+            text.replace(&init_names, &here)
+                .replace("per_day = 500000", "per_day = 200000")
                 .replace(
                     "withdrawals_per_day = 10",
                     "withdrawals_per_day = 255\nwithdrawals_per_24h = 255\nper_24h = 200000",
@@ -90,7 +102,7 @@ impl Site {
         site
     }
 
-    /// Another gateway in the same folder, with ports and a configuration of its own, which begins as this one's.
+    /// Another gateway in the same folder and on the same ledger, with ports and a configuration of its own, which begins as this one's.
     pub(crate) fn beside(&self, name: &str) -> Self {
         let ports = [free_port(), free_port(), free_port()];
         let mut text = fs::read_to_string(self.configuration()).unwrap();
@@ -98,8 +110,31 @@ impl Site {
             text = text.replace(&format!("127.0.0.1:{before}"), &format!("127.0.0.1:{after}"));
         }
         fs::write(self.path(&format!("{name}.toml")), text).unwrap();
-        let (core_bank, folder) = (Arc::clone(&self.core_bank), Arc::clone(&self.folder));
-        Self { core_bank, folder, name: name.to_owned(), ports, environment: self.environment.clone(), gateway: None }
+        Self {
+            core_bank: Arc::clone(&self.core_bank),
+            store: Arc::clone(&self.store),
+            folder: Arc::clone(&self.folder),
+            name: name.to_owned(),
+            ports,
+            environment: self.environment.clone(),
+            gateway: None,
+        }
+    }
+
+    /// Makes it one of several replicas that share its ledger.
+    pub(crate) fn be_replica(&mut self, number: u16) {
+        let stem = self.certificate(&format!("replica/{number}")).display().to_string();
+        let address = format!("127.0.0.1:{}", free_port());
+        for (key, value) in [
+            ("listen.replica", address.as_str()),
+            ("replica.id", &number.to_string()),
+            ("replica.address", &address),
+            ("replica.server_name", "localhost"),
+            ("replica.certificate", &format!("{stem}.pem")),
+            ("replica.key", &format!("{stem}-key.pem")),
+        ] {
+            self.set(key, value);
+        }
     }
 
     /// Changes the configuration for every later start.
@@ -254,11 +289,6 @@ impl Site {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    /// A free loopback port.
-    pub(crate) fn free_port() -> u16 {
-        free_port()
-    }
-
     /// A page of the HTTP port.
     pub(crate) async fn page(&self, path: &str) -> String {
         let (status, body) = self.try_page(path).await.expect("the HTTP port answers");
@@ -310,7 +340,22 @@ impl Site {
 
     /// The ledger, read from outside.
     pub(crate) fn ledger(&self) -> LedgerReader {
-        LedgerReader::open(self.path("ledger.db"), 1).unwrap()
+        self.store.reader(&self.path(""))
+    }
+
+    /// Whether a gateway has opened its ledger here.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.store.is_begun(&self.path(""))
+    }
+
+    /// Changes a phone's row behind the gateway's back.
+    pub(crate) fn damage_phone(&self, device: &str) {
+        self.store.damage_phone(&self.path(""), device);
+    }
+
+    /// All that the ledger holds.
+    pub(crate) fn everything_in_ledger(&self) -> Vec<u8> {
+        self.store.everything(&self.path(""))
     }
 
     /// Every step in the ledger.

@@ -1,5 +1,7 @@
 //! What replicas learn of each other through the ledger they share: published rules, patterns over all of them, and each other's ATMs.
 
+mod three;
+
 use cashgate_ledger::{Ledger, Notice, PostgresOptions, Publication, ReplicaId, ReplicaIdentity};
 use cashgate_wire::proto::atm::v1::Hello;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
@@ -10,9 +12,9 @@ use cashgate_withdrawal::time::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::harness::{
-    Atm, Heard, PERMIT, Phone, Port, Replicas, Site, eventually, forbid, hello, in_words, no_more_than, yen,
-};
+use crate::harness::publishing::forbid;
+use crate::harness::{Atm, Heard, PERMIT, Phone, Port, Site, eventually, hello, in_words, no_more_than, yen};
+use three::Replicas;
 
 /// Approves at an ATM of its own, and asks again as long as the gateway says that it cannot take it now; the withdrawal, or the refusal.
 async fn approves_at(site: &Site, phone: &mut Phone, atm: &str, hello: Hello) -> Result<String, String> {
@@ -55,7 +57,7 @@ async fn what_is_published_at_one_replica_is_in_force_at_every_one() {
 
     replicas.sites[1].write_set("second", &no_more_than(5_000), 50_000);
     replicas.sites[1].publish("second", &["--note", "a wave"]).unwrap();
-    let answered = Instant::now();
+    let answered = tokio::time::Instant::now();
     for (number, site) in replicas.sites.iter().enumerate() {
         eventually("it is in force", async || (standing(site).await == (2, 2)).then_some(())).await;
         eprintln!("in force at replica {number} within {:?} of the answer", answered.elapsed());

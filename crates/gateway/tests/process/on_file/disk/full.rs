@@ -27,7 +27,7 @@ fn on_a_full_disk_approvals_are_refused_and_outcomes_are_still_recorded() {
     let mount = format!("mount -t tmpfs -o size={SMALL_DISK_SIZE} tmpfs {disk}");
     let may_mount = |namespace: &&&[&str]| succeeds(&[**namespace, &["sh", "-c", &mount]].concat());
     let exe = std::env::current_exe().unwrap().display().to_string();
-    let run = format!("{SMALL_DISK}={disk} '{exe}' --exact disk::full::on_a_small_disk --ignored --nocapture");
+    let run = format!("{SMALL_DISK}={disk} '{exe}' --exact on_file::disk::full::on_a_small_disk --ignored --nocapture");
     let passed = match NAMESPACES.iter().find(may_mount) {
         Some(namespace) => runs(&[*namespace, &["sh", "-c", &format!("{mount} && {run}")]].concat()),
         // A container without the right to mount has a small tmpfs all the same.
