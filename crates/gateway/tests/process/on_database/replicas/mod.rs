@@ -10,7 +10,6 @@ use cashgate_wire::proto::withdrawal::v1::Location;
 use cashgate_wire::publications::{Files, encode};
 use cashgate_withdrawal::time::Timestamp;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::harness::publishing::forbid;
 use crate::harness::{Atm, Heard, PERMIT, Phone, Port, Site, eventually, hello, in_words, no_more_than, yen};
