@@ -2,11 +2,9 @@
 
 use std::fs;
 
-use cashgate_ledger::{Ledger, LedgerOptions, Notice, Publication};
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use cashgate_wire::proto::operations::v1::{GetPublicationRequest, ListPublicationsRequest};
-use cashgate_wire::publications::{Files, encode, parts};
-use cashgate_withdrawal::time::Timestamp;
+use cashgate_wire::publications::{Files, parts};
 
 use crate::harness::{Atm, PERMIT, Phone, Port, Site, eventually, in_words, no_more_than, yen};
 
@@ -169,21 +167,7 @@ async fn a_publication_of_a_later_version_is_said_loudly_and_the_last_good_one_g
     site.publish("second", &[]).unwrap();
     site.ask_to_stop();
     assert!(site.ended().await.success());
-    let ledger = Ledger::open(site.path("ledger.db"), LedgerOptions::default()).unwrap();
-    let tomorrow = "permit (principal, action, resource) when { context.fact_of_tomorrow };\n";
-    let files: Files =
-        [("own.cedar", tomorrow), ("limits.toml", "")].map(|(name, text)| (name.to_owned(), text.into())).into();
-    let at = Timestamp::from_unix_ms(1_900_000_000_000);
-    let publication = Publication {
-        at,
-        actor: "mori".to_owned(),
-        note: String::new(),
-        version: "published-3-tomorrow".to_owned(),
-        body: encode(&files),
-    };
-    let notice = Notice { at, kind: Publication::NOTICE_KIND, institution: None, body: vec![1] };
-    ledger.publish(3, publication, notice).await.unwrap();
-    ledger.close().await.unwrap();
+    site.publish_of_tomorrow(3).await;
 
     site.serve().await;
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use cashgate_ledger::{Notice, Publication};
+use cashgate_wire::publications::{Files, encode};
+use cashgate_withdrawal::time::Timestamp;
+
 use super::Site;
 
 /// A rule that permits whatever no other rule forbids.
@@ -60,5 +64,24 @@ impl Site {
         let output = self.run(&arguments);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// Publishes what a later version of the program understands and this one does not.
+    pub(crate) async fn publish_of_tomorrow(&self, number: u64) {
+        let rules = "permit (principal, action, resource) when { context.fact_of_tomorrow };\n";
+        let files: Files =
+            [("own.cedar", rules), ("limits.toml", "")].map(|(name, text)| (name.to_owned(), text.into())).into();
+        let at = Timestamp::from_unix_ms(1_900_000_000_000);
+        let publication = Publication {
+            at,
+            actor: "mori".to_owned(),
+            note: String::new(),
+            version: format!("published-{number}-tomorrow"),
+            body: encode(&files),
+        };
+        let notice = Notice { at, kind: Publication::NOTICE_KIND, institution: None, body: vec![1] };
+        let ledger = self.ledger_as_another_program();
+        ledger.publish(number, publication, notice).await.unwrap();
+        ledger.close().await.unwrap();
     }
 }

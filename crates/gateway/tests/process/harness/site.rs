@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use cashgate_ledger::{FeedEntry, LedgerReader, Sequence, StoredStep};
+use cashgate_ledger::{FeedEntry, Ledger, LedgerReader, Sequence, StoredStep};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -135,6 +135,12 @@ impl Site {
         ] {
             self.set(key, value);
         }
+    }
+
+    /// The ledger, to write as some program beside the gateway does; a file's gateway may not run.
+    pub(crate) fn ledger_as_another_program(&self) -> Ledger {
+        // It waits for its database, which is nothing for a thread with a runtime.
+        std::thread::scope(|scope| scope.spawn(|| self.store.opened(&self.path(""))).join()).unwrap()
     }
 
     /// Changes the configuration for every later start.

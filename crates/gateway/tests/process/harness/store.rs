@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 
-use cashgate_ledger::{LedgerReader, PostgresOptions, ReplicaId, ReplicaIdentity, migrate};
+use cashgate_ledger::{Ledger, LedgerOptions, LedgerReader, PostgresOptions, ReplicaId, ReplicaIdentity, migrate};
 use cashgate_postgres_server::{Database, Server};
 
 /// The two kinds of ledger. A test program is about one of them: `LEDGER` of its root.
@@ -63,6 +63,14 @@ impl Store {
                 let connect = || LedgerReader::connect(&options(&folder.join(LedgerKind::Postgresql.file()))).unwrap();
                 reader.get_or_init(connect).clone()
             }
+        }
+    }
+
+    /// The ledger itself, to write as some other program does; on a file no gateway may run. Blocking.
+    pub(crate) fn opened(&self, folder: &Path) -> Ledger {
+        match self {
+            Self::File => Ledger::open(folder.join(LedgerKind::File.file()), LedgerOptions::default()).unwrap(),
+            Self::Postgresql { .. } => Ledger::connect(&options(&folder.join(LedgerKind::Postgresql.file()))).unwrap(),
         }
     }
 
@@ -143,6 +151,7 @@ impl LedgerKind {
 fn options(dsn_file: &Path) -> PostgresOptions {
     PostgresOptions::new(
         dsn_file,
-        ReplicaIdentity { id: ReplicaId(0), name: "test".to_owned(), address: String::new() },
+        // No gateway's number: it puts none out.
+        ReplicaIdentity { id: ReplicaId(99), name: "test".to_owned(), address: String::new() },
     )
 }

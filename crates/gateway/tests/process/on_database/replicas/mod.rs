@@ -2,13 +2,10 @@
 
 mod three;
 
-use cashgate_ledger::{Ledger, Notice, PostgresOptions, Publication, ReplicaId, ReplicaIdentity};
 use cashgate_wire::proto::atm::v1::Hello;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use cashgate_wire::proto::operations::v1::{ListAtmsRequest, ListAtmsResponse};
 use cashgate_wire::proto::withdrawal::v1::Location;
-use cashgate_wire::publications::{Files, encode};
-use cashgate_withdrawal::time::Timestamp;
 use serde_json::Value;
 
 use crate::harness::publishing::forbid;
@@ -84,7 +81,7 @@ async fn what_is_published_at_one_replica_is_in_force_at_every_one() {
     assert_eq!(standing(&replicas.sites[0]).await, (3, 3));
 
     // A later version publishes what this one does not understand: loudly, and what held goes on.
-    publish_of_tomorrow(&replicas).await;
+    replicas.sites[0].publish_of_tomorrow(4).await;
     for site in &replicas.sites {
         eventually("it has seen it", async || (standing(site).await == (4, 3)).then_some(())).await;
         assert_eq!(site.readiness().await.unwrap().0, 200);
@@ -93,23 +90,6 @@ async fn what_is_published_at_one_replica_is_in_force_at_every_one() {
     assert!(approves(&replicas.sites[1], &mut phone, "D1").await.is_ok());
     let verified = replicas.sites[0].run(&["ledger", "verify", "--config", &replicas.sites[0].configuration()]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
-}
-
-async fn publish_of_tomorrow(replicas: &Replicas) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("dsn"), replicas.dsn()).unwrap();
-    let identity = ReplicaIdentity { id: ReplicaId(9), name: "tomorrow".to_owned(), address: String::new() };
-    let options = PostgresOptions::new(folder.path().join("dsn"), identity);
-    let ledger = tokio::task::spawn_blocking(move || Ledger::connect(&options).unwrap()).await.unwrap();
-    let rules = "permit (principal, action, resource) when { context.fact_of_tomorrow };\n";
-    let files: Files =
-        [("own.cedar", rules), ("limits.toml", "")].map(|(name, text)| (name.to_owned(), text.into())).into();
-    let at = Timestamp::from_unix_ms(1_900_000_000_000);
-    let version = "published-4-tomorrow".to_owned();
-    let publication = Publication { at, actor: "mori".to_owned(), note: String::new(), version, body: encode(&files) };
-    let notice = Notice { at, kind: Publication::NOTICE_KIND, institution: None, body: vec![] };
-    ledger.publish(4, publication, notice).await.unwrap();
-    ledger.close().await.unwrap();
 }
 
 /// New phones may draw, and count as new.

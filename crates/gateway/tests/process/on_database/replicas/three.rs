@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use crate::harness::{LedgerKind, Site, eventually};
+use crate::harness::{Site, eventually};
 
 /// The replicas 0, 1 and 2. Their rules come from the ledger.
 pub(crate) struct Replicas {
     pub(crate) sites: [Site; 3],
-    dsn: String,
 }
 
 impl Replicas {
@@ -34,21 +33,15 @@ impl Replicas {
     async fn prepared() -> Self {
         let site = Site::folder_only().await;
         site.take_rules_from_ledger();
-        let dsn = fs::read_to_string(site.path(LedgerKind::Postgresql.file())).unwrap();
         let sites = [0, 1, 2].map(|number| {
             let mut replica = site.beside(&format!("replica-{number}"));
             replica.be_replica(number);
             replica
         });
-        Self { sites, dsn }
+        Self { sites }
     }
 
     pub(crate) async fn ready(&self, site: &Site) {
         eventually("a replica is ready", async || matches!(site.readiness().await, Some((200, _))).then_some(())).await;
-    }
-
-    /// The database's connection string.
-    pub(crate) fn dsn(&self) -> &str {
-        &self.dsn
     }
 }
