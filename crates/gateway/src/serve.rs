@@ -1,5 +1,6 @@
 //! `cashgate serve`: puts the parts together, and takes them apart in good order.
 
+mod chores;
 mod ports;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
+use chores::{forget_what_is_over, watch_room};
 use ports::Ports;
 
 use crate::admission::{Desk, Rulebook};
@@ -43,11 +45,6 @@ use crate::telemetry::{Observed, Telemetry, Tracing};
 use crate::tls::watching::TlsKeeper;
 use crate::watchers::Watchers;
 use crate::{clock, guard, http, listener, reloading};
-
-/// How often what no decision needs any more is let go.
-const FORGET_EVERY: Duration = Duration::from_secs(300);
-/// How often a ledger that lives on its reserve looks for space.
-const RESERVE_EVERY: Duration = Duration::from_secs(10);
 
 /// What apps need at least to hear of a new key.
 const PUBLISH_BEFORE_USE_MIN: Duration = Duration::from_secs(60);
@@ -376,35 +373,4 @@ fn scan_within(drain: Duration) -> Duration {
 async fn reason_in(halted: &mut watch::Receiver<Option<String>>) -> String {
     let reason = halted.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
     reason.unwrap_or_else(|| "the lanes are gone".to_owned())
-}
-
-/// Has new withdrawals refused while the ledger lives on its reserve, and has the reserve made again when there is space.
-async fn watch_room(ledger: Ledger, desk: Arc<Desk>) {
-    let mut room = ledger.subscribe_room();
-    loop {
-        let now = *room.borrow_and_update();
-        desk.ledger_has_room(now == Room::Ample);
-        match now {
-            Room::Ample => tracing::info!("the ledger has room"),
-            Room::Reserve => tracing::error!("the disk is full: no new withdrawals; outcomes go into the reserve"),
-        }
-        loop {
-            match tokio::time::timeout(RESERVE_EVERY, room.changed()).await {
-                Ok(Ok(())) => break,
-                Ok(Err(_)) => return,
-                Err(_) if now == Room::Reserve => ledger.try_restore_reserve(),
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-async fn forget_what_is_over(desk: Arc<Desk>) {
-    loop {
-        tokio::time::sleep(FORGET_EVERY).await;
-        let sweeping = Arc::clone(&desk);
-        // With millions of accounts it takes a while.
-        let forgotten = tokio::task::spawn_blocking(move || sweeping.forget(clock::now())).await;
-        tracing::debug!(?forgotten, kept = desk.limits().accounts(), "idle accounts were let go");
-    }
 }

@@ -8,6 +8,7 @@ mod collector;
 mod core_bank;
 mod feed;
 mod phone;
+mod ports;
 pub(crate) mod publishing;
 mod recording;
 mod refusals;
