@@ -172,10 +172,12 @@ impl<'a> Pods<'a> {
     }
 
     fn all_run(&mut self) -> Result<(), String> {
-        match self.running.iter_mut().find(|one| !one.process.runs()) {
-            None => Ok(()),
-            Some(ended) => Err(format!("a pod has ended by itself: {}", ended.process.last_words(12))),
+        for one in &mut self.running {
+            if !one.process.runs() {
+                return Err(format!("a pod has ended by itself: {}", one.process.last_words(12)));
+            }
         }
+        Ok(())
     }
 
     /// Each pod's own address for the others is called as another pod would call it: it must answer as the replica of its number.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use cashgate_postgres_server::Server;
 use serde_json::{Value, json};
@@ -213,7 +213,12 @@ pub(super) fn shown_by(
         .arg(certificate)
         .arg("-key")
         .arg(key);
-    let shown = command::output(&mut call)?;
+    // What comes behind the handshake is HTTP/2, and no text.
+    let done = call.stdin(Stdio::null()).output().map_err(|error| format!("`{}`: {error}", command::words(&call)))?;
+    if !done.status.success() {
+        return Err(format!("`{}`: {}", command::words(&call), String::from_utf8_lossy(&done.stderr)));
+    }
+    let shown = String::from_utf8_lossy(&done.stdout);
     let certificate =
         shown.split_once("-----BEGIN CERTIFICATE-----").map(|(_, rest)| format!("-----BEGIN CERTIFICATE-----{rest}"));
     let file = folder.join(format!("shown-{}.pem", address.port()));

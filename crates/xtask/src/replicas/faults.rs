@@ -126,14 +126,12 @@ impl Striking<'_> {
             Fault::ReplicaKilled => {
                 group.kill(victim)?;
                 std::thread::sleep(AWAY);
-                group.start_again(victim)?;
-                Ok(None)
+                group.start_again(victim).map(|()| None)
             }
             Fault::ReplicaKilledAt(step) => {
                 let (victim, killed_at) = Steps::of(group).kill_at(group, step)?;
                 std::thread::sleep(AWAY);
-                group.start_again(victim)?;
-                Ok(Some(killed_at))
+                group.start_again(victim).map(|()| Some(killed_at))
             }
             Fault::ReplicaPaused => {
                 let killer = group.killer(victim)?;
@@ -144,43 +142,48 @@ impl Striking<'_> {
             }
             Fault::ReplicaReplaced => group.replace(victim).map(|_| None),
             Fault::ReplicaCutFromDatabase => {
-                group.cut_from_database(victim, true)?;
-                std::thread::sleep(PAST_THE_LEASE);
-                group.cut_from_database(victim, false)?;
+                cut(group, victim, Group::cut_from_database)?;
                 group.wait_until_ready(victim).map(|()| None)
             }
-            Fault::ReplicaCutFromPeers => {
-                group.cut_from_peers(victim, true)?;
-                std::thread::sleep(PAST_THE_LEASE);
-                group.cut_from_peers(victim, false).map(|()| None)
+            Fault::ReplicaCutFromPeers => cut(group, victim, Group::cut_from_peers).map(|()| None),
+            Fault::ReplicaCutFromCoreBanks => cut(group, victim, Group::cut_from_core_banks).map(|()| None),
+            Fault::DatabaseKilled | Fault::DatabaseFailsOver | Fault::DatabaseSlow | Fault::DatabaseFull => {
+                strike_database(group, fault)
             }
-            Fault::ReplicaCutFromCoreBanks => {
-                group.cut_from_core_banks(victim, true)?;
-                std::thread::sleep(PAST_THE_LEASE);
-                group.cut_from_core_banks(victim, false).map(|()| None)
-            }
-            Fault::DatabaseKilled => {
-                group.kill_database(AWAY);
-                Ok(Some(clock::now()))
-            }
-            Fault::DatabaseFailsOver => {
-                let accepts_writes = group.fail_over()?;
-                std::thread::sleep(AWAY);
-                group.follow_again();
-                Ok(Some(accepts_writes))
-            }
-            Fault::DatabaseSlow => {
-                group.slow_down_database(SLOW_BY);
-                std::thread::sleep(PAST_THE_LEASE);
-                group.slow_down_database(Duration::ZERO);
-                Ok(None)
-            }
-            Fault::DatabaseFull => {
-                let hogs = Hogs::fill(group.database())?;
-                std::thread::sleep(PAST_THE_LEASE);
-                drop(hogs);
-                Ok(Some(clock::now()))
-            }
+        }
+    }
+}
+
+/// Takes a way from a replica for a while.
+fn cut(group: &mut Group, victim: usize, way: fn(&mut Group, usize, bool) -> Result<(), String>) -> Result<(), String> {
+    way(group, victim, true)?;
+    std::thread::sleep(PAST_THE_LEASE);
+    way(group, victim, false)
+}
+
+fn strike_database(group: &mut Group, fault: Fault) -> Result<Option<Instant>, String> {
+    match fault {
+        Fault::DatabaseFailsOver => {
+            let accepts_writes = group.fail_over()?;
+            std::thread::sleep(AWAY);
+            group.follow_again();
+            Ok(Some(accepts_writes))
+        }
+        Fault::DatabaseSlow => {
+            group.slow_down_database(SLOW_BY);
+            std::thread::sleep(PAST_THE_LEASE);
+            group.slow_down_database(Duration::ZERO);
+            Ok(None)
+        }
+        Fault::DatabaseFull => {
+            let hogs = Hogs::fill(group.database())?;
+            std::thread::sleep(PAST_THE_LEASE);
+            drop(hogs);
+            Ok(Some(clock::now()))
+        }
+        _ => {
+            group.kill_database(AWAY);
+            Ok(Some(clock::now()))
         }
     }
 }
