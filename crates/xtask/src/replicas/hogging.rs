@@ -11,8 +11,6 @@ use super::group::{DATABASE, ROLE};
 /// Far more than there are.
 const CONNECTIONS_MAX: usize = 400;
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often the gateways' connections are ended until none comes back.
-const ROUNDS: usize = 5;
 
 /// They hold what they have until they are dropped.
 pub(super) struct Hogs {
@@ -20,24 +18,23 @@ pub(super) struct Hogs {
 }
 
 impl Hogs {
-    /// Takes all that is free, ends those of the gateways, and takes these too, until no gateway has any.
+    /// Ends the gateways' connections, lets in none while all that is free is taken, and then lets them find that there is no room.
     pub(super) fn fill(server: &Server) -> Result<Self, String> {
+        let allow = |connections: &str| {
+            let _ = server.sql("postgres", &format!("ALTER ROLE {ROLE} CONNECTION LIMIT {connections}"));
+        };
+        allow("0");
+        let _ = server.sql(
+            "postgres",
+            &format!("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE usename = '{ROLE}'"),
+        );
         let mut held = Vec::new();
-        for _ in 0..ROUNDS {
-            while held.len() < CONNECTIONS_MAX {
-                match Self::take(server.port()) {
-                    Some(connection) => held.push(connection),
-                    None => break,
-                }
-            }
-            let ended = server.sql(
-                "postgres",
-                &format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{ROLE}'"),
-            );
-            if ended == "0" {
-                return Ok(Self { _held: held });
-            }
+        while held.len() < CONNECTIONS_MAX
+            && let Some(connection) = Self::take(server.port())
+        {
+            held.push(connection);
         }
+        allow("-1");
         let left = Self::of_gateways(server);
         if left == "0" {
             Ok(Self { _held: held })
