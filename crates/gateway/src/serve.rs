@@ -315,6 +315,7 @@ impl Parts {
             let followers =
                 Followers { switch: self.switch.clone(), keys: self.keys.clone(), publisher: self.publisher.clone() };
             chores.spawn(follow(Arc::clone(&member), Arc::clone(lanes), followers, self.mark));
+            chores.spawn(Arc::clone(&member).look_elsewhere(Arc::clone(lanes)));
             let (put_out, is_put_out) = tokio::sync::oneshot::channel();
             let lanes = Arc::clone(lanes);
             chores.spawn(async move {

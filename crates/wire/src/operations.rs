@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn an_operator_is_told_why_a_key_stays() {
         let until = HashMap::from([("may_be_retired_from_unix_ms".to_owned(), "5".to_owned())]);
-        let status = key_refused(Code::FailedPrecondition, "KEY_CODES_VALID", "come back".to_owned(), until);
+        let status = wish_refused(Code::FailedPrecondition, "KEY_CODES_VALID", "come back".to_owned(), until);
         let info = status.get_details_error_info().unwrap();
         assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "come back"));
         assert_eq!((info.reason.as_str(), info.domain.as_str()), ("KEY_CODES_VALID", DOMAIN));

@@ -22,6 +22,7 @@ fn refused(reasons: &[&str]) -> Option<Kind> {
         policy_version: "3f2a".into(),
         facts: r#"{"age_s":60}"#.into(),
         policy_verdict: "permit".into(),
+        ..ApprovalRefused::default()
     }))
 }
 
