@@ -307,6 +307,7 @@ impl Parts {
         let beating = self.surroundings.member.clone().map(|member| {
             let (switch, keys) = (self.switch.clone(), self.keys.clone());
             chores.spawn(follow(Arc::clone(&member), Arc::clone(lanes), switch, keys, self.mark));
+            chores.spawn(Arc::clone(&member).look_elsewhere(Arc::clone(lanes)));
             let (put_out, is_put_out) = tokio::sync::oneshot::channel();
             let lanes = Arc::clone(lanes);
             chores.spawn(async move {

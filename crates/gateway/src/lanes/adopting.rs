@@ -1,12 +1,12 @@
 //! How this replica comes to have a machine's lane, and how it loses one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use cashgate_ledger::Epoch;
 use cashgate_withdrawal::ids::AtmId;
 use cashgate_withdrawal::refusal::Refusal;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::driver::Driver;
 use super::{LaneHandle, Lanes, Order, Recovered, Surroundings, adopt};
@@ -26,14 +26,20 @@ pub(super) struct Ownership {
     pub(super) member: Arc<Member>,
     pub(super) epoch: Epoch,
     /// Set when the ledger, or another replica, said that it is another's.
-    lost: Arc<AtomicBool>,
+    lost: Arc<watch::Sender<bool>>,
     /// The lanes that it is one of, to take it out of them.
     lanes: std::sync::Weak<Lanes>,
 }
 
 impl Ownership {
     pub(super) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        *self.lost.borrow()
+    }
+
+    /// Waits until it is another's.
+    pub(super) async fn lost(&self) {
+        // The sender is part of this.
+        let _ = self.lost.subscribe().wait_for(|lost| *lost).await;
     }
 
     /// The lane is gone from this replica: an ATM that connects here claims it anew.
@@ -61,6 +67,10 @@ impl Lanes {
         }
         if let Some(lane) = self.held_lane(atm) {
             return Ok(lane);
+        }
+        if member.is_served_elsewhere() {
+            tracing::info!(%atm, "the ledger is not heard here: the ATM is sent elsewhere");
+            return Err(Refusal::Overloaded);
         }
         let registry = member.registry();
         let asked = async {
@@ -132,7 +142,7 @@ impl Lanes {
             metrics.recovered(withdrawal.state.name());
             watchers.changed(withdrawal);
         }
-        let lost = Arc::new(AtomicBool::new(false));
+        let lost = Arc::new(watch::Sender::new(false));
         let ownership = Ownership { member: Arc::clone(member), epoch, lost, lanes: Arc::downgrade(self) };
         let surroundings = Arc::clone(&self.surroundings);
         let handle = Driver::start(attendant, Some(first), surroundings, self.serving.clone(), Some(ownership));
@@ -188,7 +198,7 @@ impl Lanes {
         }
         tracing::info!(%atm, why, "the lane is let go");
         self.surroundings.metrics.let_go(why);
-        ownership.lost.store(true, Ordering::Release);
+        ownership.lost.send_replace(true);
         let (ended, has_ended) = oneshot::channel();
         // A full inbox wakes the driver as well.
         let _ = lane.inbox.try_send(Box::new(Order::LetGo(ended)));

@@ -136,7 +136,7 @@ impl Driver {
                 },
             };
             let Some(order) = order else { return };
-            if !self.may_act().await {
+            if !self.may_act(newcomer(&order)).await {
                 // Whoever sent this order finds the lane gone, and asks again.
                 break;
             }
@@ -250,7 +250,7 @@ impl Driver {
         if !intent.records().is_empty() {
             let journal = self.traces.journal(intent.records(), cause);
             let since = Stopwatch::start();
-            let appended = self.append(&intent).await;
+            let appended = self.append_or_send_elsewhere(&intent).await;
             self.surroundings.metrics.appended(since.elapsed());
             if let Err(error) = appended {
                 journal.fail("not durable");
@@ -268,7 +268,7 @@ impl Driver {
                 std::future::pending::<()>().await;
             }
             journal.end();
-            if !self.may_act().await {
+            if !self.may_act(None).await {
                 // It is durable: whoever has the lane now carries it out.
                 self.is_gone = true;
                 return Completed::Done;
@@ -328,7 +328,7 @@ impl Driver {
     }
 
     /// One append takes only so many steps; each part of a turn is a legal history by itself.
-    async fn append(&self, intent: &Intent) -> Result<(), AppendError> {
+    pub(super) async fn append(&self, intent: &Intent) -> Result<(), AppendError> {
         for part in intent.records().chunks(StepRecord::PER_APPEND_MAX) {
             match &self.ownership {
                 None => drop(self.surroundings.ledger.append(part.iter().map(step_record).collect()).await?),
@@ -340,9 +340,8 @@ impl Driver {
 
     pub(super) fn send_away(&mut self) {
         if let Some((link, outbox)) = &self.outbox {
-            let spread = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) % RECONNECT_SPREAD_MS;
-            let _ = outbox.try_send(Box::new(Ok(wire_atm::reconnect(Duration::from_millis(spread)))));
             let link = *link;
+            ask_to_reconnect(link, outbox);
             self.lose(link);
         }
     }
@@ -353,5 +352,19 @@ impl Driver {
             self.serving.send_modify(|count| *count = if serving { *count + 1 } else { count.saturating_sub(1) });
             self.was_serving = serving;
         }
+    }
+}
+
+/// Has an ATM connect anew, some time within [`RECONNECT_SPREAD_MS`].
+pub(super) fn ask_to_reconnect(link: LinkId, outbox: &Outbox) {
+    let spread = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) % RECONNECT_SPREAD_MS;
+    let _ = outbox.try_send(Box::new(Ok(wire_atm::reconnect(Duration::from_millis(spread)))));
+}
+
+/// The connection that an order brings.
+fn newcomer(order: &Order) -> Option<(LinkId, Outbox)> {
+    match order {
+        Order::Connected { link, outbox, .. } => Some((*link, outbox.clone())),
+        _ => None,
     }
 }

@@ -1,12 +1,13 @@
 //! What a lane's driver does because other replicas write too. Without them none of this is called.
 
 use cashgate_ledger::AppendError;
-use cashgate_withdrawal::lane::{Input, Record};
+use cashgate_withdrawal::lane::{Input, LinkId, Record};
 use cashgate_withdrawal::refusal::Refusal;
 
+use super::Outbox;
 use super::adopting::Ownership;
 use super::attendant::Intent;
-use super::driver::{Caller, Completed, Driver};
+use super::driver::{Caller, Completed, Driver, ask_to_reconnect};
 use crate::admission::Desk;
 use crate::clock;
 use crate::ledger_reads;
@@ -21,12 +22,71 @@ pub(super) const fn is_of_others(error: &AppendError) -> bool {
 }
 
 impl Driver {
-    /// Waits until this replica may act. Says whether the lane is still its own.
-    pub(super) async fn may_act(&mut self) -> bool {
+    /// Waits until this replica may act. Says whether the lane is still its own. Meanwhile the ATM is sent to others, if they may act; also one that has just
+    /// connected and of which the lane does not know yet.
+    pub(super) async fn may_act(&mut self, newcomer: Option<(LinkId, Outbox)>) -> bool {
         let Some(ownership) = self.ownership.clone() else { return true };
-        ownership.member.may_act().await;
+        let acts_or_is_lost = async {
+            tokio::select! {
+                () = ownership.member.may_act() => {}
+                () = ownership.lost() => {}
+            }
+        };
+        tokio::pin!(acts_or_is_lost);
+        tokio::select! {
+            biased;
+            () = &mut acts_or_is_lost => {}
+            () = ownership.member.served_elsewhere() => {
+                self.send_elsewhere(newcomer);
+                acts_or_is_lost.await;
+            }
+        }
         self.is_gone |= ownership.is_lost();
         !self.is_gone
+    }
+
+    /// The ATM goes to another replica; the lane stays until that one asks for it.
+    fn send_elsewhere(&mut self, newcomer: Option<(LinkId, Outbox)>) {
+        if let Some((link, outbox)) = newcomer {
+            ask_to_reconnect(link, &outbox);
+        }
+        if self.outbox.is_some() {
+            self.surroundings.metrics.sent_elsewhere();
+            self.send_away();
+        }
+    }
+
+    /// Makes an intent durable. While the ledger is silent here and others hear it, the ATM is sent there, and callers are told that nobody knows: what
+    /// they asked for may still become durable, unless the other replica has the lane first.
+    pub(super) async fn append_or_send_elsewhere(&mut self, intent: &Intent) -> Result<(), AppendError> {
+        let Some(Ownership { member, .. }) = self.ownership.clone() else { return self.append(intent).await };
+        let callers = std::mem::take(&mut self.waiting);
+        let (appended, callers) = {
+            let append = self.append(intent);
+            tokio::pin!(append);
+            tokio::select! {
+                biased;
+                appended = &mut append => (appended, Some(callers)),
+                () = member.served_elsewhere() => {
+                    if let Some((link, outbox)) = &self.outbox {
+                        ask_to_reconnect(*link, outbox);
+                    }
+                    for Caller { reply, .. } in callers.into_values() {
+                        let _ = reply.send(Err(Refusal::OutcomeUnknown));
+                    }
+                    (append.await, None)
+                }
+            }
+        };
+        match (callers, self.outbox.as_ref().map(|(link, _)| *link)) {
+            (Some(callers), _) => self.waiting = callers,
+            (None, Some(link)) => {
+                self.surroundings.metrics.sent_elsewhere();
+                self.lose(link);
+            }
+            (None, None) => {}
+        }
+        appended
     }
 
     /// Reads the limits' entries that an input is decided by and that are not known here. Says whether it could.
@@ -107,8 +167,12 @@ impl Driver {
         }
         let atm = self.attendant.atm().clone();
         for withdrawal in self.attendant.open() {
-            self.surroundings.metrics.let_go_of(withdrawal.state.name());
-            self.surroundings.watchers.left(withdrawal.terms.withdrawal);
+            let id = withdrawal.terms.withdrawal;
+            // As it was last counted here: what the lane did since may not have become durable.
+            if let Some(state) = self.surroundings.watchers.state_name(id) {
+                self.surroundings.metrics.let_go_of(state);
+            }
+            self.surroundings.watchers.left(id);
         }
         if let Some(ownership) = &self.ownership {
             ownership.ended(&atm);

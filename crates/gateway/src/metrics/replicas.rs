@@ -22,6 +22,7 @@ pub(super) struct BetweenReplicas {
     adopted: Counter<u64>,
     let_go: Counter<u64>,
     limits_moved: Counter<u64>,
+    sent_elsewhere: Counter<u64>,
 }
 
 impl BetweenReplicas {
@@ -38,6 +39,10 @@ impl BetweenReplicas {
             limits_moved: counter(
                 "cashgate_replica_limits_moved",
                 "Approvals that were computed again because another replica had changed their limits",
+            ),
+            sent_elsewhere: counter(
+                "cashgate_replica_atms_sent_elsewhere",
+                "ATMs that were sent to other replicas because they hear the ledger and this one does not",
             ),
         }
     }
@@ -69,6 +74,11 @@ impl Metrics {
         self.between.limits_moved.add(1, &[]);
     }
 
+    /// An ATM is sent to another replica, which hears the ledger.
+    pub fn sent_elsewhere(&self) {
+        self.between.sent_elsewhere.add(1, &[]);
+    }
+
     /// Has this replica's pulse exported whenever the metrics are read, and what alerts count begin at zero.
     pub fn observe_member(&self, member: Arc<Member>) {
         for rpc in ["Scan", "Approve", "Cancel", "Watch", "ResolveSuspect"] {
@@ -79,6 +89,7 @@ impl Metrics {
         ADOPTED.iter().for_each(|how| self.between.adopted.add(0, &[KeyValue::new("how", *how)]));
         LET_GO.iter().for_each(|why| self.between.let_go.add(0, &[KeyValue::new("why", *why)]));
         self.between.limits_moved.add(0, &[]);
+        self.between.sent_elsewhere.add(0, &[]);
         let meter = self.provider.meter("cashgate");
         let of = Arc::clone(&member);
         let _behind = meter

@@ -22,14 +22,20 @@ pub struct Member {
     heartbeat_every: Duration,
     draining: AtomicBool,
     heard: watch::Sender<u64>,
+    /// Whether this replica does not hear the ledger, and another does.
+    elsewhere: watch::Sender<bool>,
 }
+
+/// How often one that does not hear the ledger asks whether others do.
+const LOOK_ELSEWHERE_EVERY: Duration = Duration::from_millis(250);
 
 impl Member {
     /// A member that has not been heard of yet.
     #[must_use]
     pub fn new(registry: Replicas, peers: Peers, dead_after: Duration, heartbeat_every: Duration) -> Self {
         let (pulse, draining, heard) = (Pulse::new(dead_after), AtomicBool::new(false), watch::Sender::new(0));
-        Self { registry, pulse, peers, dead_after, heartbeat_every, draining, heard }
+        let elsewhere = watch::Sender::new(false);
+        Self { registry, pulse, peers, dead_after, heartbeat_every, draining, heard, elsewhere }
     }
 
     /// Its number, as codes and peers name it.
@@ -74,6 +80,44 @@ impl Member {
         while !self.pulse.may_act(clock::now()) {
             // The sender is part of this, so there will always be another.
             let _ = heard.changed().await;
+        }
+    }
+
+    /// Whether ATMs do well to connect here: the ledger has been heard without a gap for as long as others are given to be heard themselves.
+    #[must_use]
+    pub fn takes_atms(&self) -> bool {
+        self.pulse.may_sweep(clock::now()) && !self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether ATMs are to go to other replicas, because they hear the ledger and this one does not.
+    #[must_use]
+    pub fn is_served_elsewhere(&self) -> bool {
+        *self.elsewhere.borrow()
+    }
+
+    /// Waits until that is so.
+    pub async fn served_elsewhere(&self) {
+        // The sender is part of this.
+        let _ = self.elsewhere.subscribe().wait_for(|is_so| *is_so).await;
+    }
+
+    /// Has ATMs go elsewhere while this replica waits for the ledger's word and another does not. If all of them wait they stay: they would only be sent
+    /// round in circles.
+    pub async fn look_elsewhere(self: Arc<Self>, lanes: Arc<Lanes>) {
+        loop {
+            tokio::time::sleep(LOOK_ELSEWHERE_EVERY).await;
+            let is_so = !self.pulse.may_act(clock::now())
+                && self.peers.any_takes_atms().await
+                && !self.pulse.may_act(clock::now());
+            if self.elsewhere.send_replace(is_so) != is_so {
+                if is_so {
+                    tracing::warn!("the ledger is not heard here and is elsewhere: ATMs are sent there");
+                    // Lanes that wait for an order look as well.
+                    lanes.look_again();
+                } else {
+                    tracing::info!("ATMs are taken here again");
+                }
+            }
         }
     }
 

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cashgate_ledger::{Epoch, Incarnation, ReplicaId, ReplicaRow};
+use cashgate_wire::proto::replica::v1::TakesAtmsRequest;
 use cashgate_wire::proto::replica::v1::replica_service_client::ReplicaServiceClient;
 use cashgate_wire::replica as wire;
 use cashgate_withdrawal::ids::AtmId;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -25,6 +27,9 @@ use crate::tls::Tls;
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// How long a peer is waited for to let a lane go. A machine waits meanwhile.
 const RELEASE_MAX: Duration = Duration::from_millis(500);
+
+/// How long a peer is waited for to say whether it takes ATMs.
+const TAKES_ATMS_MAX: Duration = Duration::from_millis(500);
 
 /// A client of one peer.
 pub type PeerClient = ReplicaServiceClient<Channel>;
@@ -102,6 +107,24 @@ impl Peers {
             Ok(Err(status)) => tracing::warn!(replica = %id, %atm, code = ?status.code(), "a lane was not let go"),
             Err(_) => tracing::warn!(replica = %id, %atm, "a lane was not let go in time"),
         }
+    }
+
+    /// Whether any peer says that it takes ATMs. Who does not answer does not take any.
+    pub(super) async fn any_takes_atms(&self) -> bool {
+        let clients: Vec<PeerClient> = self.known().values().map(|peer| peer.client.clone()).collect();
+        let mut asking = JoinSet::new();
+        for mut client in clients {
+            asking.spawn(async move {
+                let answer = tokio::time::timeout(TAKES_ATMS_MAX, client.takes_atms(TakesAtmsRequest {})).await;
+                answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.into_inner().takes))
+            });
+        }
+        while let Some(takes) = asking.join_next().await {
+            if takes.unwrap_or(false) {
+                return true;
+            }
+        }
+        false
     }
 
     fn client(&self, id: ReplicaId, address: &str) -> Result<PeerClient, tonic::transport::Error> {

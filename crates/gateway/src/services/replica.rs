@@ -7,7 +7,8 @@ use cashgate_wire::proto::replica::v1::replica_service_server::ReplicaService;
 use cashgate_wire::proto::replica::v1::{
     ForwardApproveRequest, ForwardApproveResponse, ForwardCancelRequest, ForwardCancelResponse,
     ForwardResolveSuspectRequest, ForwardResolveSuspectResponse, ForwardScanRequest, ForwardScanResponse,
-    ForwardWatchRequest, ForwardWatchResponse, ReleaseLaneRequest, ReleaseLaneResponse,
+    ForwardWatchRequest, ForwardWatchResponse, ReleaseLaneRequest, ReleaseLaneResponse, TakesAtmsRequest,
+    TakesAtmsResponse,
 };
 use cashgate_wire::replica::{self as wire, Forwarded};
 use cashgate_withdrawal::refusal::Refusal;
@@ -123,5 +124,11 @@ impl ReplicaService for ReplicaPort {
         let wanted = wanted.map_err(|refusal| self.customers.refuse("ReleaseLane", &refusal))?;
         let released = self.customers.lanes().let_go(&wanted.atm, Epoch(wanted.epoch)).await;
         Ok(Response::new(ReleaseLaneResponse { released }))
+    }
+
+    async fn takes_atms(&self, request: Request<TakesAtmsRequest>) -> Result<Response<TakesAtmsResponse>, Status> {
+        self.peer("TakesAtms", &request)?;
+        let takes = self.customers.lanes().surroundings().member.as_ref().is_some_and(|member| member.takes_atms());
+        Ok(Response::new(TakesAtmsResponse { takes }))
     }
 }
