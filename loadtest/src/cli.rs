@@ -77,12 +77,12 @@ pub(crate) struct LoadArguments {
     /// Where this program serves the institution's core banking: where the gateway's `core_banking.endpoint` points.
     #[arg(long, default_value = "127.0.0.1:7450")]
     core_bank: SocketAddr,
-    /// A file with the gateway's process id, for its CPU and memory, if it runs on this machine. Read anew every second.
+    /// A file with the gateway's process id, or those of its replicas, for CPU and memory, if they run on this machine. Read anew every second.
     #[arg(long)]
     gateway_pid_file: Option<PathBuf>,
-    /// The gateway's metrics, such as http://127.0.0.1:7445/metrics, for the HSM's queue and more.
+    /// The gateway's metrics, such as http://127.0.0.1:7445/metrics, for the HSM's queue and more. Repeatable: those of several replicas are added up.
     #[arg(long)]
-    metrics: Option<MetricsAddress>,
+    metrics: Vec<MetricsAddress>,
     /// The shell command that fulfils a hook of the scenario, as NAME=COMMAND. Repeatable.
     #[arg(long = "hook", value_name = "NAME=COMMAND")]
     hooks: Vec<Hook>,

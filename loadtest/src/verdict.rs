@@ -35,6 +35,7 @@ pub fn judge(scenario: &Scenario, recording: &Recording, books: &books::Verdict,
     judged.push(no_failures(failures));
     judged.extend(latencies(&scenario.thresholds, recording));
     judged.extend(shares(scenario, recording));
+    judged.extend(failures_of_customers(&scenario.thresholds, recording));
     judged.extend(recovery(scenario, recording));
     judged.extend(memory(scenario, &recording.samples));
     judged
@@ -132,6 +133,25 @@ fn shares(scenario: &Scenario, recording: &Recording) -> Vec<Judged> {
     .collect()
 }
 
+/// Customers who had been taken in and left without cash, and those who had to begin again after a scan.
+fn failures_of_customers(thresholds: &Thresholds, recording: &Recording) -> Vec<Judged> {
+    let first = recording.failed().next().map(|visit| format!(", the first: {}", visit.ending)).unwrap_or_default();
+    let rows = [
+        ("failed_max", thresholds.failed_max, recording.failed().count(), first),
+        ("scanned_again_max", thresholds.scanned_again_max, recording.scanned_again(), String::new()),
+    ];
+    let judged = |(what, most, count, detail): (&str, Option<u32>, usize, String)| {
+        let most = most?;
+        Some(Judged {
+            what: what.to_owned(),
+            wanted: format!("at most {most} customers"),
+            reached: format!("{count}{detail}"),
+            holds: u32::try_from(count).is_ok_and(|count| count <= most),
+        })
+    };
+    rows.into_iter().filter_map(judged).collect()
+}
+
 /// Whether a fault is on at a moment, or was a little before, or begins while the customer stands there.
 fn disturbed(scenario: &Scenario, arrived: Duration) -> bool {
     let leaves = arrived.saturating_add(AFTERMATH);
@@ -212,7 +232,26 @@ mod tests {
     use super::*;
 
     fn visit(second: u64, ending: &str) -> Visit {
-        Visit { arrived: Duration::from_secs(second), who: Who::Honest, ending: ending.to_owned() }
+        let arrived = Duration::from_secs(second);
+        Visit { arrived, left: arrived, who: Who::Honest, ending: ending.to_owned(), scans: 1 }
+    }
+
+    #[test]
+    fn a_customer_fails_who_leaves_without_cash_after_a_scan_and_a_second_scan_is_counted_apart() {
+        let honest = |ending: &str, scans| Visit { scans, ..visit(1, ending) };
+        let thief = Visit { who: Who::Thief, ..honest("approve: NOT_ALLOWED", 1) };
+        let visits =
+            vec![honest(PAID, 1), honest(PAID, 2), honest("no ATM free", 0), thief, honest("ended: reversed", 1)];
+        let recording = Recording { visits, ..Recording::default() };
+        let judged = |failed_max, scanned_again_max| {
+            let thresholds = Thresholds { failed_max, scanned_again_max, ..Thresholds::default() };
+            failures_of_customers(&thresholds, &recording)
+        };
+        assert_eq!(judged(None, None), []);
+        let holds = |judged: Vec<Judged>| judged.iter().map(|one| one.holds).collect::<Vec<_>>();
+        assert_eq!(holds(judged(Some(1), Some(1))), [true, true]);
+        assert_eq!(holds(judged(Some(0), Some(0))), [false, false]);
+        assert!(judged(Some(0), None).iter().any(|one| one.reached == "1, the first: ended: reversed"));
     }
 
     fn judged(scenario: &Scenario, recording: &Recording, what: &str) -> Judged {

@@ -77,28 +77,34 @@ impl Left {
 pub(crate) async fn make(hall: Arc<Hall>, arrival: Arrival) {
     hall.recorder.done(Step::Late, arrival.at);
     let deadline = arrival.at + hall.manner.patience;
-    let ending = match hall.machines.take(deadline).await {
+    let (ending, scans) = match hall.machines.take(deadline).await {
         None => {
             for step in [Step::Machine, Step::Code, Step::Whole] {
                 hall.recorder.done(step, arrival.at);
             }
-            "no ATM free".to_owned()
+            ("no ATM free".to_owned(), 0)
         }
         Some(mut machine) => {
             hall.recorder.done(Step::Machine, arrival.at);
-            let mut visit =
-                Visit { hall: &hall, arrival: &arrival, machine: &mut machine, deadline, own: Duration::ZERO };
+            let mut visit = Visit {
+                hall: &hall,
+                arrival: &arrival,
+                machine: &mut machine,
+                deadline,
+                own: Duration::ZERO,
+                scans: 0,
+            };
             let served = visit.served().await;
-            let own = visit.own;
+            let (own, scans) = (visit.own, visit.scans);
             if served.as_ref().map_or_else(|left| left.gave_up, |()| true) {
                 let whole = arrival.at.elapsed().saturating_sub(own);
                 hall.recorder.took(Step::Whole, arrival.at, whole);
             }
             hall.machines.give_back(machine);
-            served.map_or_else(|left| left.why, |()| PAID.to_owned())
+            (served.map_or_else(|left| left.why, |()| PAID.to_owned()), scans)
         }
     };
-    hall.recorder.ended(arrival.at, arrival.who, ending);
+    hall.recorder.ended(arrival.at, arrival.who, ending, scans);
 }
 
 struct Visit<'a> {
@@ -108,6 +114,8 @@ struct Visit<'a> {
     deadline: Instant,
     /// What the customer and the dispenser took for themselves.
     own: Duration,
+    /// How many codes were scanned.
+    scans: u32,
 }
 
 /// A code on the screen.
@@ -185,6 +193,7 @@ impl Visit<'_> {
         let began = Instant::now();
         self.scan(code).await.inspect_err(|left| self.waited_in_vain(Step::Scan, began, left))?;
         recorder.done(Step::Scan, began);
+        self.scans += 1;
         self.think().await;
         let signature = self.signature(code)?;
         let sent_at = Instant::now();
@@ -330,10 +339,13 @@ impl Visit<'_> {
     }
 }
 
-/// Whether the gateway, or the way to it, was only away for a moment.
+/// Whether the gateway, or the way to it, was only away for a moment. Among replicas it may say so itself: nobody knows what became of the request, or the
+/// ATM has just moved. The same request again finds out.
 fn is_passing(status: &Status) -> bool {
-    let without_reason = RpcError::from(status).reason.is_empty();
-    without_reason && matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
+    match RpcError::from(status).reason.as_str() {
+        "" => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal),
+        reason => matches!(reason, "OUTCOME_UNKNOWN" | "OVERLOADED"),
+    }
 }
 
 fn refused(rpc: &str, status: &Status) -> Left {

@@ -55,6 +55,16 @@ impl MetricsAddress {
 pub(super) struct Scrape(String);
 
 impl Scrape {
+    /// What all of them export now; nothing if there are none, or one does not answer: a sum without it would look like a loss.
+    pub(super) async fn of_all(addresses: &[MetricsAddress]) -> Option<Self> {
+        let mut all = String::new();
+        for address in addresses {
+            all.push_str(&address.scrape().await?.0);
+            all.push('\n');
+        }
+        (!all.is_empty()).then_some(Self(all))
+    }
+
     pub(super) fn hsm_queue(&self) -> Option<f64> {
         self.sum("cashgate_hsm_queue_depth")
     }

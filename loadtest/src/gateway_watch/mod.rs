@@ -1,8 +1,11 @@
 //! Looks at the gateway once a second: its CPU time and memory in `/proc`, and its own metrics. Both are optional; the load does not need them.
 
+#![allow(clippy::float_arithmetic, reason = "shares of time; no money")]
+
 mod metrics;
 mod process;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +21,10 @@ use process::Usage;
 /// Where the gateway can be looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Windows {
-    /// A file with the gateway's process id, read anew every second, because a restart changes it. Only for a gateway on this machine.
+    /// A file with the gateway's process id, or those of all replicas, read anew every second, because a restart changes it. Only for this machine.
     pub pid_file: Option<PathBuf>,
-    /// Its metrics.
-    pub metrics: Option<MetricsAddress>,
+    /// Its metrics, or those of each replica.
+    pub metrics: Vec<MetricsAddress>,
 }
 
 /// Looks once a second until it is aborted.
@@ -46,21 +49,20 @@ pub(crate) async fn watch(hall: Arc<Hall>, windows: Windows) {
 /// What is seen at one moment.
 struct Look {
     at: Instant,
-    gateway: Option<(u32, Usage)>,
+    /// By process.
+    gateway: BTreeMap<u32, Usage>,
     generator: Option<Usage>,
     scrape: Option<Scrape>,
 }
 
 impl Look {
     async fn at(windows: &Windows) -> Self {
-        let pid = windows.pid_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok());
-        let scrape = match &windows.metrics {
-            Some(address) => address.scrape().await,
-            None => None,
-        };
+        let pids = windows.pid_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+        let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
+        let scrape = Scrape::of_all(&windows.metrics).await;
         Self {
             at: Instant::now(),
-            gateway: pid.and_then(|pid: u32| Some((pid, Usage::of(&pid.to_string())?))),
+            gateway: pids.filter_map(|pid: u32| Some((pid, Usage::of(&pid.to_string())?))).collect(),
             generator: Usage::of("self"),
             scrape,
         }
@@ -68,11 +70,10 @@ impl Look {
 
     fn since(&self, last: &Self) -> Sample {
         let passed = self.at.saturating_duration_since(last.at);
-        let gateway = match (self.gateway, last.gateway) {
-            // Another process has used another clock.
-            (Some((pid, usage)), Some((last_pid, last))) if pid == last_pid => usage.cpu_percent_since(last, passed),
-            _ => None,
-        };
+        // Another process has used another clock.
+        let shares =
+            self.gateway.iter().filter_map(|(pid, usage)| usage.cpu_percent_since(*last.gateway.get(pid)?, passed));
+        let gateway = shares.reduce(|sum, share| sum + share);
         let generator = self.generator.zip(last.generator);
         let rate = |of: fn(&Scrape) -> Option<f64>| {
             let (now, before) = (of(self.scrape.as_ref()?)?, of(last.scrape.as_ref()?)?);
@@ -80,7 +81,7 @@ impl Look {
         };
         Sample {
             gateway_cpu_percent: gateway,
-            gateway_rss_kib: self.gateway.map(|(_, usage)| usage.rss_kib),
+            gateway_rss_kib: self.gateway.values().map(|usage| usage.rss_kib).reduce(u64::saturating_add),
             generator_cpu_percent: generator.and_then(|(now, last)| now.cpu_percent_since(last, passed)),
             hsm_queue: self.scrape.as_ref().and_then(Scrape::hsm_queue),
             hsm_signatures_per_s: rate(Scrape::hsm_signatures),

@@ -38,10 +38,23 @@ pub enum Who {
 pub struct Visit {
     /// When the customer wanted to be served.
     pub arrived: Duration,
+    /// When he left.
+    pub left: Duration,
     /// Who.
     pub who: Who,
     /// [`PAID`], or where and why it ended.
     pub ending: String,
+    /// How many codes he scanned: more than one if he had to begin again after a scan.
+    pub scans: u32,
+}
+
+impl Visit {
+    /// Whether it failed: a customer had scanned a code, so that the gateway had taken him in, and left without cash, whatever the reason. That a withdrawal
+    /// ended otherwise than its ATM's outcome says is another matter, which the books find.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.who == Who::Honest && self.scans > 0 && self.ending != PAID
+    }
 }
 
 /// Takes measurements from every task of a run.
@@ -113,9 +126,10 @@ impl Recorder {
     }
 
     /// A visit that has ended.
-    pub fn ended(&self, arrived: Instant, who: Who, ending: String) {
+    pub fn ended(&self, arrived: Instant, who: Who, ending: String, scans: u32) {
         let arrived = arrived.saturating_duration_since(self.began);
-        self.inner().visits.push(Visit { arrived, who, ending });
+        let left = self.elapsed();
+        self.inner().visits.push(Visit { arrived, left, who, ending, scans });
     }
 
     /// A customer has to begin again.
@@ -170,6 +184,17 @@ impl Recorder {
 }
 
 impl Recording {
+    /// Customers who left without cash after a scan.
+    pub fn failed(&self) -> impl Iterator<Item = &Visit> {
+        self.visits.iter().filter(|visit| visit.has_failed())
+    }
+
+    /// How many customers had to scan more than one code.
+    #[must_use]
+    pub fn scanned_again(&self) -> usize {
+        self.visits.iter().filter(|visit| visit.scans > 1).count()
+    }
+
     /// A percentile of a step without the warm-up, such as 99.0; nothing if it never happened.
     #[must_use]
     pub fn percentile(&self, step: Step, percentile: f64) -> Option<Duration> {

@@ -130,7 +130,11 @@ fn visits(report: &Report<'_>) -> Markup {
                 @for (ending, count) in endings { tr { td { (who) } td { (ending) } td.n { (count) } } }
             }
         }
-        p.note { (report.outcome.recording.touched_again) " times a customer had to touch the screen again, and did." }
+        p.note {
+            (report.outcome.recording.touched_again) " times a customer had to touch the screen again, and did. "
+            (report.outcome.recording.scanned_again()) " customers had to scan again; "
+            (report.outcome.recording.failed().count()) " left without cash after a scan."
+        }
     }
 }
 

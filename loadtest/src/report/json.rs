@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::recording::{Recording, Sample, Step, Who};
+use crate::recording::{Recording, Sample, Step, Visit, Who};
 
 /// The percentiles that are listed.
 pub(super) const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 100.0];
@@ -32,6 +32,8 @@ pub(super) fn text(report: &Report<'_>) -> String {
         "latency_ms": latencies(recording),
         "visits": endings(recording),
         "touched_again": recording.touched_again,
+        "scanned_again": recording.scanned_again(),
+        "failed": recording.failed().map(failed).collect::<Vec<_>>(),
         "books": report.outcome.books.totals,
         "book_problems": report.outcome.books.problems,
         "failures": report.outcome.failures,
@@ -105,6 +107,10 @@ pub(super) fn means(recording: &Recording, from: Duration, until: Duration) -> B
 #[allow(clippy::cast_precision_loss, reason = "memory below a pebibyte")]
 pub(super) fn mebibytes(kibibytes: u64) -> f64 {
     kibibytes as f64 / 1_024.0
+}
+
+fn failed(visit: &Visit) -> Value {
+    json!({"arrived_s": seconds(visit.arrived), "left_s": seconds(visit.left), "scans": visit.scans, "why": visit.ending})
 }
 
 fn sample(sample: &Sample) -> Value {

@@ -14,7 +14,7 @@ fn outcome(ending: &str) -> Outcome {
         for step in Step::ALL {
             recorder.took(step, at, Duration::from_millis(1 + second));
         }
-        recorder.ended(at, Who::Honest, if second == 40 { ending.to_owned() } else { PAID.to_owned() });
+        recorder.ended(at, Who::Honest, if second == 40 { ending.to_owned() } else { PAID.to_owned() }, 1);
         recorder.sampled(Sample {
             at: Duration::from_secs(second),
             gateway_cpu_percent: Some(50.0),

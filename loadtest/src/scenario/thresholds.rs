@@ -10,6 +10,10 @@ pub struct Thresholds {
     pub paid_percent_min: Option<f64>,
     /// The same of those who arrived while no fault was on and none had ended in the last ten seconds.
     pub paid_percent_without_fault_min: Option<f64>,
+    /// How many customers may leave without cash after they scanned, for whatever reason.
+    pub failed_max: Option<u32>,
+    /// How many customers may have to scan more than one code.
+    pub scanned_again_max: Option<u32>,
     /// 99th percentile from the intended touch to the code.
     pub code_p99_ms_max: Option<u32>,
     /// 99th percentile of `Scan`.
