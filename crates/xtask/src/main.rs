@@ -26,6 +26,7 @@ mod parties;
 mod process;
 mod python;
 mod recovery;
+mod relay;
 mod replay;
 mod replicas;
 mod siege;
@@ -135,6 +136,9 @@ enum Task {
         /// Debug builds: for a look at the report, not for figures.
         #[arg(long)]
         debug: bool,
+        /// So many gateways on a real PostgreSQL with a standby instead of one.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(3..=3))]
+        replicas: Option<u64>,
         /// What `cashgate-loadtest run` is told beside that, such as -- --rate-percent 50.
         #[arg(last = true, value_name = "OPTIONS")]
         options: Vec<std::ffi::OsString>,
@@ -196,9 +200,10 @@ fn main() -> ExitCode {
         Task::Simulate { replicas, worlds, seed, minutes, threads, crashes, every_run } => {
             simulate::run(simulate::Order { replicas, worlds, seed, minutes, threads, crashes, every_run })
         }
-        Task::Loadtest { scenario, atms, debug, options } => {
+        Task::Loadtest { scenario, atms, debug, replicas, options } => {
             let how = if debug { command::Build::Debug } else { command::Build::Release };
-            loadtest::run(&loadtest::Order { scenario: &scenario, atms, how, options: &options }).map(drop)
+            let replicated = replicas.is_some();
+            loadtest::run(&loadtest::Order { scenario: &scenario, atms, how, replicated, options: &options }).map(drop)
         }
         Task::Replay { options } => replay::run(&options),
         Task::Siege { quick, release, only, before } => siege::run(&siege::Order { quick, release, only, before }),

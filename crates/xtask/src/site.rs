@@ -150,6 +150,11 @@ impl Site {
         json_lines(&self.ask_gateway(&["withdrawals", "list", "--json"])?)
     }
 
+    /// The programs that it runs.
+    pub(crate) fn programs(&self) -> Programs {
+        self.programs.clone()
+    }
+
     /// Where the programs are.
     pub(crate) fn programs_folder(&self) -> &Path {
         self.programs.cashgate.parent().unwrap_or(Path::new("."))

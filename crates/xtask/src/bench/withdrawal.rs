@@ -78,7 +78,8 @@ fn load(file: &str, atms: u16) -> Result<Value, String> {
     let scenario = command::root().join("crates/xtask/src/bench").join(file);
     let scenario = scenario.to_str().ok_or("the repository's path is not UTF-8")?;
     let options = ["--atms".into(), atms.to_string().into()];
-    let run = loadtest::Order { scenario, atms: atms.into(), how: Build::Release, options: &options };
+    let run =
+        loadtest::Order { scenario, atms: atms.into(), how: Build::Release, replicated: false, options: &options };
     let report = loadtest::run(&run)?.join("report.json");
     let text =
         std::fs::read_to_string(&report).map_err(|error| format!("cannot read {}: {error}", report.display()))?;

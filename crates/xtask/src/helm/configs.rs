@@ -1,5 +1,6 @@
 //! The rendered configuration of every file of values, read by the real `cashgate check-config` in the rendered pod.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -22,12 +23,14 @@ const CRL_SETTINGS: &str =
 pub(super) struct Given<'a> {
     pub(super) site: &'a Site,
     crl: Vec<u8>,
+    /// What is there under a name; the rest is made up from what its keys are for.
+    pub(super) named: BTreeMap<String, Files>,
 }
 
 impl<'a> Given<'a> {
     /// Of a folder that `cashgate init` made.
     pub(super) fn of(site: &'a Site) -> Result<Self, String> {
-        Ok(Self { site, crl: empty_crl(site)? })
+        Ok(Self { site, crl: empty_crl(site)?, named: BTreeMap::new() })
     }
 
     fn file(&self, name: &str) -> Result<Vec<u8>, String> {
@@ -44,7 +47,10 @@ impl<'a> Given<'a> {
                 ["Secret", "ConfigMap"].contains(&text(one, "/kind")) && text(one, "/metadata/name") == name
             });
             if !name.is_empty() && !is_rendered {
-                let files = self.files(text(volume, "/name"), volume)?;
+                let files = match self.named.get(&name) {
+                    Some(files) => files.clone(),
+                    None => self.files(text(volume, "/name"), volume)?,
+                };
                 objects.given.entry(name).or_default().extend(files);
             }
         }

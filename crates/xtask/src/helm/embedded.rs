@@ -7,20 +7,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::chart::{Chart, How, RELEASE, find, list, text};
+use super::chart::{Chart, How, RELEASE, find, text};
 use super::configs::{Given, pod_of};
 use super::pods::{Machine, Objects, Pod};
+use super::running::{self, SOON};
 use super::tools::Tools;
 use crate::clock::Deadline;
-use crate::process::Process;
 use crate::{http, interrupt};
 
 const SCENARIO: &str = include_str!("scenario.toml");
 const ATMS: u32 = 10;
-const READY: Duration = Duration::from_secs(60);
-const TEST: Duration = Duration::from_secs(60);
-const LOAD: Duration = Duration::from_secs(150);
-const SOON: Duration = Duration::from_secs(30);
 /// Where the trial's module is on this machine.
 const SOFTHSM: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
 
@@ -42,19 +38,20 @@ pub(super) fn check(tools: &Tools, chart: &Chart, given: &Given<'_>, machine: &M
     pod.initialise()?;
     let container = pod.container("cashgate")?;
     let mut gateway = pod.start(container, &[])?;
-    wait_until_ready(container, &mut gateway)?;
+    running::wait_until_ready(&pod, container, &mut gateway)?;
     second_writer_is_refused(&pod, container)?;
     for test in ["test-ready", "test-operator"] {
-        run_test(&objects.manifests, given, machine, test)?;
+        running::run_test(&objects.manifests, given, machine, test)?;
     }
-    run_load(&objects.manifests, given, machine)?;
+    let load = running::load_pod(&objects.manifests, given, machine, "127.0.0.1")?;
+    running::passed(&load, load.start(load.container("loadtest")?, &[])?)?;
     what_autoscaling_asks_for_is_exported(tools, chart, given)?;
     pod.fill_volumes(&Objects {
         manifests: rendered(&["config.institution[0].limits.per_day=777000"])?,
         given: objects.given.clone(),
     })?;
     wait_for_metric(given, "cashgate_rule_reloads_total{result=\"taken\"")?;
-    stop(&mut gateway, &spec)?;
+    running::stop(&mut gateway, &spec, Duration::ZERO)?;
     pod.run(container, &["ledger", "verify", "--config", "/etc/cashgate/config/cashgate.toml"], SOON)?;
     Ok("the rendered pod of the embedded mode ran: keys made, probes, helm tests, load test with balanced books, limits changed without a restart, a second \
         writer refused, stopped within its grace period, ledger sound"
@@ -65,7 +62,7 @@ pub(super) fn check(tools: &Tools, chart: &Chart, given: &Given<'_>, machine: &M
 fn values(given: &Given<'_>) -> Result<PathBuf, String> {
     let ports = given.site.ports();
     let [bank, _] = ports.corebanks;
-    let module = SOFTHSM.iter().find(|module| Path::new(module).exists()).ok_or("SoftHSM2's module is missing")?;
+    let module = module()?;
     let text = json!({
         "ports": {"atm": ports.atm, "api": ports.api, "http": ports.http},
         "hsm": {"module": module},
@@ -84,41 +81,17 @@ fn values(given: &Given<'_>) -> Result<PathBuf, String> {
     Ok(file)
 }
 
+/// Where SoftHSM2 is.
+pub(super) fn module() -> Result<&'static str, String> {
+    let found = SOFTHSM.into_iter().find(|module| Path::new(module).exists());
+    found.ok_or_else(|| "SoftHSM2's module is missing".to_owned())
+}
+
 /// A pod has an address of its own; here it is the loopback interface's, so that nobody else reaches it.
 fn listening(given: &Given<'_>) -> Vec<(String, String)> {
     let ports = given.site.ports();
     let at = |name: &str, port: u16| (format!("CASHGATE_LISTEN__{name}"), format!("127.0.0.1:{port}"));
     vec![at("ATM", ports.atm), at("API", ports.api), at("HTTP", ports.http)]
-}
-
-/// As kubelet would: the startup probe until it succeeds, then the other two.
-fn wait_until_ready(container: &Value, gateway: &mut Process) -> Result<(), String> {
-    for probe in ["/startupProbe", "/livenessProbe", "/readinessProbe"] {
-        let (port, path) = probed(container, probe)?;
-        let deadline = Deadline::after(READY);
-        loop {
-            interrupt::check()?;
-            match http::page(port, path) {
-                Some((200, _)) => break,
-                _ if !gateway.runs() => return Err(format!("the gateway ended: {}", gateway.last_words(12))),
-                answer if deadline.has_passed() => {
-                    return Err(format!("{probe} answers {answer:?} after {READY:?}: {}", gateway.last_words(12)));
-                }
-                _ => std::thread::sleep(Duration::from_millis(100)),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The port, by its name in the container, and the path.
-fn probed<'a>(container: &'a Value, probe: &str) -> Result<(u16, &'a str), String> {
-    let name = text(container, &format!("{probe}/httpGet/port"));
-    let port = list(container, "/ports").iter().find(|port| text(port, "/name") == name);
-    let port = port.and_then(|port| port.get("containerPort")).and_then(Value::as_u64);
-    let port =
-        port.and_then(|port| u16::try_from(port).ok()).ok_or_else(|| format!("{probe}: no port is named {name:?}"))?;
-    Ok((port, text(container, &format!("{probe}/httpGet/path"))))
 }
 
 /// The last wall: whatever lets a second pod start on the ledger's disk, it does not write.
@@ -127,31 +100,6 @@ fn second_writer_is_refused(pod: &Pod<'_>, container: &Value) -> Result<(), Stri
         Ok(_) => Err("a second gateway ran on the same disk".to_owned()),
         Err(said) if said.contains("in use") || said.contains("another") => Ok(()),
         Err(said) => Err(format!("a second gateway on the same disk did not name the first: {said}")),
-    }
-}
-
-fn run_test(manifests: &[Value], given: &Given<'_>, machine: &Machine, name: &str) -> Result<(), String> {
-    let spec = find(manifests, "Pod", name)?.get("spec").cloned().unwrap_or_default();
-    let objects = given.objects(manifests.to_vec(), &spec)?;
-    let pod = Pod::create(machine, name, &spec, "127.0.0.1", &objects)?;
-    for container in list(&spec, "/containers") {
-        pod.run(container, &[], TEST)?;
-    }
-    Ok(())
-}
-
-fn run_load(manifests: &[Value], given: &Given<'_>, machine: &Machine) -> Result<(), String> {
-    let spec = find(manifests, "Job", "-loadtest-1")?.pointer("/spec/template/spec").cloned().unwrap_or_default();
-    let objects = given.objects(manifests.to_vec(), &spec)?;
-    let pod = Pod::create(machine, "loadtest", &spec, "127.0.0.1", &objects)?;
-    pod.initialise()?;
-    pod.run(pod.container("loadtest")?, &[], LOAD)?;
-    let report = pod.volume("report").join("report.json");
-    let report = fs::read_to_string(&report).map_err(|error| format!("{}: {error}", report.display()))?;
-    let report: Value = serde_json::from_str(&report).map_err(|error| format!("the load test's report: {error}"))?;
-    match report.pointer("/visits/customers/paid").and_then(Value::as_u64) {
-        Some(paid) if paid > 0 => Ok(()),
-        _ => Err("nobody was paid in the load test".to_owned()),
     }
 }
 
@@ -181,16 +129,5 @@ fn wait_for_metric(given: &Given<'_>, series: &str) -> Result<(), String> {
             return Err(format!("the gateway exports no {series}, or it stays 0"));
         }
         std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-fn stop(gateway: &mut Process, spec: &Value) -> Result<(), String> {
-    let grace = spec.get("terminationGracePeriodSeconds").and_then(Value::as_u64).unwrap_or_default();
-    gateway.terminate()?;
-    let (status, _) = gateway.wait_for_end(Duration::from_secs(grace))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("the gateway stopped with {status}: {}", gateway.last_words(12)))
     }
 }

@@ -4,12 +4,17 @@ mod chart;
 mod configs;
 mod embedded;
 mod mutants;
+mod network;
 mod pods;
 mod refusals;
+mod replicated;
 mod rollouts;
+mod running;
+mod surroundings;
 mod tools;
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -17,6 +22,8 @@ use serde_json::Value;
 use chart::{Chart, How, is_custom};
 use configs::Given;
 use pods::Machine;
+use replicated::Replicated;
+use surroundings::Surroundings;
 use tools::Tools;
 
 use crate::command::Build;
@@ -29,6 +36,7 @@ pub(crate) fn run() -> Result<(), String> {
     packages::ensure(&[
         packages::C_COMPILER,
         packages::SOFTHSM,
+        packages::POSTGRESQL,
         packages::OPENSC,
         packages::OPENSSL,
         packages::UTIL_LINUX,
@@ -39,18 +47,29 @@ pub(crate) fn run() -> Result<(), String> {
     let programs = command::build_programs(Build::Debug)?;
     command::run(command::cargo().args(["build", "--quiet", "-p", "cashgate-loadtest", "--bins"]))?;
     let target = command::target_folder()?;
-    let site = Site::new(programs, "cashgate-helm")?;
+    let (site, replicas) =
+        (Site::new(programs.clone(), "cashgate-helm")?, Site::new(programs, "cashgate-helm-replicas")?);
     let binaries = target.join(Build::Debug.folder());
     let image = ["cashgate", "cashgate-loadtest"].map(|name| binaries.join(name)).into_iter();
-    let image = image.chain([command::root().join("hsm-config/create-keys.sh")]).collect();
-    let hosts =
-        ["atm", "api", "http", "headless", "loadtest"].map(|name| format!("{}-cashgate-{name}", chart::RELEASE));
-    let machine = Machine::new(&site.folder().join("pods"), image, hosts.to_vec())?;
-    let checks =
-        Checks { tools: &tools, given: &Given::of(&site)?, machine: &machine, folder: &site.folder().join("rendered") };
+    let image: Vec<PathBuf> = image.chain([command::root().join("hsm-config/create-keys.sh")]).collect();
+    let hosts = ["atm", "api", "http", "headless", "loadtest"];
+    let hosts = hosts.map(|name| (IpAddr::from(Ipv4Addr::LOCALHOST), format!("{}-cashgate-{name}", chart::RELEASE)));
+    let machine = Machine::new(&site.folder().join("pods"), image.clone(), hosts.to_vec())?;
+    let checks = Checks {
+        tools: &tools,
+        given: &Given::of(&site)?,
+        machine: &machine,
+        folder: &site.folder().join("rendered"),
+        around: &Surroundings::start(&tools, &Chart::ours(), &replicas)?,
+        image: &image,
+    };
     match checks.all() {
-        Ok(()) => site.remove(),
-        Err(problem) => Err(format!("{problem}\nwhat was rendered and run is kept in {}", site.folder().display())),
+        Ok(()) => site.remove().and_then(|()| replicas.remove()),
+        Err(problem) => Err(format!(
+            "{problem}\nwhat was rendered and run is kept in {} and {}",
+            site.folder().display(),
+            replicas.folder().display()
+        )),
     }
 }
 
@@ -61,6 +80,10 @@ struct Checks<'a> {
     machine: &'a Machine,
     /// Where manifests are written for checkers that read files.
     folder: &'a Path,
+    /// What the replicated mode finds in its cluster.
+    around: &'a Surroundings<'a>,
+    /// The programs of the image.
+    image: &'a [PathBuf],
 }
 
 /// In the order in which they fail fastest.
@@ -69,11 +92,16 @@ const NAMES: [&str; 8] = ["lint", "refusals", "rollouts", "readme", "schemas", "
 impl Checks<'_> {
     fn all(&self) -> Result<(), String> {
         let ours = Chart::ours();
-        for name in NAMES {
-            timed(name, || self.run(name, &ours))?;
-        }
-        timed("Dockerfile", || self.dockerfile())?;
-        timed("embedded", || embedded::check(self.tools, &ours, self.given, self.machine))?;
+        std::thread::scope(|beside| {
+            // Mostly waiting, as the others are: together they take little more than the longer of the two.
+            let replicated = beside.spawn(|| timed("replicated", || self.replicated(&ours)?.check()));
+            for name in NAMES {
+                timed(name, || self.run(name, &ours))?;
+            }
+            timed("Dockerfile", || self.dockerfile())?;
+            timed("embedded", || embedded::check(self.tools, &ours, self.given, self.machine))?;
+            replicated.join().unwrap_or_else(|_| Err("replicated: the check died".to_owned()))
+        })?;
         timed("mutants", || mutants::check(self, &self.folder.join("mutants")))
     }
 
@@ -105,8 +133,13 @@ impl Checks<'_> {
                 let is_ours = chart.folder == Chart::ours().folder;
                 configs::check(self.tools, chart, self.given, self.machine, (!is_ours).then_some("embedded"))
             }
+            "replicated" => self.replicated(chart)?.starts(),
             other => Err(format!("there is no check {other}")),
         }
+    }
+
+    fn replicated<'b>(&'b self, chart: &'b Chart) -> Result<Replicated<'b>, String> {
+        Replicated::of(self.tools, chart, self.around, self.image)
     }
 
     fn lint(&self, chart: &Chart) -> Result<String, String> {

@@ -87,6 +87,27 @@ const MUTANTS: &[Mutant] = &[
         to: "secretName: {{ include \"cashgate.tlsSecret\" .root }}\n    defaultMode: 0400",
         word: "tls",
     },
+    Mutant {
+        check: "replicated",
+        file: "templates/_database.tpl",
+        from: "if and .migration $database.migrationDsn.existingSecret",
+        to: "if and .migration $database.migrationDsn.nowhere",
+        word: "permission denied",
+    },
+    Mutant {
+        check: "replicated",
+        file: "templates/_database.tpl",
+        from: "CASHGATE_REPLICA__ADDRESS, value: \"{{ .host }}:{{ .root.Values.ports.replica }}\"",
+        to: "CASHGATE_REPLICA__ADDRESS, value: \"{{ .host }}:{{ .root.Values.ports.api }}\"",
+        word: "shows its peers another certificate",
+    },
+    Mutant {
+        check: "replicated",
+        file: "templates/services.yaml",
+        from: "name\" (printf \"%s-headless\" $fullname)",
+        to: "name\" (printf \"%s-headles\" $fullname)",
+        word: "no rendered Service gives the name",
+    },
 ];
 
 /// Tries every mutant; the error names those that nobody found.

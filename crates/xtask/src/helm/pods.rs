@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,13 +51,13 @@ pub(super) struct Machine {
     is_root: bool,
     /// Programs that the image has in /usr/local/bin.
     programs: Vec<PathBuf>,
-    /// The names of Services; all are this machine.
-    hosts: Vec<String>,
+    /// Addresses of this machine and the names that stand for them, as a cluster's DNS would tell them.
+    hosts: Vec<(IpAddr, String)>,
 }
 
 impl Machine {
     /// A folder for pods.
-    pub(super) fn new(folder: &Path, programs: Vec<PathBuf>, hosts: Vec<String>) -> Result<Self, String> {
+    pub(super) fn new(folder: &Path, programs: Vec<PathBuf>, hosts: Vec<(IpAddr, String)>) -> Result<Self, String> {
         let works = |namespace: &&&[&str]| {
             let words = [**namespace, &["mount", "--make-rprivate", "/"]].concat();
             words.split_first().is_some_and(|(program, args)| command::succeeds(program, args))
@@ -68,6 +69,21 @@ impl Machine {
         let is_root = *namespace == NAMESPACES[0];
         Ok(Self { folder: folder.to_owned(), namespace, is_root, programs, hosts })
     }
+
+    /// Where `name:port` is, as a pod would find it.
+    pub(super) fn resolved(&self, address: &str) -> Result<SocketAddr, String> {
+        let (name, port) = address.rsplit_once(':').ok_or_else(|| format!("{address} has no port"))?;
+        let port = port.parse().map_err(|_| format!("{address} has no port"))?;
+        let found = self.hosts.iter().find(|(_, host)| host == name);
+        found
+            .map(|(ip, _)| SocketAddr::new(*ip, port))
+            .ok_or_else(|| format!("no rendered Service gives the name {name}"))
+    }
+
+    /// The folder of a claim that several pods may mount.
+    pub(super) fn claim(&self, name: &str) -> PathBuf {
+        self.folder.join("claims").join(name)
+    }
 }
 
 /// A pod and its volumes.
@@ -77,13 +93,13 @@ pub(super) struct Pod<'a> {
     spec: Value,
     folder: PathBuf,
     /// Its address.
-    ip: String,
+    ip: IpAddr,
     /// Further environment of its containers.
     pub(super) environment: Vec<(String, String)>,
 }
 
 impl<'a> Pod<'a> {
-    /// Makes every volume. One of a claim outlives the pod, by the claim's name.
+    /// Makes every volume. One of a claim outlives the pod: of a claim of its own by the pod's name, of a claim that pods share by the claim's.
     pub(super) fn create(
         machine: &'a Machine,
         name: &str,
@@ -92,8 +108,8 @@ impl<'a> Pod<'a> {
         objects: &Objects,
     ) -> Result<Self, String> {
         let folder = machine.folder.join(name);
-        let pod =
-            Self { machine, name: name.to_owned(), spec: spec.clone(), folder, ip: ip.to_owned(), environment: vec![] };
+        let ip = ip.parse().map_err(|error| format!("{ip} is no address: {error}"))?;
+        let pod = Self { machine, name: name.to_owned(), spec: spec.clone(), folder, ip, environment: vec![] };
         pod.fill_volumes(objects)?;
         Ok(pod)
     }
@@ -157,7 +173,33 @@ impl<'a> Pod<'a> {
 
     /// The folder of a volume on this machine.
     pub(super) fn volume(&self, name: &str) -> PathBuf {
-        self.folder.join("volumes").join(name)
+        let volume = list(&self.spec, "/volumes").iter().find(|volume| text(volume, "/name") == name);
+        match volume.map(|volume| text(volume, "/persistentVolumeClaim/claimName")) {
+            Some(claim) if !claim.is_empty() => self.machine.claim(claim),
+            _ => self.folder.join("volumes").join(name),
+        }
+    }
+
+    /// Its address.
+    pub(super) const fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// What a container's environment says; the cluster's own words filled in.
+    pub(super) fn variable(&self, container: &Value, name: &str) -> Result<String, String> {
+        let environment = self.environment_of(container);
+        let value = environment.iter().rev().find_map(|one| one.strip_prefix(name)?.strip_prefix('='));
+        value.map(str::to_owned).ok_or_else(|| format!("{}: the environment has no {name}", self.name))
+    }
+
+    /// Where a path in a container lies on this machine.
+    pub(super) fn outside(&self, container: &Value, path: &str) -> Result<PathBuf, String> {
+        let mounts = list(container, "/volumeMounts").iter();
+        let inside = mounts.filter_map(|mount| {
+            let within = Path::new(path).strip_prefix(text(mount, "/mountPath")).ok()?;
+            Some(self.volume(text(mount, "/name")).join(within))
+        });
+        inside.last().ok_or_else(|| format!("{}: nothing is mounted at {path}", self.name))
     }
 
     /// Runs the containers that come before the others, each to its end.
@@ -221,7 +263,7 @@ impl<'a> Pod<'a> {
         let value = |one: &Value| match text(one, "/valueFrom/fieldRef/fieldPath") {
             "metadata.name" => self.name.clone(),
             "metadata.labels['apps.kubernetes.io/pod-index']" => number.to_owned(),
-            "status.podIP" => self.ip.clone(),
+            "status.podIP" => self.ip.to_string(),
             _ => text(one, "/value").to_owned(),
         };
         let mut known: Vec<(String, String)> = Vec::new();
@@ -261,8 +303,8 @@ impl<'a> Pod<'a> {
                 }
             }
         }
-        let hosts = format!("127.0.0.1 localhost {}\n", self.machine.hosts.join(" "));
-        fs::write(root.join("etc/hosts"), hosts)?;
+        let hosts = self.machine.hosts.iter().map(|(ip, name)| format!("{ip} {name}\n")).collect::<String>();
+        fs::write(root.join("etc/hosts"), format!("127.0.0.1 localhost\n{hosts}"))?;
         for program in &self.machine.programs {
             let name = program.file_name().unwrap_or_default();
             let inside = root.join("usr/local/bin").join(name);

@@ -22,7 +22,7 @@ const BLANK_BYTES_MAX: u64 = 20_000;
 pub(crate) fn stage() -> Result<(), String> {
     packages::ensure(&[packages::CHROMIUM])?;
     let scenario = command::root().join(SCENARIO).display().to_string();
-    let out = run(&Order { scenario: &scenario, atms: ATMS, how: Build::Debug, options: &[] })?;
+    let out = run(&Order { scenario: &scenario, atms: ATMS, how: Build::Debug, replicated: false, options: &[] })?;
     let report = read(&out.join("report.json"))?;
     let report: Value = serde_json::from_str(&report).map_err(|error| format!("report.json: {error}"))?;
     shows_something(&report)?;

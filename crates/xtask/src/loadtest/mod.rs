@@ -1,6 +1,7 @@
 //! `cargo xtask loadtest`: a gateway of its own, `cashgate-loadtest` against it, and the hooks that its scenarios want.
 
 mod check;
+mod replicas;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use crate::command::{self, Build};
 use crate::process::Process;
+use crate::replicas::group::REPLICAS;
 use crate::site::{INSTITUTIONS, Site};
 use crate::{interrupt, packages};
 pub(crate) use check::stage;
@@ -34,6 +36,8 @@ pub(crate) struct Order<'a> {
     pub(crate) atms: u32,
     /// How the programs are built.
     pub(crate) how: Build,
+    /// Three gateways on a PostgreSQL instead of one.
+    pub(crate) replicated: bool,
     /// Further words for `cashgate-loadtest run`.
     pub(crate) options: &'a [std::ffi::OsString],
 }
@@ -44,13 +48,17 @@ impl Order<'_> {
         let options: Vec<_> = self.options.iter().map(|word| word.to_string_lossy()).collect();
         let options = if options.is_empty() { String::new() } else { format!(" -- {}", options.join(" ")) };
         let debug = if self.how == Build::Debug { " --debug" } else { "" };
-        format!("cargo xtask loadtest {} --atms {}{debug}{options}", self.scenario, self.atms)
+        let replicas = if self.replicated { format!(" --replicas {REPLICAS}") } else { String::new() };
+        format!("cargo xtask loadtest {}{replicas} --atms {}{debug}{options}", self.scenario, self.atms)
     }
 }
 
 /// Runs a scenario; an error if it does not pass. Gives the folder of its report.
 pub(crate) fn run(order: &Order<'_>) -> Result<PathBuf, String> {
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM, packages::DEJAVU])?;
+    if order.replicated {
+        packages::ensure(&[packages::POSTGRESQL])?;
+    }
     interrupt::watch()?;
     let programs = command::build_programs(order.how)?;
     println!("building cashgate-loadtest");
@@ -59,9 +67,11 @@ pub(crate) fn run(order: &Order<'_>) -> Result<PathBuf, String> {
     let target = command::target_folder()?;
     let generator = target.join(order.how.folder()).join("cashgate-loadtest");
     let name = Path::new(order.scenario).file_stem().and_then(|name| name.to_str()).unwrap_or("scenario");
+    let name = if order.replicated { format!("{name}-replicas") } else { name.to_owned() };
     let out = target.join("loadtest").join(name);
     let site = Site::new(programs, "cashgate-loadtest")?;
-    match under_load(&site, &generator, &out, order) {
+    let load = if order.replicated { replicas::under_load } else { under_load };
+    match load(&site, &generator, &out, order) {
         Ok(()) => site.remove().map(|()| out),
         Err(problem) => Err(format!(
             "{problem}\nreport: {}; site and logs are kept in {}",
@@ -72,12 +82,16 @@ pub(crate) fn run(order: &Order<'_>) -> Result<PathBuf, String> {
 }
 
 fn under_load(site: &Site, generator: &Path, out: &Path, order: &Order<'_>) -> Result<(), String> {
-    let atms = order.atms.to_string();
-    command::output(Command::new(generator).arg("certificates").arg(site.dir()).args(["--atms", &atms]))?;
-    prepare(site)?;
+    prepare(site, generator, order)?;
     let pid_file = site.folder().join("gateway.pid");
     let mut gateway = started(site, &pid_file)?;
-    let mut load = spawn(site, generator, out, &pid_file, order)?;
+    let hooks = [
+        format!("gateway-restart=kill -TERM $(cat {})", pid_file.display()),
+        format!("gateway-freeze=kill -STOP $(cat {})", pid_file.display()),
+        format!("gateway-thaw=kill -CONT $(cat {})", pid_file.display()),
+    ];
+    let watched = Watched { pid_file: &pid_file, http_ports: vec![site.ports().http], hooks: hooks.to_vec() };
+    let mut load = spawn(site, generator, out, &watched, order)?;
     let ended = loop {
         interrupt::check().inspect_err(|_| drop(load.kill()))?;
         match load.try_wait().map_err(|error| format!("cannot wait for the generator: {error}"))? {
@@ -93,8 +107,10 @@ fn under_load(site: &Site, generator: &Path, out: &Path, order: &Order<'_>) -> R
     if ended.success() { Ok(()) } else { Err(format!("the load test did not pass ({ended})")) }
 }
 
-/// Turns the site for trials into one for load: the rules that are built in, for established phones.
-fn prepare(site: &Site) -> Result<(), String> {
+/// Turns the site for trials into one for load: certificates for all, and the rules that are built in, for established phones.
+fn prepare(site: &Site, generator: &Path, order: &Order<'_>) -> Result<(), String> {
+    let atms = order.atms.to_string();
+    command::output(Command::new(generator).arg("certificates").arg(site.dir()).args(["--atms", &atms]))?;
     let policies = site.dir().join("policies");
     let cannot = |error: std::io::Error| format!("cannot make {}: {error}", policies.display());
     fs::remove_file(policies.join("trial.cedar")).map_err(cannot)?;
@@ -120,7 +136,14 @@ fn started(site: &Site, pid_file: &Path) -> Result<Process, String> {
     Ok(gateway)
 }
 
-fn spawn(site: &Site, generator: &Path, out: &Path, pid_file: &Path, order: &Order<'_>) -> Result<Child, String> {
+/// What the generator sees of the gateways, and what it may have done to them.
+struct Watched<'a> {
+    pid_file: &'a Path,
+    http_ports: Vec<u16>,
+    hooks: Vec<String>,
+}
+
+fn spawn(site: &Site, generator: &Path, out: &Path, watched: &Watched<'_>, order: &Order<'_>) -> Result<Child, String> {
     let (ports, [institution, _]) = (site.ports(), INSTITUTIONS);
     let [bank, _] = ports.corebanks;
     let tokens = site.dir().join("softhsm-tokens").display().to_string();
@@ -129,17 +152,14 @@ fn spawn(site: &Site, generator: &Path, out: &Path, pid_file: &Path, order: &Ord
     command.args(["--atm", &format!("https://127.0.0.1:{}", ports.atm)]);
     command.args(["--api", &format!("https://127.0.0.1:{}", ports.api)]);
     command.args(["--core-bank", &format!("127.0.0.1:{bank}")]);
-    command.args(["--metrics", &format!("http://127.0.0.1:{}/metrics", ports.http)]);
+    for port in &watched.http_ports {
+        command.args(["--metrics", &format!("http://127.0.0.1:{port}/metrics")]);
+    }
     command.arg("--ca").arg(site.dir().join("ca.pem")).arg("--certs").arg(site.dir().join("certs"));
-    command.arg("--gateway-pid-file").arg(pid_file).arg("--out").arg(out);
-    for hook in [
-        format!("hsm-away=mv {tokens} {tokens}.away"),
-        format!("hsm-back=mv {tokens}.away {tokens}"),
-        format!("gateway-restart=kill -TERM $(cat {})", pid_file.display()),
-        format!("gateway-freeze=kill -STOP $(cat {})", pid_file.display()),
-        format!("gateway-thaw=kill -CONT $(cat {})", pid_file.display()),
-    ] {
-        command.args(["--hook", &hook]);
+    command.arg("--gateway-pid-file").arg(watched.pid_file).arg("--out").arg(out);
+    let hsm = [format!("hsm-away=mv {tokens} {tokens}.away"), format!("hsm-back=mv {tokens}.away {tokens}")];
+    for hook in hsm.iter().chain(&watched.hooks) {
+        command.args(["--hook", hook]);
     }
     command.args(["--command", &order.told_as()]).args(order.options).stdin(Stdio::null());
     command.spawn().map_err(|error| format!("`{}` cannot be started: {error}", command::words(&command)))

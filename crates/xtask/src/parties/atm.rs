@@ -60,7 +60,9 @@ pub(crate) fn show_code(atm: &mut Process, amount: Option<i64>) -> Result<ShownC
         atm.forget_events();
         atm.tell(&touch)?;
         let answer = atm.wait_for("show_qr", SOON, |event| {
-            ["show_qr", "try_later", "refused", "bad_command", "disconnected"].iter().any(|name| is(event, name))
+            ["show_qr", "try_later", "refused", "bad_command", "disconnected", "reconnect"]
+                .iter()
+                .any(|name| is(event, name))
         })?;
         if is(&answer, "show_qr") {
             return Ok(ShownCode { qr_session: text(&answer, "qr_session_id"), text: text(&answer, "qr_text") });

@@ -3,56 +3,110 @@
 use std::time::{Duration, Instant};
 
 use super::group::{Group, REPLICAS};
+use super::hogging::Hogs;
+use super::steps::Steps;
 use crate::clock;
 use crate::dice::Dice;
 
 /// Longer than a replica may act on the ledger's last word (3 s), and than it takes to count as dead (5 s).
 const PAST_THE_LEASE: Duration = Duration::from_secs(9);
+/// How long who was killed stays away.
+const AWAY: Duration = Duration::from_secs(2);
+/// How much later everything of the database comes, each way.
+const SLOW_BY: Duration = Duration::from_millis(150);
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     ReplicaKilled,
+    /// The moment that it logs a step, which is durable then.
+    ReplicaKilledAt(Step),
     ReplicaPaused,
+    ReplicaReplaced,
     ReplicaCutFromDatabase,
     ReplicaCutFromPeers,
-    ReplicaReplaced,
+    ReplicaCutFromCoreBanks,
     DatabaseKilled,
     DatabaseFailsOver,
+    DatabaseSlow,
+    DatabaseFull,
+}
+
+/// Each step of a withdrawal that goes as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Approved,
+    Held,
+    Commanded,
+    Reported,
+    Confirmed,
+}
+
+impl Step {
+    const ALL: [Self; 5] = [Self::Approved, Self::Held, Self::Commanded, Self::Reported, Self::Confirmed];
+
+    /// As the gateway's log names it.
+    pub(super) const fn event(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Held => "hold_granted",
+            Self::Commanded => "dispense_commanded",
+            Self::Reported => "outcome_reported",
+            Self::Confirmed => "hold_confirmed",
+        }
+    }
 }
 
 impl Fault {
-    pub(super) const ALL: &[Self] = &[
-        Self::ReplicaKilled,
-        Self::ReplicaPaused,
-        Self::ReplicaCutFromDatabase,
-        Self::ReplicaCutFromPeers,
-        Self::ReplicaReplaced,
-        Self::DatabaseKilled,
-        Self::DatabaseFailsOver,
-    ];
+    /// Every kind.
+    pub(super) fn all() -> Vec<Self> {
+        let others = [
+            Self::ReplicaKilled,
+            Self::ReplicaPaused,
+            Self::ReplicaReplaced,
+            Self::ReplicaCutFromDatabase,
+            Self::ReplicaCutFromPeers,
+            Self::ReplicaCutFromCoreBanks,
+            Self::DatabaseKilled,
+            Self::DatabaseFailsOver,
+            Self::DatabaseSlow,
+            Self::DatabaseFull,
+        ];
+        others.into_iter().chain(Step::ALL.map(Self::ReplicaKilledAt)).collect()
+    }
 
     pub(super) const fn meaning(self) -> &'static str {
         match self {
-            Self::ReplicaKilled => "a replica is killed (SIGKILL), and starts again",
+            Self::ReplicaKilled => "a replica is killed (SIGKILL), and starts again after 2 s",
+            Self::ReplicaKilledAt(Step::Approved) => "the same, in the moment that an approval is durable",
+            Self::ReplicaKilledAt(Step::Held) => "the same, when the money is held",
+            Self::ReplicaKilledAt(Step::Commanded) => "the same, when a dispense is commanded",
+            Self::ReplicaKilledAt(Step::Reported) => "the same, when an outcome is recorded",
+            Self::ReplicaKilledAt(Step::Confirmed) => "the same, when a hold is confirmed",
             Self::ReplicaPaused => "a replica stands still for 9 s (SIGSTOP), and goes on",
+            Self::ReplicaReplaced => "a replica is stopped (SIGTERM), and starts again",
             Self::ReplicaCutFromDatabase => "a replica is cut off from PostgreSQL for 9 s",
             Self::ReplicaCutFromPeers => "a replica is cut off from its peers for 9 s",
-            Self::ReplicaReplaced => "a replica is stopped (SIGTERM), and starts again",
+            Self::ReplicaCutFromCoreBanks => "a replica is cut off from core banking for 9 s",
             Self::DatabaseKilled => "PostgreSQL is killed, and starts again after 2 s",
             Self::DatabaseFailsOver => "PostgreSQL is killed, and the synchronous standby is promoted",
+            Self::DatabaseSlow => "PostgreSQL answers 0.3 s later for 9 s",
+            Self::DatabaseFull => "PostgreSQL loses all connections of gateways and has no room for new ones for 9 s",
         }
     }
 
     /// From which moment on the recovery is counted.
     pub(super) const fn counted_from(self) -> &'static str {
         match self {
-            Self::ReplicaKilled | Self::ReplicaReplaced => "the signal",
-            Self::ReplicaPaused | Self::ReplicaCutFromDatabase | Self::ReplicaCutFromPeers => {
-                "the beginning of the fault"
-            }
+            Self::ReplicaKilled | Self::ReplicaKilledAt(_) | Self::ReplicaReplaced => "the signal",
+            Self::ReplicaPaused
+            | Self::ReplicaCutFromDatabase
+            | Self::ReplicaCutFromPeers
+            | Self::ReplicaCutFromCoreBanks
+            | Self::DatabaseSlow => "the beginning of the fault",
             Self::DatabaseKilled => "PostgreSQL answering again",
             Self::DatabaseFailsOver => "the new primary taking writes",
+            Self::DatabaseFull => "there being room again",
         }
     }
 }
@@ -71,9 +125,13 @@ impl Striking<'_> {
         match fault {
             Fault::ReplicaKilled => {
                 group.kill(victim)?;
-                std::thread::sleep(Duration::from_secs(2));
-                group.start_again(victim)?;
-                Ok(None)
+                std::thread::sleep(AWAY);
+                group.start_again(victim).map(|()| None)
+            }
+            Fault::ReplicaKilledAt(step) => {
+                let (victim, killed_at) = Steps::of(group).kill_at(group, step)?;
+                std::thread::sleep(AWAY);
+                group.start_again(victim).map(|()| Some(killed_at))
             }
             Fault::ReplicaPaused => {
                 let killer = group.killer(victim)?;
@@ -82,28 +140,50 @@ impl Striking<'_> {
                 killer.signal("CONT");
                 group.wait_until_ready(victim).map(|()| None)
             }
+            Fault::ReplicaReplaced => group.replace(victim).map(|_| None),
             Fault::ReplicaCutFromDatabase => {
-                group.cut_from_database(victim, true)?;
-                std::thread::sleep(PAST_THE_LEASE);
-                group.cut_from_database(victim, false)?;
+                cut(group, victim, Group::cut_from_database)?;
                 group.wait_until_ready(victim).map(|()| None)
             }
-            Fault::ReplicaCutFromPeers => {
-                group.cut_from_peers(victim, true)?;
-                std::thread::sleep(PAST_THE_LEASE);
-                group.cut_from_peers(victim, false).map(|()| None)
+            Fault::ReplicaCutFromPeers => cut(group, victim, Group::cut_from_peers).map(|()| None),
+            Fault::ReplicaCutFromCoreBanks => cut(group, victim, Group::cut_from_core_banks).map(|()| None),
+            Fault::DatabaseKilled | Fault::DatabaseFailsOver | Fault::DatabaseSlow | Fault::DatabaseFull => {
+                strike_database(group, fault)
             }
-            Fault::ReplicaReplaced => group.replace(victim).map(|_| None),
-            Fault::DatabaseKilled => {
-                group.kill_database(Duration::from_secs(2));
-                Ok(Some(clock::now()))
-            }
-            Fault::DatabaseFailsOver => {
-                let accepts_writes = group.fail_over()?;
-                std::thread::sleep(Duration::from_secs(2));
-                group.follow_again();
-                Ok(Some(accepts_writes))
-            }
+        }
+    }
+}
+
+/// Takes a way from a replica for a while.
+fn cut(group: &mut Group, victim: usize, way: fn(&mut Group, usize, bool) -> Result<(), String>) -> Result<(), String> {
+    way(group, victim, true)?;
+    std::thread::sleep(PAST_THE_LEASE);
+    way(group, victim, false)
+}
+
+fn strike_database(group: &mut Group, fault: Fault) -> Result<Option<Instant>, String> {
+    match fault {
+        Fault::DatabaseFailsOver => {
+            let accepts_writes = group.fail_over()?;
+            std::thread::sleep(AWAY);
+            group.follow_again();
+            Ok(Some(accepts_writes))
+        }
+        Fault::DatabaseSlow => {
+            group.slow_down_database(SLOW_BY);
+            std::thread::sleep(PAST_THE_LEASE);
+            group.slow_down_database(Duration::ZERO);
+            Ok(None)
+        }
+        Fault::DatabaseFull => {
+            let hogs = Hogs::fill(group.database())?;
+            std::thread::sleep(PAST_THE_LEASE);
+            drop(hogs);
+            Ok(Some(clock::now()))
+        }
+        _ => {
+            group.kill_database(AWAY);
+            Ok(Some(clock::now()))
         }
     }
 }

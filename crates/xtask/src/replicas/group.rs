@@ -3,7 +3,7 @@
 // Milliseconds that were measured; no money here.
 #![allow(clippy::float_arithmetic)]
 
-use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +11,18 @@ use std::time::Duration;
 
 use cashgate_postgres_server::Server;
 
-use super::proxy::Proxy;
+use super::configuring::{Prepared, prepare};
+use super::hogging::HOG;
 use crate::clock::Deadline;
 use crate::process::{Killer, Process};
-use crate::site::{Site, free_port};
+use crate::relay::Relay;
+use crate::site::Site;
 use crate::{command, http, interrupt};
 
-pub(super) const REPLICAS: usize = 3;
-const DATABASE: &str = "cashgate";
+pub(crate) const REPLICAS: usize = 3;
+pub(crate) const DATABASE: &str = "cashgate";
+/// Whom gateways connect as: the owner of the tables, and no superuser, for whom PostgreSQL keeps connections back.
+pub(crate) const ROLE: &str = "cashgate";
 /// The standby's name for the primary.
 const STANDBY: &str = "standby";
 const READY: Duration = Duration::from_secs(60);
@@ -26,36 +30,44 @@ const READY: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_millis(200);
 
 /// One gateway.
-pub(super) struct Replica {
+pub(crate) struct Replica {
     name: String,
-    config: std::path::PathBuf,
-    pub(super) http: u16,
+    config: PathBuf,
+    pub(crate) http: u16,
     atm: u16,
     api: u16,
     /// Its lines to the primary and to the standby.
-    database: [Proxy; 2],
+    database: [Relay; 2],
     /// What its peers reach it by.
-    pub(super) peers: Proxy,
+    peers: Relay,
+    /// Its lines to core banking.
+    core_banks: Vec<Relay>,
     process: Process,
 }
 
 /// All of it.
-pub(super) struct Group {
+pub(crate) struct Group {
     site: Site,
     primary: Server,
     standby: Option<Server>,
-    pub(super) replicas: Vec<Replica>,
+    pub(crate) replicas: Vec<Replica>,
     probing: Arc<AtomicBool>,
 }
 
 impl Group {
     /// Starts database, standby, gateways and balancers. The site's own ports are the balancers'.
-    pub(super) fn start(site: &Site) -> Result<Self, String> {
+    pub(crate) fn start(site: &Site) -> Result<Self, String> {
         let primary = Server::start_new();
-        let _ = primary.sql("postgres", &format!("CREATE DATABASE {DATABASE}"));
+        for sql in [
+            format!("CREATE ROLE {ROLE} LOGIN"),
+            format!("CREATE ROLE {HOG} LOGIN"),
+            format!("CREATE DATABASE {DATABASE} OWNER {ROLE}"),
+        ] {
+            let _ = primary.sql("postgres", &sql);
+        }
         let standby = follow(&primary);
         let lines =
-            (0..REPLICAS).map(|_| Ok([Proxy::listen(0)?, Proxy::listen(0)?])).collect::<Result<Vec<_>, String>>()?;
+            (0..REPLICAS).map(|_| Ok([Relay::listen(0)?, Relay::listen(0)?])).collect::<Result<Vec<_>, String>>()?;
         let mut replicas = Vec::new();
         for (number, database) in lines.into_iter().enumerate() {
             database[0].send_to(vec![primary.port()]);
@@ -66,8 +78,8 @@ impl Group {
                 println!("{}", command::output(migrate.args(["migrate", "--config"]).arg(&prepared.config))?.trim());
             }
             let process = spawn(site, &prepared.name, &prepared.config)?;
-            let Prepared { name, config, http, atm, api, peers } = prepared;
-            replicas.push(Replica { name, config, http, atm, api, database, peers, process });
+            let Prepared { name, config, http, atm, api, peers, core_banks } = prepared;
+            replicas.push(Replica { name, config, http, atm, api, database, peers, core_banks, process });
         }
         let probing = Arc::new(AtomicBool::new(true));
         let mut group = Self { site: site.clone(), primary, standby: Some(standby), replicas, probing };
@@ -81,7 +93,7 @@ impl Group {
     /// Sends machines and apps to replicas that say that they are ready.
     fn balance(&self) -> Result<(), String> {
         let ports = self.site.ports();
-        let (atm, api) = (Proxy::listen(ports.atm)?, Proxy::listen(ports.api)?);
+        let (atm, api) = (Relay::listen(ports.atm)?, Relay::listen(ports.api)?);
         let targets: Vec<[u16; 3]> = self.replicas.iter().map(|one| [one.http, one.atm, one.api]).collect();
         let probing = Arc::clone(&self.probing);
         std::thread::spawn(move || {
@@ -95,7 +107,7 @@ impl Group {
         Ok(())
     }
 
-    pub(super) fn wait_until_ready(&mut self, number: usize) -> Result<(), String> {
+    pub(crate) fn wait_until_ready(&mut self, number: usize) -> Result<(), String> {
         let deadline = Deadline::after(READY);
         let replica = self.replica(number)?;
         while !is_ready(replica.http) {
@@ -111,12 +123,12 @@ impl Group {
         Ok(())
     }
 
-    pub(super) fn kill(&mut self, number: usize) -> Result<(), String> {
+    pub(crate) fn kill(&mut self, number: usize) -> Result<(), String> {
         self.replica(number)?.process.kill();
         Ok(())
     }
 
-    pub(super) fn start_again(&mut self, number: usize) -> Result<(), String> {
+    pub(crate) fn start_again(&mut self, number: usize) -> Result<(), String> {
         let site = self.site.clone();
         let replica = self.replica(number)?;
         replica.process = spawn(&site, &replica.name, &replica.config)?;
@@ -124,7 +136,7 @@ impl Group {
     }
 
     /// Asks one to stop, as an upgrade does, waits until it has, and starts it again.
-    pub(super) fn replace(&mut self, number: usize) -> Result<Duration, String> {
+    pub(crate) fn replace(&mut self, number: usize) -> Result<Duration, String> {
         let began = crate::clock::now();
         let replica = self.replica(number)?;
         replica.process.terminate()?;
@@ -141,29 +153,54 @@ impl Group {
         Ok(took)
     }
 
-    pub(super) fn killer(&mut self, number: usize) -> Result<Killer, String> {
+    pub(crate) fn killer(&mut self, number: usize) -> Result<Killer, String> {
         Ok(self.replica(number)?.process.killer())
     }
 
-    pub(super) fn cut_from_database(&mut self, number: usize, cut: bool) -> Result<(), String> {
+    pub(crate) fn cut_from_database(&mut self, number: usize, cut: bool) -> Result<(), String> {
         self.replica(number)?.database.iter().for_each(|line| line.cut(cut));
         Ok(())
     }
 
-    pub(super) fn cut_from_peers(&mut self, number: usize, cut: bool) -> Result<(), String> {
+    pub(crate) fn cut_from_peers(&mut self, number: usize, cut: bool) -> Result<(), String> {
         self.replica(number)?.peers.cut(cut);
         Ok(())
     }
 
+    pub(crate) fn cut_from_core_banks(&mut self, number: usize, cut: bool) -> Result<(), String> {
+        self.replica(number)?.core_banks.iter().for_each(|line| line.cut(cut));
+        Ok(())
+    }
+
+    /// Everything of the database comes so much later at every replica, each way.
+    pub(crate) fn slow_down_database(&self, delay: Duration) {
+        self.replicas.iter().flat_map(|replica| &replica.database).for_each(|line| line.slow_down(delay));
+    }
+
+    /// The server that takes writes.
+    pub(crate) const fn database(&self) -> &Server {
+        &self.primary
+    }
+
+    /// The replicas' logs, in their order.
+    pub(crate) fn logs(&self) -> Vec<PathBuf> {
+        self.replicas.iter().map(|replica| self.site.log(&replica.name)).collect()
+    }
+
+    /// The processes.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.replicas.iter().map(|replica| replica.process.id()).collect()
+    }
+
     /// Kills the database's server and starts it again after a moment.
-    pub(super) fn kill_database(&mut self, away: Duration) {
+    pub(crate) fn kill_database(&mut self, away: Duration) {
         self.primary.kill();
         std::thread::sleep(away);
         self.primary.start();
     }
 
     /// Kills the primary and promotes the synchronous standby; then a new standby follows. Gives the moment from which the new primary took writes.
-    pub(super) fn fail_over(&mut self) -> Result<std::time::Instant, String> {
+    pub(crate) fn fail_over(&mut self) -> Result<std::time::Instant, String> {
         let standby = self.standby.take().ok_or("there is no standby")?;
         self.primary.kill();
         standby.promote();
@@ -177,7 +214,7 @@ impl Group {
     }
 
     /// A new standby follows the primary that there is.
-    pub(super) fn follow_again(&mut self) {
+    pub(crate) fn follow_again(&mut self) {
         let standby = follow(&self.primary);
         for replica in &self.replicas {
             replica.database[1].send_to(vec![standby.port()]);
@@ -186,7 +223,7 @@ impl Group {
     }
 
     /// Whether every replica runs; the first that does not, with its last words.
-    pub(super) fn check_runs(&mut self) -> Result<(), String> {
+    pub(crate) fn check_runs(&mut self) -> Result<(), String> {
         match self.replicas.iter_mut().find_map(|one| (!one.process.runs()).then(|| one.process.last_words(15))) {
             None => Ok(()),
             Some(words) => Err(format!("a replica has ended by itself: {words}")),
@@ -194,7 +231,7 @@ impl Group {
     }
 
     /// The sum of a counter over all replicas, as their metrics tell it.
-    pub(super) fn counted(&self, series: &str) -> f64 {
+    pub(crate) fn counted(&self, series: &str) -> f64 {
         let of = |replica: &Replica| {
             let page = http::page(replica.http, "/metrics").map(|(_, page)| page).unwrap_or_default();
             let lines = page.lines().filter(|line| line.starts_with(series));
@@ -203,13 +240,23 @@ impl Group {
         self.replicas.iter().map(of).sum()
     }
 
+    /// Where each exports its metrics.
+    pub(crate) fn http_ports(&self) -> Vec<u16> {
+        self.replicas.iter().map(|replica| replica.http).collect()
+    }
+
+    /// A replica's configuration.
+    pub(crate) fn config(&self, number: usize) -> Result<PathBuf, String> {
+        self.replicas.get(number).map(|one| one.config.clone()).ok_or_else(|| format!("there is no replica {number}"))
+    }
+
     /// What the first one exports.
-    pub(super) fn metrics(&self) -> Result<String, String> {
+    pub(crate) fn metrics(&self) -> Result<String, String> {
         http::metrics(self.replicas.first().ok_or("there is no replica")?.http)
     }
 
     /// Every replica stops in order.
-    pub(super) fn stop(mut self) -> Result<(), String> {
+    pub(crate) fn stop(mut self) -> Result<(), String> {
         for replica in &mut self.replicas {
             replica.process.terminate()?;
         }
@@ -226,49 +273,6 @@ impl Group {
     fn replica(&mut self, number: usize) -> Result<&mut Replica, String> {
         self.replicas.get_mut(number).ok_or_else(|| format!("there is no replica {number}"))
     }
-}
-
-struct Prepared {
-    name: String,
-    config: std::path::PathBuf,
-    http: u16,
-    atm: u16,
-    api: u16,
-    peers: Proxy,
-}
-
-/// Writes a replica's configuration: the site's, with ports, certificate, ledger and number of its own.
-fn prepare(site: &Site, number: usize, database: &[Proxy; 2]) -> Result<Prepared, String> {
-    site.issue_certificate(&format!("replica/{number}"))?;
-    let (atm, api, http, listen) = (free_port()?, free_port()?, free_port()?, free_port()?);
-    let peers = Proxy::listen(0)?;
-    peers.send_to(vec![listen]);
-    let dsn = site.dir().join(format!("dsn-{number}"));
-    let [first, second] = database;
-    let text = format!(
-        "host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname={DATABASE} target_session_attrs=read-write",
-        first.port(),
-        second.port()
-    );
-    fs::write(&dsn, text).map_err(|error| format!("cannot write {}: {error}", dsn.display()))?;
-    let before =
-        fs::read_to_string(site.config()).map_err(|error| format!("cannot read the configuration: {error}"))?;
-    let ports = site.ports();
-    let after = before
-        .replace(
-            &format!("atm = \"127.0.0.1:{}\"", ports.atm),
-            &format!("replica = \"127.0.0.1:{listen}\"\natm = \"127.0.0.1:{atm}\""),
-        )
-        .replace(&format!("api = \"127.0.0.1:{}\"", ports.api), &format!("api = \"127.0.0.1:{api}\""))
-        .replace(&format!("http = \"127.0.0.1:{}\"", ports.http), &format!("http = \"127.0.0.1:{http}\""))
-        .replace("path = \"ledger.db\"", &format!("postgres = {{ dsn_file = \"dsn-{number}\" }}"))
-        + &format!(
-            "\n[replica]\nid = {number}\naddress = \"127.0.0.1:{}\"\nserver_name = \"localhost\"\ncertificate = \"certs/replica-{number}.pem\"\nkey = \"certs/replica-{number}-key.pem\"\n",
-            peers.port()
-        );
-    let config = site.dir().join(format!("replica-{number}.toml"));
-    fs::write(&config, after).map_err(|error| format!("cannot write {}: {error}", config.display()))?;
-    Ok(Prepared { name: format!("replica-{number}"), config, http, atm, api, peers })
 }
 
 fn spawn(site: &Site, name: &str, config: &std::path::Path) -> Result<Process, String> {

@@ -3,9 +3,11 @@
 // Milliseconds that were measured; no money here.
 #![allow(clippy::float_arithmetic)]
 
+mod configuring;
 mod faults;
-mod group;
-mod proxy;
+pub(crate) mod group;
+mod hogging;
+mod steps;
 mod table;
 
 use std::collections::BTreeMap;
@@ -49,7 +51,7 @@ pub(crate) fn crashes(rounds: u32, seed: Option<u64>, write: bool) -> Result<(),
     let rows = run("cashgate-replicas-crashes", seed, &mut |running| {
         running.customers_for(QUIET)?;
         for _ in 0..rounds {
-            for fault in running.dice.shuffled(Fault::ALL) {
+            for fault in running.dice.shuffled(&Fault::all()) {
                 running.strike(fault)?;
             }
         }

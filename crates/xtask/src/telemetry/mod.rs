@@ -6,6 +6,7 @@
 mod certificate;
 mod dashboard;
 mod faults;
+mod over_replicas;
 mod page;
 mod prometheus;
 mod world;
@@ -13,6 +14,7 @@ mod world;
 use std::time::Duration;
 
 use faults::FAULTS;
+use page::Watched;
 use prometheus::Prometheus;
 use world::World;
 
@@ -22,8 +24,6 @@ use crate::command::Build;
 use crate::site::Site;
 use crate::{clock, command, interrupt, packages};
 
-/// These need several gateways, which this world has not; their rules are tested with `promtool` alone.
-const OVER_REPLICAS: [&str; 2] = ["CashgateReplicaDeaf", "CashgateForwardsFail"];
 /// How long an alert may take to fire. What takes longest is a gateway that finds its HSM gone.
 const FIRES_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
@@ -40,27 +40,35 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
         packages::STRACE,
         packages::CURL,
         packages::OPENSSL,
+        packages::POSTGRESQL,
     ])?;
     let rules_text = std::fs::read_to_string(rules::rules_file(&command::root()))
         .map_err(|error| format!("cannot read the alert rules: {error}"))?;
     let alerts = rules::alerts(&rules_text);
     let lacking: Vec<&&str> = alerts
         .iter()
-        .filter(|name| !OVER_REPLICAS.contains(name) && !FAULTS.iter().any(|fault| fault.alert == **name))
+        .filter(|name| !over_replicas::ALERTS.contains(name) && !FAULTS.iter().any(|fault| fault.alert == **name))
         .collect();
     if !lacking.is_empty() {
         return Err(format!("no fault makes these alerts fire: {lacking:?}; add one to telemetry/faults.rs"));
     }
     let site = Site::new(command::build_programs(Build::Debug)?, "cashgate-telemetry")?;
-    let done = in_turn(&site, &rules_text, only);
-    match done {
-        Ok(()) => site.remove(),
-        Err(problem) => Err(format!("{problem}\neverything is kept in {}", site.folder().display())),
+    let over_replicas = |name: &str| over_replicas::ALERTS.contains(&name);
+    let mut problems = Vec::new();
+    if only.is_none_or(|name| !over_replicas(name)) {
+        problems.extend(in_turn(&site, &rules_text, only).err());
     }
+    if only.is_none_or(over_replicas) {
+        problems.extend(over_replicas::in_turn(&site, &rules_text, only).err());
+    }
+    if problems.is_empty() {
+        return site.remove();
+    }
+    Err(format!("{}\neverything is kept in {}", problems.join("\n"), site.folder().display()))
 }
 
 fn in_turn(site: &Site, rules_text: &str, only: Option<&str>) -> Result<(), String> {
-    let prometheus = Prometheus::start(site, rules_text)?;
+    let prometheus = Prometheus::start(site, rules_text, &[site.ports().http])?;
     let mut world = World::start(site.clone())?;
     world.withdraw(10_000)?;
     faults::approve(&mut world, 10_000, &["--wrong-signature"])?;
@@ -75,7 +83,7 @@ fn in_turn(site: &Site, rules_text: &str, only: Option<&str>) -> Result<(), Stri
         let began = clock::now();
         let fired = (fault.inject)(&mut world).and_then(|()| wait_until_it_fires(&prometheus, &mut world, fault));
         let took = began.elapsed();
-        let commands = fired.and_then(|()| page::run_commands(site, fault.alert));
+        let commands = fired.and_then(|()| page::run_commands(site, &Watched::alone(site), fault.alert));
         let (fires, said) = match &commands {
             Ok(count) => (format!("{:.0} s", took.as_secs_f32()), format!("{count} run")),
             Err(problem) => ("-".to_owned(), problem.clone()),

@@ -1,13 +1,28 @@
 //! Runs the three commands of a runbook page as they stand there.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::alerts::rules;
 use crate::command;
 use crate::site::Site;
 
+/// The gateway that a page is about, as its reader finds it.
+pub(super) struct Watched {
+    pub(super) config: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) http: u16,
+}
+
+impl Watched {
+    /// The one gateway of a site.
+    pub(super) fn alone(site: &Site) -> Self {
+        Self { config: site.config(), log: site.log("gateway"), http: site.ports().http }
+    }
+}
+
 /// Runs them; gives how many. One that fails, or says nothing, is of no use to whoever was woken.
-pub(super) fn run_commands(site: &Site, alert: &str) -> Result<usize, String> {
+pub(super) fn run_commands(site: &Site, watched: &Watched, alert: &str) -> Result<usize, String> {
     let file = rules::runbooks(&command::root()).join(format!("{alert}.md"));
     let text = std::fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     let commands = commands(&text);
@@ -19,8 +34,8 @@ pub(super) fn run_commands(site: &Site, alert: &str) -> Result<usize, String> {
     for line in &commands {
         let mut shell = Command::new("sh");
         shell.args(["-c", line]).env("PATH", format!("{programs}:{path}"));
-        shell.env("CONFIG", site.config()).env("LOG", site.log("gateway"));
-        shell.env("HTTP", format!("http://127.0.0.1:{}", site.ports().http));
+        shell.env("CONFIG", &watched.config).env("LOG", &watched.log);
+        shell.env("HTTP", format!("http://127.0.0.1:{}", watched.http));
         let done = shell.stdin(Stdio::null()).output().map_err(|error| format!("no shell: {error}"))?;
         if !done.status.success() {
             let said = String::from_utf8_lossy(&done.stderr);

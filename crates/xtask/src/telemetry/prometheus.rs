@@ -1,4 +1,4 @@
-//! Debian's Prometheus, scraping one gateway every second, with rules that are in a hurry.
+//! Debian's Prometheus, scraping gateways every second, with rules that are in a hurry.
 
 use std::fs;
 use std::process::Command;
@@ -24,14 +24,16 @@ pub(super) struct Prometheus {
 }
 
 impl Prometheus {
-    pub(super) fn start(site: &Site, rules: &str) -> Result<Self, String> {
+    /// With one gateway's figures or those of several, by their ports.
+    pub(super) fn start(site: &Site, rules: &str, gateways: &[u16]) -> Result<Self, String> {
         let folder = site.folder().join("prometheus");
         let cannot = |error| format!("cannot write {}: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(cannot)?;
         fs::write(folder.join("rules.yaml"), hurried(rules)).map_err(cannot)?;
+        let targets: Vec<String> = gateways.iter().map(|port| format!("'127.0.0.1:{port}'")).collect();
         let config = format!(
-            "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: [rules.yaml]\nscrape_configs:\n  - job_name: cashgate\n    static_configs:\n      - targets: ['127.0.0.1:{}']\n",
-            site.ports().http
+            "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: [rules.yaml]\nscrape_configs:\n  - job_name: cashgate\n    static_configs:\n      - targets: [{}]\n",
+            targets.join(", ")
         );
         fs::write(folder.join("prometheus.yml"), config).map_err(cannot)?;
         let port = free_port()?;
@@ -77,6 +79,11 @@ impl Prometheus {
 
     /// The names of the alerts that fire now.
     pub(super) fn firing(&self) -> Result<Vec<String>, String> {
+        Ok(self.firing_with_instance()?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The same with the gateway that each is about, if it is about one, as `host:port`.
+    pub(super) fn firing_with_instance(&self) -> Result<Vec<(String, Option<String>)>, String> {
         let Some((200, body)) = http::page(self.port, "/api/v1/alerts") else {
             return Err("Prometheus does not answer".to_owned());
         };
@@ -84,8 +91,10 @@ impl Prometheus {
             serde_json::from_str(&body).map_err(|error| format!("Prometheus answers no JSON: {error}"))?;
         let alerts = answer.pointer("/data/alerts").and_then(Value::as_array).cloned().unwrap_or_default();
         let fires = alerts.iter().filter(|alert| alert.get("state").and_then(Value::as_str) == Some("firing"));
-        let name = |alert: &Value| alert.pointer("/labels/alertname").and_then(Value::as_str).map(str::to_owned);
-        Ok(fires.filter_map(name).collect())
+        let label = |alert: &Value, name: &str| {
+            alert.pointer(&format!("/labels/{name}")).and_then(Value::as_str).map(str::to_owned)
+        };
+        Ok(fires.filter_map(|alert| Some((label(alert, "alertname")?, label(alert, "instance")))).collect())
     }
 }
 
