@@ -237,20 +237,35 @@ struct Prepared {
     peers: Proxy,
 }
 
-/// Writes a replica's configuration: the site's, with ports, certificate, ledger and number of its own.
 fn prepare(site: &Site, number: usize, database: &[Proxy; 2]) -> Result<Prepared, String> {
-    site.issue_certificate(&format!("replica/{number}"))?;
-    let (atm, api, http, listen) = (free_port()?, free_port()?, free_port()?, free_port()?);
-    let peers = Proxy::listen(0)?;
-    peers.send_to(vec![listen]);
-    let dsn = site.dir().join(format!("dsn-{number}"));
     let [first, second] = database;
-    let text = format!(
+    let dsn = format!(
         "host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname={DATABASE} target_session_attrs=read-write",
         first.port(),
         second.port()
     );
-    fs::write(&dsn, text).map_err(|error| format!("cannot write {}: {error}", dsn.display()))?;
+    let peers = Proxy::listen(0)?;
+    let Configured { config, http, atm, api, listen } = configured(site, number, &dsn, Some(peers.port()))?;
+    peers.send_to(vec![listen]);
+    Ok(Prepared { name: format!("replica-{number}"), config, http, atm, api, peers })
+}
+
+/// A replica's configuration, and where it will listen.
+pub(crate) struct Configured {
+    pub(crate) config: std::path::PathBuf,
+    pub(crate) http: u16,
+    pub(crate) atm: u16,
+    pub(crate) api: u16,
+    pub(crate) listen: u16,
+}
+
+/// Writes a replica's configuration: the site's, with ports, certificate, ledger and number of its own. `reached_at`: the port at which its peers
+/// reach it, if that is not its own.
+pub(crate) fn configured(site: &Site, number: usize, dsn: &str, reached_at: Option<u16>) -> Result<Configured, String> {
+    site.issue_certificate(&format!("replica/{number}"))?;
+    let (atm, api, http, listen) = (free_port()?, free_port()?, free_port()?, free_port()?);
+    let dsn_file = site.dir().join(format!("dsn-{number}"));
+    fs::write(&dsn_file, dsn).map_err(|error| format!("cannot write {}: {error}", dsn_file.display()))?;
     let before =
         fs::read_to_string(site.config()).map_err(|error| format!("cannot read the configuration: {error}"))?;
     let ports = site.ports();
@@ -264,14 +279,14 @@ fn prepare(site: &Site, number: usize, database: &[Proxy; 2]) -> Result<Prepared
         .replace("path = \"ledger.db\"", &format!("postgres = {{ dsn_file = \"dsn-{number}\" }}"))
         + &format!(
             "\n[replica]\nid = {number}\naddress = \"127.0.0.1:{}\"\nserver_name = \"localhost\"\ncertificate = \"certs/replica-{number}.pem\"\nkey = \"certs/replica-{number}-key.pem\"\n",
-            peers.port()
+            reached_at.unwrap_or(listen)
         );
     let config = site.dir().join(format!("replica-{number}.toml"));
     fs::write(&config, after).map_err(|error| format!("cannot write {}: {error}", config.display()))?;
-    Ok(Prepared { name: format!("replica-{number}"), config, http, atm, api, peers })
+    Ok(Configured { config, http, atm, api, listen })
 }
 
-fn spawn(site: &Site, name: &str, config: &std::path::Path) -> Result<Process, String> {
+pub(crate) fn spawn(site: &Site, name: &str, config: &std::path::Path) -> Result<Process, String> {
     let mut serve = Command::new(site.programs_folder().join("cashgate"));
     serve.args(["serve", "--config"]).arg(config);
     Process::start(name, &mut serve, &site.log(name))
@@ -285,6 +300,6 @@ fn follow(primary: &Server) -> Server {
     standby
 }
 
-fn is_ready(port: u16) -> bool {
+pub(crate) fn is_ready(port: u16) -> bool {
     http::page(port, "/readyz").is_some_and(|(status, _)| status == 200)
 }

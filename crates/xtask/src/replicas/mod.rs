@@ -4,7 +4,7 @@
 #![allow(clippy::float_arithmetic)]
 
 mod faults;
-mod group;
+pub(crate) mod group;
 mod proxy;
 mod table;
 
