@@ -58,7 +58,8 @@ fn main() {
         words.chunks(2).filter_map(|pair| Some((pair.first()?.as_str(), pair.get(1)?.as_str()))).collect();
     let number = |name: &str| given.get(name).expect("--seconds and --rounds").parse::<u64>().expect("a whole number");
     let (time, rounds) = (Duration::from_secs(number("--seconds")), number("--rounds"));
-    let server = Server::start_with("max_connections = 200");
+    // Memory for both sides' pages, and no checkpoint within a round.
+    let server = Server::start_with("max_connections = 200\nshared_buffers = '256MB'\nmax_wal_size = '4GB'");
     let database = server.database("template1");
     migrate(&options(&database)).expect("a schema");
     let _ = database.sql(BARE_TABLES);

@@ -226,6 +226,7 @@ impl Machine {
             Told::OutcomeRecorded(recorded) => self.acknowledge(recorded.withdrawal_id, outputs),
             Told::Reconnect(wire::Reconnect { after_ms }) => {
                 self.forget_stream();
+                self.waiting.iter_mut().for_each(Waiting::sent_on);
                 outputs.push(Output::HangUp);
                 outputs.push(Output::Screen(ScreenEvent::Reconnect { after_ms }));
                 outputs.push(Output::Dial(Some(Duration::from_millis(after_ms.into()))));

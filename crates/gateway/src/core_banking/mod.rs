@@ -22,7 +22,7 @@ use tonic::{Code, Request, Status};
 use crate::clock::Stopwatch;
 use crate::config::{Config, Institution};
 use crate::metrics::Metrics;
-use crate::telemetry::{Span, called, core_banking_rpc};
+use crate::telemetry::{Span, called, called_rpc};
 use crate::tls::Tls;
 
 /// A channel to each core banking system.
@@ -154,7 +154,7 @@ struct Call {
 
 impl Call {
     fn begin(method: &str) -> Self {
-        let rpc = core_banking_rpc(method);
+        let rpc = called_rpc(method);
         Self { rpc, span: Span::current().client(rpc), since: Stopwatch::start() }
     }
 

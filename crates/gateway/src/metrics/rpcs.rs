@@ -56,7 +56,7 @@ impl Durations {
             called: RpcDurations::in_registry(
                 registry,
                 "rpc_client_call_duration_seconds",
-                "Time from a request to core banking to its answer or time-out, by rpc and gRPC code (rpc.client.call.duration)",
+                "Time from a request to core banking or another replica to the first answer or time-out, by rpc and gRPC code (rpc.client.call.duration)",
                 &CALLED,
             )?,
             approve_to_dispense: one(

@@ -15,14 +15,27 @@ use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::{Member, PeerClient};
+use crate::clock::Stopwatch;
 use crate::lanes::Surroundings;
 use crate::metrics::Metrics;
-use crate::telemetry::Span;
+use crate::telemetry::{Span, called_rpc};
 
 /// How long another replica is waited for to tell its ATMs.
 const LIST_MAX: Duration = Duration::from_secs(2);
 /// How long a forwarded request may take if its caller did not say.
 const FORWARD_MAX: Duration = Duration::from_secs(10);
+
+/// An rpc that is handed on: its name to whoever asked, and its name between replicas.
+struct Rpc {
+    of_caller: &'static str,
+    hop: &'static str,
+}
+
+const SCAN: Rpc = Rpc { of_caller: "Scan", hop: "ForwardScan" };
+const APPROVE: Rpc = Rpc { of_caller: "Approve", hop: "ForwardApprove" };
+const CANCEL: Rpc = Rpc { of_caller: "Cancel", hop: "ForwardCancel" };
+const RESOLVE: Rpc = Rpc { of_caller: "ResolveSuspect", hop: "ForwardResolveSuspect" };
+const WATCH: Rpc = Rpc { of_caller: "Watch", hop: "ForwardWatch" };
 
 /// A QR session's id with the number of the replica that shows it in its last two bytes. What is left of it is as random as a session of seconds needs:
 /// whoever cancels one must be the phone that scanned it.
@@ -118,8 +131,9 @@ impl Forwarding {
     ) -> Result<pb::ScanResponse, Status> {
         let (replica, mut client) = to;
         let request = self.request(wire::forward_scan(self.member.id().0, of, request), patience);
+        let since = Stopwatch::start();
         let answer = client.forward_scan(request).await;
-        let answer = self.answered("Scan", replica, answer)?.into_inner();
+        let answer = self.answered(&SCAN, replica, since, answer)?.into_inner();
         answer.response.ok_or_else(status::internal)
     }
 
@@ -132,8 +146,9 @@ impl Forwarding {
     ) -> Result<pb::ApproveResponse, Status> {
         let (replica, mut client) = to;
         let request = self.request(wire::forward_approve(self.member.id().0, of, request), patience);
+        let since = Stopwatch::start();
         let answer = client.forward_approve(request).await;
-        let answer = self.answered("Approve", replica, answer)?.into_inner();
+        let answer = self.answered(&APPROVE, replica, since, answer)?.into_inner();
         answer.response.ok_or_else(status::internal)
     }
 
@@ -146,8 +161,9 @@ impl Forwarding {
     ) -> Result<(), Status> {
         let (replica, mut client) = to;
         let request = self.request(wire::forward_cancel(self.member.id().0, of, request), patience);
+        let since = Stopwatch::start();
         let answer = client.forward_cancel(request).await;
-        self.answered("Cancel", replica, answer).map(drop)
+        self.answered(&CANCEL, replica, since, answer).map(drop)
     }
 
     pub(crate) async fn resolve(
@@ -158,8 +174,9 @@ impl Forwarding {
     ) -> Result<(), Status> {
         let (replica, mut client) = to;
         let request = self.request(wire::forward_resolve(self.member.id().0, operator, request), None);
+        let since = Stopwatch::start();
         let answer = client.forward_resolve_suspect(request).await;
-        self.answered("ResolveSuspect", replica, answer).map(drop)
+        self.answered(&RESOLVE, replica, since, answer).map(drop)
     }
 
     pub(crate) async fn watch(
@@ -171,8 +188,9 @@ impl Forwarding {
         let (replica, mut client) = to;
         let mut request = Request::new(wire::forward_watch(self.member.id().0, of, request));
         Span::current().inject(request.metadata_mut());
+        let since = Stopwatch::start();
         let answer = client.forward_watch(request).await;
-        let states: Streaming<_> = self.answered("Watch", replica, answer)?.into_inner();
+        let states: Streaming<_> = self.answered(&WATCH, replica, since, answer)?.into_inner();
         Ok(states.map(|state| state.and_then(|state| state.response.ok_or_else(status::internal))))
     }
 
@@ -205,7 +223,16 @@ impl Forwarding {
     }
 
     /// An answer as it came. What did not come may have been done all the same: whoever asked must not take it for a refusal.
-    fn answered<T>(&self, rpc: &'static str, replica: ReplicaId, answer: Result<T, Status>) -> Result<T, Status> {
+    fn answered<T>(
+        &self,
+        rpc: &Rpc,
+        replica: ReplicaId,
+        since: Stopwatch,
+        answer: Result<T, Status>,
+    ) -> Result<T, Status> {
+        let code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.metrics.called().observe(called_rpc(rpc.hop), code, since.elapsed());
+        let rpc = rpc.of_caller;
         let result = match &answer {
             Ok(_) => "answered",
             Err(status) if is_peers_own(status) => "refused",

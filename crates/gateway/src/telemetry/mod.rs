@@ -27,7 +27,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use opentelemetry_semantic_conventions::attribute;
 pub use propagation::Traceparent;
 pub(crate) use rpc::{CALLED, OTHER, SERVED, called};
-pub use rpc::{Observed, core_banking_rpc};
+pub use rpc::{Observed, called_rpc};
 use sampling::Head;
 pub use span::{REFUSED, Span};
 

@@ -15,7 +15,7 @@ use crate::clock::Stopwatch;
 use crate::metrics::RpcDurations;
 
 /// Every rpc that the gateway serves, as `package.Service/Method`. A test compares it with `proto/`.
-pub(crate) const SERVED: [&str; 21] = [
+pub(crate) const SERVED: [&str; 32] = [
     "cashgate.atm.v1.AtmService/Connect",
     "cashgate.customer.v1.CustomerService/RegisterDevice",
     "cashgate.customer.v1.CustomerService/RevokeDevice",
@@ -37,21 +37,37 @@ pub(crate) const SERVED: [&str; 21] = [
     "cashgate.operations.v1.OperationsService/ListStops",
     "cashgate.operations.v1.OperationsService/GetDevice",
     "cashgate.operations.v1.OperationsService/ReleaseDevice",
+    "cashgate.operations.v1.OperationsService/PublishRules",
+    "cashgate.operations.v1.OperationsService/ListPublications",
+    "cashgate.operations.v1.OperationsService/GetPublication",
+    "cashgate.replica.v1.ReplicaService/ForwardScan",
+    "cashgate.replica.v1.ReplicaService/ForwardApprove",
+    "cashgate.replica.v1.ReplicaService/ForwardCancel",
+    "cashgate.replica.v1.ReplicaService/ForwardWatch",
+    "cashgate.replica.v1.ReplicaService/ForwardResolveSuspect",
+    "cashgate.replica.v1.ReplicaService/ReleaseLane",
+    "cashgate.replica.v1.ReplicaService/ListLanes",
+    "cashgate.replica.v1.ReplicaService/TakesAtms",
 ];
 
-/// Every rpc of core banking that the gateway calls.
-pub(crate) const CALLED: [&str; 3] = [
+/// Every rpc of core banking, and of other replicas for a customer or an operator, that the gateway calls.
+pub(crate) const CALLED: [&str; 8] = [
     "cashgate.corebank.v1.CoreBankingService/PlaceHold",
     "cashgate.corebank.v1.CoreBankingService/ConfirmHold",
     "cashgate.corebank.v1.CoreBankingService/ReverseHold",
+    "cashgate.replica.v1.ReplicaService/ForwardScan",
+    "cashgate.replica.v1.ReplicaService/ForwardApprove",
+    "cashgate.replica.v1.ReplicaService/ForwardCancel",
+    "cashgate.replica.v1.ReplicaService/ForwardWatch",
+    "cashgate.replica.v1.ReplicaService/ForwardResolveSuspect",
 ];
 
 /// What a path that is none of them counts as: peers must not be able to make labels.
 pub(crate) const OTHER: &str = "other";
 
-/// The full name of an rpc of core banking.
+/// The full name of an rpc that the gateway calls.
 #[must_use]
-pub fn core_banking_rpc(method: &str) -> &'static str {
+pub fn called_rpc(method: &str) -> &'static str {
     let is_it = |rpc: &&&str| rpc.rsplit('/').next() == Some(method);
     CALLED.iter().find(is_it).copied().unwrap_or(OTHER)
 }
@@ -203,12 +219,12 @@ mod tests {
     #[test]
     fn every_rpc_has_its_name() {
         let served: BTreeSet<String> =
-            ["atm", "customer", "events", "operations"].map(declared).concat().into_iter().collect();
+            ["atm", "customer", "events", "operations", "replica"].map(declared).concat().into_iter().collect();
         assert_eq!(served, SERVED.iter().map(ToString::to_string).collect());
-        let called = declared("corebank");
+        let called = ["corebank", "replica"].map(declared).concat();
         assert!(CALLED.iter().all(|rpc| called.iter().any(|known| known == rpc)), "{called:?}");
         assert_eq!(served_rpc("/cashgate.customer.v1.CustomerService/Scan"), SERVED[3]);
         assert_eq!(served_rpc("/cashgate.customer.v1.CustomerService/acct-1"), OTHER);
-        assert_eq!(core_banking_rpc("ConfirmHold"), CALLED[1]);
+        assert_eq!(called_rpc("ConfirmHold"), CALLED[1]);
     }
 }

@@ -2,15 +2,20 @@
 -- on the place in the order comes ready from the gateway.
 
 -- The next seal of a chain: SHA-256 over a domain, the seal before (a byte 0 if there is none, else a byte 1 and the seal), and what is sealed.
+CREATE FUNCTION cashgate_seal(domain bytea, before bytea, contents bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT sha256(domain || coalesce('\x01'::bytea || before, '\x00'::bytea) || contents)
+$$;
+
+-- The check of a withdrawal's row, whose other columns come ready.
+CREATE FUNCTION cashgate_row_check(before_last_seal bytea, last_seal bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT substr(sha256(before_last_seal || '\x0300000020'::bytea || last_seal), 1, 16)
+$$;
+
+-- All seals of a chain, the first after one that is there already.
 CREATE FUNCTION cashgate_next_seal(before bytea, domain bytea, first_before bytea, contents bytea) RETURNS bytea
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-BEGIN
-    before := coalesce(before, first_before);
-    IF before IS NULL THEN
-        RETURN sha256(domain || '\x00'::bytea || contents);
-    END IF;
-    RETURN sha256(domain || '\x01'::bytea || before || contents);
-END $$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT cashgate_seal(domain, coalesce(before, first_before), contents)
+$$;
 CREATE AGGREGATE cashgate_chain(bytea, bytea, bytea) (SFUNC = cashgate_next_seal, STYPE = bytea);
 
 CREATE FUNCTION cashgate_text(value text) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -54,11 +59,11 @@ CREATE FUNCTION cashgate_commit(
     p_replica smallint, p_incarnation bigint, p_batch bigint, p_writes integer, p_item_write integer[],
     p_lane_write integer[], p_lane_atm text[], p_lane_epoch bigint[],
     p_step_write integer[], p_step_item integer[], p_step_id uuid[], p_step_number integer[], p_step_offset integer[],
-    p_step_is_last boolean[], p_step_fault smallint[], p_step_at bigint[], p_step_kind text[], p_step_body bytea[], p_step_head bytea[],
+    p_step_before integer[], p_step_is_last boolean[], p_step_fault smallint[], p_step_at bigint[], p_step_kind text[], p_step_body bytea[], p_step_head bytea[],
     p_state text[], p_open smallint[], p_institution text[], p_account text[], p_device text[], p_atm text[], p_qr_session uuid[],
     p_nonce bytea[], p_currency text[], p_amount bigint[], p_dispensed bigint[], p_hold text[], p_day integer[], p_approved_at bigint[],
     p_policy text[], p_key_id text[], p_check_head bytea[],
-    p_raise_write integer[], p_raise_kind smallint[], p_raise_key text[], p_raise_from bigint[],
+    p_raise_write integer[], p_raise_entry integer[], p_entry_kind smallint[], p_entry_key text[], p_entry_from bigint[], p_entry_raises integer[],
     p_spent_write integer[], p_spent_institution text[], p_spent_currency text[], p_spent_hour integer[], p_spent_amount bigint[],
     p_spent_count integer[], p_spent_new boolean[], p_spent_caps bigint[], p_spent_since integer[],
     p_notice_write integer[], p_notice_item integer[], p_notice_at bigint[], p_notice_kind text[], p_notice_institution text[],
@@ -70,7 +75,7 @@ CREATE FUNCTION cashgate_commit(
     p_rem_counted bigint[], p_rem_left_out_head bytea[],
     p_key_write integer[], p_key_at bigint[], p_key_actor text[], p_key_action text[], p_key_key_id text[], p_key_label text[],
     p_key_token text[], p_key_public bytea[], p_key_use_from bigint[], p_key_reason text[], p_key_tail bytea[],
-    OUT state text, OUT head_before bigint, OUT verdicts smallint[], OUT details text[], OUT versions bigint[], OUT raised bigint[],
+    OUT state text, OUT head_before bigint, OUT verdicts smallint[], OUT details text[], OUT versions bigint[],
     OUT remarks bigint[], OUT last_sequence bigint, OUT key_events bigint, OUT device_changes bigint
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
 #variable_conflict use_variable
@@ -85,7 +90,14 @@ DECLARE
     whys text[];
     seals bytea[];
     numbers bigint[];
+    strangers integer[];
+    ords bigint[];
+    raised boolean[];
+    moved boolean[];
     refused boolean := false;
+    doubted boolean;
+    some_begin boolean;
+    some_go_on boolean;
     sums bigint[];
     room integer;
     counted bigint;
@@ -114,47 +126,48 @@ BEGIN
     details := array_fill(NULL::text, ARRAY[p_writes]);
 
     IF cardinality(p_lane_write) > 0 THEN
-        FOR r IN
-            SELECT l.write FROM unnest(p_lane_write, p_lane_atm, p_lane_epoch) AS l(write, atm, epoch)
-            LEFT JOIN lanes own ON own.atm = l.atm AND own.epoch = l.epoch AND own.replica = p_replica AND own.incarnation = p_incarnation
-            WHERE own.atm IS NULL
-        LOOP
-            verdicts[r.write] := 1;
+        SELECT array_agg(l.write) INTO strangers FROM unnest(p_lane_write, p_lane_atm, p_lane_epoch) AS l(write, atm, epoch)
+        LEFT JOIN lanes own ON own.atm = l.atm AND own.epoch = l.epoch AND own.replica = p_replica AND own.incarnation = p_incarnation
+        WHERE own.atm IS NULL;
+        FOR i IN 1 .. coalesce(cardinality(strangers), 0) LOOP
+            verdicts[strangers[i]] := 1;
             refused := true;
         END LOOP;
     END IF;
 
     IF cardinality(p_step_write) > 0 THEN
-        SELECT array_agg(j.code ORDER BY j.ord), array_agg(j.why ORDER BY j.ord), array_agg(j.last_seal ORDER BY j.ord)
-        INTO codes, whys, seals FROM (
-            SELECT s.ord, w.last_seal,
-                (CASE
-                    WHEN NOT w.whole THEN 8
-                    WHEN w.open = 0 OR s.fault = 2 THEN 2
-                    WHEN s.number <> coalesce(w.last_step, 0) + s.step_offset + 1 THEN 3
-                    WHEN n.id IS NOT NULL THEN 4
-                    WHEN NOT w.same OR s.fault = 5 THEN 5
-                    WHEN s.fault = 9 THEN 9
-                    ELSE 0
-                END)::smallint AS code,
-                coalesce(w.last_step, 0) + s.step_offset + 1 || ' ' || coalesce(n.id::text, '') AS why
-            FROM unnest(p_step_id, p_step_number, p_step_offset, p_step_fault, p_institution, p_account, p_device, p_atm, p_qr_session,
-                p_nonce, p_currency, p_amount, p_day, p_approved_at, p_policy, p_key_id) WITH ORDINALITY
-                AS s(id, number, step_offset, fault, institution, account, device, atm, qr_session, nonce, currency, amount, day,
-                    approved_at, policy, key_id, ord)
-            LEFT JOIN LATERAL (
-                SELECT x.open, x.last_step, x.last_seal, cashgate_is_whole(x) AS whole,
-                    (x.institution = s.institution AND x.account = s.account AND x.device = s.device AND x.atm = s.atm
-                        AND x.qr_session = s.qr_session AND x.nonce = s.nonce AND x.currency = s.currency AND x.amount = s.amount
-                        AND x.day = s.day AND x.approved_at_ms = s.approved_at AND x.policy_version = s.policy
-                        AND x.key_id = s.key_id) AS same
-                FROM withdrawals x WHERE x.id = s.id
-            ) w ON true
-            LEFT JOIN LATERAL (
-                SELECT x.id FROM withdrawals x WHERE s.number = 1 AND x.nonce = s.nonce AND x.id <> s.id
-            ) n ON true
+        SELECT array_agg(j.code), array_agg(j.why), array_agg(j.last_seal), bool_or(j.code <> 0), bool_or(j.begins), bool_or(NOT j.begins)
+        INTO codes, whys, seals, doubted, some_begin, some_go_on FROM (
+            SELECT k.code, k.last_seal, k.last_step IS NULL AS begins,
+                CASE WHEN k.code <> 0 THEN k.expected || ' ' || coalesce(k.claimed_by::text, '') END AS why
+            FROM (
+                SELECT s.ord, w.last_step, w.last_seal, coalesce(w.last_step, 0) + s.step_offset + 1 AS expected, n.id AS claimed_by,
+                    (CASE
+                        WHEN NOT w.whole THEN 8
+                        WHEN w.open = 0 OR s.fault = 2 THEN 2
+                        WHEN s.number <> coalesce(w.last_step, 0) + s.step_offset + 1 THEN 3
+                        WHEN n.id IS NOT NULL THEN 4
+                        WHEN NOT w.same OR s.fault = 5 THEN 5
+                        WHEN s.fault = 9 THEN 9
+                        ELSE 0
+                    END)::smallint AS code
+                FROM unnest(p_step_id, p_step_number, p_step_offset, p_step_fault, p_nonce) WITH ORDINALITY
+                    AS s(id, number, step_offset, fault, nonce, ord)
+                LEFT JOIN LATERAL (
+                    SELECT x.open, x.last_step, x.last_seal, cashgate_is_whole(x) AS whole,
+                        ((x.institution, x.account, x.device, x.atm, x.qr_session, x.nonce, x.currency, x.amount, x.day,
+                            x.approved_at_ms, x.policy_version, x.key_id)
+                        = (p_institution[s.ord], p_account[s.ord], p_device[s.ord], p_atm[s.ord], p_qr_session[s.ord], s.nonce,
+                            p_currency[s.ord], p_amount[s.ord], p_day[s.ord], p_approved_at[s.ord], p_policy[s.ord],
+                            p_key_id[s.ord])) AS same
+                    FROM withdrawals x WHERE x.id = s.id
+                ) w ON true
+                LEFT JOIN LATERAL (
+                    SELECT x.id FROM withdrawals x WHERE s.number = 1 AND x.nonce = s.nonce AND x.id <> s.id
+                ) n ON true
+            ) k ORDER BY k.ord
         ) j;
-        IF 0 <> ANY (codes) THEN
+        IF doubted THEN
             FOR i IN 1 .. cardinality(codes) LOOP
                 IF codes[i] <> 0 AND verdicts[p_step_write[i]] = 0 THEN
                     verdicts[p_step_write[i]] := codes[i];
@@ -165,16 +178,31 @@ BEGIN
         END IF;
     END IF;
 
-    IF cardinality(p_raise_write) > 0 THEN
-        SELECT array_agg(coalesce(v.version, 0) ORDER BY x.ord) INTO versions
-        FROM unnest(p_raise_kind, p_raise_key) WITH ORDINALITY AS x(kind, key, ord)
-        LEFT JOIN LATERAL (SELECT l.version FROM limit_versions l WHERE l.kind = x.kind AND l.key = x.key) v ON true;
-        FOR i IN 1 .. cardinality(versions) LOOP
-            IF p_raise_from[i] <> versions[i] AND verdicts[p_raise_write[i]] = 0 THEN
-                verdicts[p_raise_write[i]] := 6;
-                refused := true;
-            END IF;
-        END LOOP;
+    -- Entries are raised while they are looked at, which saves finding them twice. What a refused write raised is taken back below.
+    IF cardinality(p_entry_key) > 0 THEN
+        WITH found AS (
+            UPDATE limit_versions l SET version = l.version + e.raises
+            FROM unnest(p_entry_kind, p_entry_key, p_entry_from, p_entry_raises) WITH ORDINALITY AS e(kind, key, computed_from, raises, ord)
+            WHERE l.kind = e.kind AND l.key = e.key AND (e.computed_from IS NULL OR e.computed_from = l.version)
+            RETURNING e.ord, l.version - e.raises AS version
+        )
+        SELECT array_agg(f.ord), array_agg(f.version) INTO ords, versions FROM (SELECT * FROM found ORDER BY ord) f;
+        IF coalesce(cardinality(ords), 0) < cardinality(p_entry_key) THEN
+            SELECT array_agg(e.version), array_agg(e.raised), array_agg(e.moved) INTO versions, raised, moved FROM (
+                SELECT coalesce(f.version, l.version, 0) AS version, f.ord IS NOT NULL AS raised,
+                    f.ord IS NULL AND x.computed_from <> coalesce(l.version, 0) AS moved
+                FROM unnest(p_entry_kind, p_entry_key, p_entry_from) WITH ORDINALITY AS x(kind, key, computed_from, ord)
+                LEFT JOIN unnest(ords, versions) AS f(ord, version) ON f.ord = x.ord
+                LEFT JOIN limit_versions l ON l.kind = x.kind AND l.key = x.key
+                ORDER BY x.ord
+            ) e;
+            FOR i IN 1 .. cardinality(p_raise_entry) LOOP
+                IF moved[p_raise_entry[i]] AND verdicts[p_raise_write[i]] = 0 THEN
+                    verdicts[p_raise_write[i]] := 6;
+                    refused := true;
+                END IF;
+            END LOOP;
+        END IF;
     END IF;
 
     IF cardinality(p_spent_write) > 0 THEN
@@ -220,52 +248,65 @@ BEGIN
     END IF;
 
     -- The places of what is written, in the order in which it was asked for.
-    IF cardinality(p_item_write) > 0 THEN
-        SELECT array_agg(head.last_sequence + x.place ORDER BY x.ord), head.last_sequence + coalesce(max(x.place), 0)
-        INTO numbers, last_sequence FROM (
-            SELECT i.ord, count(*) FILTER (WHERE verdicts[i.write] = 0) OVER (ORDER BY i.ord) AS place
-            FROM unnest(p_item_write) WITH ORDINALITY AS i(write, ord)
+    IF refused THEN
+        SELECT array_agg(x.sequence), coalesce(max(x.sequence), last_sequence) INTO numbers, last_sequence FROM (
+            SELECT head.last_sequence + count(*) FILTER (WHERE verdicts[i.write] = 0) OVER (ORDER BY i.ord) AS sequence
+            FROM unnest(p_item_write) WITH ORDINALITY AS i(write, ord) ORDER BY i.ord
         ) x;
+    ELSIF cardinality(p_item_write) > 0 THEN
+        last_sequence := head.last_sequence + cardinality(p_item_write);
+        numbers := ARRAY(SELECT generate_series(head.last_sequence + 1, last_sequence));
     END IF;
 
     IF cardinality(p_step_write) > 0 THEN
-        WITH numbered AS MATERIALIZED (
-            SELECT s.*, numbers[s.item] AS sequence, numbers[s.item] IS NOT NULL AS placed
-            FROM unnest(p_step_write, p_step_item, p_step_id, p_step_number, p_step_offset, p_step_is_last, p_step_at, p_step_kind,
-                p_step_body, p_step_head, p_state, p_open, p_institution, p_account, p_device, p_atm, p_qr_session, p_nonce, p_currency,
-                p_amount, p_dispensed, p_hold, p_day, p_approved_at, p_policy, p_key_id, p_check_head, seals)
-                AS s(write, item, id, number, step_offset, is_last, at, kind, body, head, state, open, institution, account, device, atm,
-                    qr_session, nonce, currency, amount, dispensed, hold, day, approved_at, policy, key_id, check_head, last_seal)
-            WHERE verdicts[s.write] = 0
-        ), sealed AS MATERIALIZED (
-            SELECT n.*, cashgate_chain(step_seal_domain, n.last_seal, int8send(n.sequence) || n.head || n.body)
-                OVER (PARTITION BY n.id ORDER BY n.number) AS seal
-            FROM numbered n
-        ), last_ones AS MATERIALIZED (
-            SELECT z.*, substr(sha256(z.check_head || '\x0300000020'::bytea || z.seal), 1, 16) AS row_check
-            FROM sealed z WHERE z.is_last
-        ), written AS (
-            INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
-            SELECT z.sequence, z.id, z.number, z.at, z.kind, z.institution, z.body, z.seal FROM sealed z ORDER BY z.sequence
-        ), begun AS (
+        SELECT array_agg(x.seal) INTO seals FROM (
+            SELECT cashgate_seal(step_seal_domain, s.last_seal, int8send(numbers[s.item]) || s.head || s.body) AS seal
+            FROM unnest(p_step_item, p_step_head, p_step_body, seals) WITH ORDINALITY AS s(item, head, body, last_seal, ord)
+            ORDER BY s.ord
+        ) x;
+        -- A step behind another of the same append is chained to that one.
+        IF 0 <> ANY (p_step_before) THEN
+            FOR i IN 1 .. cardinality(p_step_before) LOOP
+                CONTINUE WHEN p_step_before[i] = 0;
+                seals[i] := cashgate_seal(step_seal_domain, seals[p_step_before[i]],
+                    int8send(numbers[p_step_item[i]]) || p_step_head[i] || p_step_body[i]);
+            END LOOP;
+        END IF;
+
+        INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
+        SELECT numbers[s.item], s.id, s.number, s.at, s.kind, s.institution, s.body, s.seal
+        FROM unnest(p_step_write, p_step_item, p_step_id, p_step_number, p_step_at, p_step_kind, p_institution, p_step_body, seals)
+            AS s(write, item, id, number, at, kind, institution, body, seal)
+        WHERE verdicts[s.write] = 0;
+        IF some_begin THEN
             INSERT INTO withdrawals
-            SELECT z.id, z.state, z.open, z.institution, z.account, z.device, z.atm, z.qr_session, z.nonce, z.currency, z.amount,
-                z.dispensed, z.hold, z.day, z.approved_at, z.policy, z.key_id, z.number, z.at, z.seal, z.row_check
-            FROM last_ones z WHERE z.number = z.step_offset + 1
-        )
-        UPDATE withdrawals w SET state = z.state, open = z.open, dispensed = z.dispensed, hold = z.hold, last_step = z.number,
-            changed_at_ms = z.at, last_seal = z.seal, row_check = z.row_check
-        FROM last_ones z WHERE z.number <> z.step_offset + 1 AND w.id = z.id;
+            SELECT s.id, s.state, s.open, s.institution, s.account, s.device, s.atm, s.qr_session, s.nonce, s.currency, s.amount,
+                s.dispensed, s.hold, s.day, s.approved_at, s.policy, s.key_id, s.number, s.at, s.seal, cashgate_row_check(s.check_head, s.seal)
+            FROM unnest(p_step_write, p_step_id, p_step_number, p_step_offset, p_step_is_last, p_step_at, p_state, p_open, p_institution,
+                p_account, p_device, p_atm, p_qr_session, p_nonce, p_currency, p_amount, p_dispensed, p_hold, p_day, p_approved_at,
+                p_policy, p_key_id, p_check_head, seals)
+                AS s(write, id, number, step_offset, is_last, at, state, open, institution, account, device, atm, qr_session, nonce,
+                    currency, amount, dispensed, hold, day, approved_at, policy, key_id, check_head, seal)
+            WHERE s.is_last AND s.number = s.step_offset + 1 AND verdicts[s.write] = 0;
+        END IF;
+        IF some_go_on THEN
+            UPDATE withdrawals w SET state = s.state, open = s.open, dispensed = s.dispensed, hold = s.hold, last_step = s.number,
+                changed_at_ms = s.at, last_seal = s.seal, row_check = cashgate_row_check(s.check_head, s.seal)
+            FROM unnest(p_step_write, p_step_id, p_step_number, p_step_offset, p_step_is_last, p_step_at, p_state, p_open, p_dispensed,
+                p_hold, p_check_head, seals)
+                AS s(write, id, number, step_offset, is_last, at, state, open, dispensed, hold, check_head, seal)
+            WHERE s.is_last AND s.number <> s.step_offset + 1 AND verdicts[s.write] = 0 AND w.id = s.id;
+        END IF;
     END IF;
 
-    IF cardinality(p_raise_write) > 0 THEN
-        SELECT array_agg(CASE WHEN verdicts[x.write] = 0 THEN versions[x.ord] + x.times END ORDER BY x.ord) INTO raised FROM (
-            SELECT y.*, count(*) FILTER (WHERE verdicts[y.write] = 0) OVER (PARTITION BY y.kind, y.key ORDER BY y.ord) AS times
-            FROM unnest(p_raise_write, p_raise_kind, p_raise_key) WITH ORDINALITY AS y(write, kind, key, ord)
-        ) x;
+    IF cardinality(p_entry_key) > 0 AND (refused OR raised IS NOT NULL) THEN
         INSERT INTO limit_versions AS l (kind, key, version)
-        SELECT x.kind, x.key, count(*) FROM unnest(p_raise_write, p_raise_kind, p_raise_key) AS x(write, kind, key)
-        WHERE verdicts[x.write] = 0 GROUP BY 1, 2
+        SELECT x.kind, x.key, x.written - x.raised FROM (
+            SELECT e.kind, e.key, CASE WHEN coalesce(raised[e.ord], true) THEN e.raises ELSE 0 END AS raised,
+                (SELECT count(*) FROM unnest(p_raise_write, p_raise_entry) AS y(write, entry)
+                    WHERE y.entry = e.ord AND verdicts[y.write] = 0) AS written
+            FROM unnest(p_entry_kind, p_entry_key, p_entry_raises) WITH ORDINALITY AS e(kind, key, raises, ord)
+        ) x WHERE x.written <> x.raised
         ON CONFLICT ON CONSTRAINT limit_versions_pkey DO UPDATE SET version = l.version + excluded.version;
     END IF;
 

@@ -1,6 +1,6 @@
 //! A group of writes as the arrays of one statement.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use cashgate_withdrawal::ids::{InstitutionId, Nonce, WithdrawalId};
 use cashgate_withdrawal::time::Timestamp;
@@ -37,12 +37,13 @@ macro_rules! arrays {
 
 arrays!(Lanes { write: i32, atm: String, epoch: i64 });
 arrays!(Steps {
-    write: i32, item: i32, id: Uuid, number: i32, offset: i32, is_last: bool, fault: i16, at: i64, kind: &'static str, body: Vec<u8>,
+    write: i32, item: i32, id: Uuid, number: i32, offset: i32, before: i32, is_last: bool, fault: i16, at: i64, kind: &'static str, body: Vec<u8>,
     head: Vec<u8>, state: String, open: i16, institution: String, account: String, device: String, atm: String, qr_session: Uuid,
     nonce: Vec<u8>, currency: String, amount: i64, dispensed: Option<i64>, hold: Option<String>, day: i32, approved_at: i64,
     policy: String, key_id: String, check_head: Vec<u8>,
 });
-arrays!(Raises { write: i32, kind: i16, key: String, from: Option<i64>, });
+arrays!(Raises { write: i32, entry: i32 });
+arrays!(Entries { kind: i16, key: String, from: Option<i64>, raises: i32 });
 arrays!(Spendings {
     write: i32, institution: String, currency: String, hour: i32, amount: i64, count: i32, is_new: bool, caps: Option<i64>, since: i32,
 });
@@ -69,6 +70,7 @@ pub(super) struct Encoded {
     lanes: Lanes,
     steps: Steps,
     raises: Raises,
+    entries: Entries,
     spendings: Spendings,
     notices: Notices,
     devices: Devices,
@@ -76,6 +78,21 @@ pub(super) struct Encoded {
     key_events: KeyEvents,
     /// Those that are claimed in it.
     nonces: HashSet<Nonce>,
+    /// Where each entry stands in `entries`.
+    places: HashMap<LimitKey, usize>,
+}
+
+impl Entries {
+    fn raise_again(&mut self, place: usize, from: Option<i64>) {
+        if let (Some(raises), Some(known)) = (self.raises.get_mut(place), self.from.get_mut(place)) {
+            *raises += 1;
+            *known = match (*known, from) {
+                // Of two that differ one is not the latest: no version is both.
+                (Some(one), Some(other)) if one != other => Some(-1),
+                (known, from) => known.or(from),
+            };
+        }
+    }
 }
 
 /// A remark that is to be kept, with what is known of how many were left out.
@@ -91,6 +108,7 @@ impl Encoded {
         self.lanes.parameters(&mut all);
         self.steps.parameters(&mut all);
         self.raises.parameters(&mut all);
+        self.entries.parameters(&mut all);
         self.spendings.parameters(&mut all);
         self.notices.parameters(&mut all);
         self.devices.parameters(&mut all);
@@ -137,6 +155,7 @@ impl Encoded {
         let of_same = |steps: &[StepRecord]| steps.iter().filter(|one| one.withdrawal == step.withdrawal).count();
         let before = all.get(..place).unwrap_or_default();
         let first = all.iter().find(|one| one.withdrawal == step.withdrawal);
+        let before_it = before.iter().rposition(|one| one.withdrawal == step.withdrawal);
         let ended = before.iter().any(|one| one.withdrawal == step.withdrawal && !one.row.open);
         let changed = first.is_some_and(|first| !is_same_approval(&first.row, &step.row));
         let claimed_before = step.number == 1 && !self.nonces.insert(step.row.nonce);
@@ -148,6 +167,8 @@ impl Encoded {
         steps.id.push(uuid(step.withdrawal));
         steps.number.push(i32::try_from(step.number).unwrap_or(i32::MAX));
         steps.offset.push(number(of_same(before)));
+        // Counted from 1, over all steps of the batch; 0: none.
+        steps.before.push(before_it.map_or(0, |of_append| number(steps.before.len() - place + of_append + 1)));
         steps.is_last.push(of_same(all.get(place + 1..).unwrap_or_default()) == 0);
         steps.fault.push(match (ended, changed, claimed_before) {
             (true, ..) => 2,
@@ -184,11 +205,30 @@ impl Encoded {
     }
 
     fn raise(&mut self, raise: &Raise) {
-        let (kind, key) = limit_key(&raise.key);
+        let from = raise.computed_from.map(signed);
+        let place = match self.places.get(&raise.key) {
+            Some(&place) => {
+                self.entries.raise_again(place, from);
+                place
+            }
+            None => {
+                let (kind, key) = limit_key(&raise.key);
+                let place = self.places.len();
+                self.places.insert(raise.key.clone(), place);
+                self.entries.kind.push(kind);
+                self.entries.key.push(key);
+                self.entries.from.push(from);
+                self.entries.raises.push(1);
+                place
+            }
+        };
         self.raises.write.push(self.writes);
-        self.raises.kind.push(kind);
-        self.raises.key.push(key);
-        self.raises.from.push(raise.computed_from.map(signed));
+        self.raises.entry.push(number(place + 1));
+    }
+
+    /// Which entry a limit key of this batch is.
+    pub(super) fn entry(&self, key: &LimitKey) -> Option<usize> {
+        self.places.get(key).copied()
     }
 
     fn spending(&mut self, spending: &InstitutionSpending) {

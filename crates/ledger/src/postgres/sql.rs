@@ -82,17 +82,23 @@ pub(super) const COUNTS: &str = "SELECT state, open, count(*) FROM every_withdra
 pub(super) const OPEN_COUNTS: &str =
     "SELECT state, open, count(*) FROM withdrawals WHERE open = 1 GROUP BY 1, 2 ORDER BY 1, 2";
 
-/// What counts for an entry. Archived ones are older than any limit reaches.
+/// What counts for an entry: what was approved since then, and what is open. Archived ones are older than any limit reaches.
 pub(super) fn approved_of(key: &LimitKey) -> String {
-    let whose = match key {
-        LimitKey::Account(..) => "institution = $2 AND account = $3",
-        LimitKey::Device(..) => "institution = $2 AND device = $3",
-        LimitKey::Atm(_) => "atm = $2 AND $3::text IS NULL",
+    let columns = select(Table::Withdrawals, "");
+    let found = match key {
+        LimitKey::Account(..) => {
+            "withdrawals WHERE account = $3 AND institution = $2 AND (approved_at_ms >= $1 OR open = 1)"
+        }
+        LimitKey::Device(..) => {
+            "withdrawals WHERE device = $3 AND institution = $2 AND (approved_at_ms >= $1 OR open = 1)"
+        }
+        // A machine's history is long: each half of it by the index.
+        LimitKey::Atm(_) => {
+            "(SELECT * FROM withdrawals WHERE open = 1 AND atm = $2 AND $3::text IS NULL
+            UNION ALL SELECT * FROM withdrawals WHERE open = 0 AND atm = $2 AND approved_at_ms >= $1) found"
+        }
     };
-    format!(
-        "{} FROM withdrawals WHERE {whose} AND (approved_at_ms >= $1 OR open = 1) ORDER BY approved_at_ms, id",
-        select(Table::Withdrawals, "")
-    )
+    format!("{columns} FROM {found} ORDER BY approved_at_ms, id")
 }
 
 /// A list's statement; its values are the filter's, in the order in which it names them. Only what is asked for stands in it.
@@ -100,7 +106,7 @@ pub(super) fn listing(filter: &WithdrawalFilter, below: bool, limit: u32) -> Str
     let asked = [
         (below, "id < "),
         (filter.institution.is_some(), "institution = "),
-        (filter.atm.is_some(), "atm = "),
+        (filter.atm.is_some(), "open IN (0, 1) AND atm = "), // As its index has them.
         (filter.account.is_some(), "account = "),
         (filter.state.is_some(), "state = "),
     ];

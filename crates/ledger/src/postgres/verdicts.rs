@@ -21,8 +21,8 @@ pub(super) struct Answer {
     /// `None`: all was written.
     verdicts: Option<Vec<i16>>,
     details: Option<Vec<Option<String>>>,
+    /// Of the batch's entries, before it.
     versions: Option<Vec<i64>>,
-    raised: Option<Vec<Option<i64>>>,
     remarks: Option<Vec<i64>>,
     pub(super) mark: TailMark,
 }
@@ -51,7 +51,6 @@ impl Answer {
             verdicts: row.try_get("verdicts")?,
             details: row.try_get("details")?,
             versions: row.try_get("versions")?,
-            raised: row.try_get("raised")?,
             remarks: row.try_get("remarks")?,
             mark: TailMark {
                 sequence: Sequence(unsigned(row.try_get("last_sequence")?)),
@@ -68,35 +67,33 @@ impl Answer {
         left_out: &mut HashMap<WithdrawalId, i64>,
     ) -> Result<Vec<Option<Result<Written, AppendError>>>, LedgerFailure> {
         let kept = self.kept(batch, left_out);
-        let (mut last, mut raises, mut spendings) = (Sequence(u64::try_from(self.head_before).unwrap_or(0)), 0, 0);
+        let (mut last, mut spendings) = (Sequence(u64::try_from(self.head_before).unwrap_or(0)), 0);
+        let mut versions = self.versions.clone().unwrap_or_default();
         let mut outcomes = Vec::with_capacity(batch.group.len());
         let mut steps_before = 0;
         for (place, write) in batch.group.iter().enumerate() {
             let verdict = self.verdicts.as_ref().and_then(|verdicts| verdicts.get(place)).copied().unwrap_or(0);
-            let raised = match &write.work {
-                Work::Append(append) => raises..raises + append.raises.len(),
-                _ => raises..raises,
-            };
-            raises = raised.end;
             if verdict == 0 {
                 last.0 += items(&write.work);
                 let rows = match &write.work {
                     Work::Remark(_) => kept.get(&place).copied().unwrap_or(0),
                     other => other.rows(),
                 };
-                let raised = self.raised.as_ref().filter(|_| self.state == State::Done).map(|all| {
-                    let its_own = all.get(raised).unwrap_or_default();
-                    its_own.iter().map(|version| version.and_then(|one| u64::try_from(one).ok()).unwrap_or(0)).collect()
-                });
-                let is_append = matches!(&write.work, Work::Append(append) if append.raises.is_empty());
-                let raised = if is_append { Some(Vec::new()) } else { raised };
+                let raised = match &write.work {
+                    Work::Append(append) if !append.raises.is_empty() => {
+                        (self.state == State::Done).then(|| raised(append, batch, &mut versions))
+                    }
+                    Work::Append(_) => Some(Vec::new()),
+                    _ => None,
+                };
                 outcomes.push(Some(Ok(Written { last, rows, raised })));
             } else if verdict == AGAIN {
                 outcomes.push(None);
             } else if let Work::Append(append) = &write.work {
                 let detail = self.details.as_ref().and_then(|details| details.get(place)).cloned().flatten();
-                let versions = self.versions.as_ref().and_then(|all| all.get(raised)).unwrap_or_default();
-                let refused = Refused { append, detail: detail.unwrap_or_default(), steps_before, spendings, versions };
+                let versions = self.versions.as_deref().unwrap_or_default();
+                let detail = detail.unwrap_or_default();
+                let refused = Refused { append, detail, steps_before, spendings, batch, versions };
                 outcomes.push(Some(Err(refused.error(verdict)?)));
             } else if let Work::KeyEvents(_) = &write.work {
                 let said = self.details.as_ref().and_then(|details| details.get(place)).cloned().flatten();
@@ -138,6 +135,18 @@ fn items(work: &Work) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
+/// The versions that an append's entries have after it. `versions`: those of all entries before it, and then after it.
+fn raised(append: &Append, batch: &Batch, versions: &mut [i64]) -> Vec<u64> {
+    let its_own = append.raises.iter().map(|raise| {
+        let version = batch.encoded.entry(&raise.key).and_then(|entry| versions.get_mut(entry));
+        version.map_or(0, |version| {
+            *version += 1;
+            u64::try_from(*version).unwrap_or(0)
+        })
+    });
+    its_own.collect()
+}
+
 /// An append that was refused.
 struct Refused<'batch> {
     append: &'batch Append,
@@ -145,7 +154,8 @@ struct Refused<'batch> {
     /// How many steps, and sums, of other appends come before its own.
     steps_before: usize,
     spendings: usize,
-    /// Of its entries, as the ledger has them.
+    batch: &'batch Batch,
+    /// Of the batch's entries, as the ledger has them.
     versions: &'batch [i64],
 }
 
@@ -189,12 +199,11 @@ impl Refused<'_> {
     }
 
     fn moved(&self) -> Vec<(LimitKey, u64)> {
-        let found = self.append.raises.iter().zip(self.versions);
-        found
-            .filter_map(|(raise, version)| {
-                let version = u64::try_from(*version).unwrap_or(0);
-                raise.computed_from.filter(|from| *from != version).map(|_| (raise.key.clone(), version))
-            })
-            .collect()
+        let found = self.append.raises.iter().filter_map(|raise| {
+            let version = self.versions.get(self.batch.encoded.entry(&raise.key)?)?;
+            let version = u64::try_from(*version).unwrap_or(0);
+            raise.computed_from.filter(|from| *from != version).map(|_| (raise.key.clone(), version))
+        });
+        found.collect()
     }
 }

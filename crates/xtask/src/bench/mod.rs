@@ -6,6 +6,7 @@
 #![allow(clippy::float_arithmetic, clippy::cast_precision_loss)]
 
 mod claims;
+mod forwarded;
 mod ledger;
 mod limits;
 mod mint;
@@ -26,13 +27,14 @@ struct Group {
     measure: fn(Order<'_>) -> Result<Vec<Row>, String>,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group { names: &mint::NAMES, measure: mint::measure },
     Group { names: &policy::NAMES, measure: |_| policy::measure() },
     Group { names: &qr::NAMES, measure: |_| qr::measure() },
     Group { names: &limits::NAMES, measure: limits::measure },
     Group { names: &ledger::NAMES, measure: ledger::measure },
     Group { names: &claims::NAMES, measure: claims::measure },
+    Group { names: &forwarded::NAMES, measure: forwarded::measure },
     Group { names: &recovery::NAMES, measure: recovery::measure },
     Group { names: &withdrawal::NAMES, measure: withdrawal::measure },
 ];

@@ -275,7 +275,7 @@ impl Group {
     }
 }
 
-fn spawn(site: &Site, name: &str, config: &std::path::Path) -> Result<Process, String> {
+pub(crate) fn spawn(site: &Site, name: &str, config: &std::path::Path) -> Result<Process, String> {
     let mut serve = Command::new(site.programs_folder().join("cashgate"));
     serve.args(["serve", "--config"]).arg(config);
     Process::start(name, &mut serve, &site.log(name))
@@ -289,6 +289,6 @@ fn follow(primary: &Server) -> Server {
     standby
 }
 
-fn is_ready(port: u16) -> bool {
+pub(crate) fn is_ready(port: u16) -> bool {
     http::page(port, "/readyz").is_some_and(|(status, _)| status == 200)
 }

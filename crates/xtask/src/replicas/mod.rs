@@ -3,7 +3,7 @@
 // Milliseconds that were measured; no money here.
 #![allow(clippy::float_arithmetic)]
 
-mod configuring;
+pub(crate) mod configuring;
 mod faults;
 pub(crate) mod group;
 mod hogging;
