@@ -53,7 +53,7 @@ async fn a_ledger_of_an_earlier_schema_is_brought_up_to_date_by_the_writer_alone
         let path = folder.path().join("ledger.db");
         ledger_of_schema(version, &path).await;
         let reader = LedgerReader::open(&path, 1).err().unwrap();
-        assert!(matches!(reader, LedgerOpenError::OlderSchema { known: 3, .. }), "{reader}");
+        assert!(matches!(reader, LedgerOpenError::OlderSchema { known: 4, .. }), "{reader}");
 
         let ledger = Ledger::open(&path, options()).unwrap();
         let revoked = DeviceRow { revoked_at: Some(at(1)), ..carried_over("phone-2", 5) };
@@ -74,6 +74,24 @@ async fn a_ledger_of_an_earlier_schema_is_brought_up_to_date_by_the_writer_alone
         assert_eq!(left, None);
         Ledger::open(&path, options()).unwrap().close().await.unwrap();
     }
+}
+
+/// The third schema knew no publications; nothing else has changed since.
+#[tokio::test]
+async fn a_ledger_from_before_publications_takes_them_and_keeps_the_rest() {
+    let (ledger, place) = new_ledger();
+    let path = place.file().unwrap();
+    ledger.append(whole_life(1)).await.unwrap();
+    ledger.close().await.unwrap();
+    let then = Connection::open(&path).unwrap();
+    then.execute_batch("DROP TABLE publications; PRAGMA user_version = 3").unwrap();
+    drop(then);
+    let ledger = Ledger::open(&path, options()).unwrap();
+    assert_eq!(ledger.reader().withdrawal(id(1)).unwrap().unwrap().0.row, closed(1));
+    assert_eq!(ledger.reader().publications().unwrap(), []);
+    ledger.close().await.unwrap();
+    let (report, findings) = verified(&path);
+    assert_eq!((report.withdrawals, findings), (1, Vec::<String>::new()));
 }
 
 /// A new check over a damaged row would make it whole.

@@ -17,7 +17,7 @@ async fn an_empty_folder_becomes_a_ledger() {
     let path = place.file().unwrap();
     let plain = Connection::open(&path).unwrap();
     let number = |sql: &str| plain.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(number("PRAGMA user_version"), 3);
+    assert_eq!(number("PRAGMA user_version"), 4);
     assert_eq!(number("PRAGMA application_id"), i64::from(u32::from_be_bytes(*b"CASH")));
     let mode: String = plain.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
@@ -59,7 +59,7 @@ async fn a_later_schema_is_refused_and_left_alone() {
     ledger.close().await.unwrap();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     for error in [open(&path).err().unwrap(), LedgerReader::open(&path, 1).err().unwrap()] {
-        assert!(matches!(error, LedgerOpenError::NewerSchema { found: 7, known: 3, .. }), "{error}");
+        assert!(matches!(error, LedgerOpenError::NewerSchema { found: 7, known: 4, .. }), "{error}");
         assert!(error.to_string().contains("run the newer Cashgate"), "{error}");
     }
 }
