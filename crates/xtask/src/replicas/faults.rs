@@ -121,7 +121,8 @@ impl Striking<'_> {
     /// Strikes and mends. Gives the moment from which recovery counts, if it is not that of the strike.
     pub(super) fn strike(self, fault: Fault) -> Result<Option<Instant>, String> {
         let Self { group, dice } = self;
-        let victim = dice.index(REPLICAS);
+        // One without ATMs would bear it without anybody noticing.
+        let victim = group.busiest().unwrap_or_else(|| dice.index(REPLICAS));
         match fault {
             Fault::ReplicaKilled => {
                 group.kill(victim)?;

@@ -240,6 +240,21 @@ impl Group {
         self.replicas.iter().map(of).sum()
     }
 
+    /// The replica with the most ATMs, if any says how many it has.
+    pub(crate) fn busiest(&self) -> Option<usize> {
+        let atms = |(number, port): (usize, u16)| {
+            let page = http::metrics(port).ok()?;
+            let count = page.lines().find_map(|line| line.strip_prefix("cashgate_atms_connected "))?;
+            Some((count.parse::<u64>().ok()?, number))
+        };
+        self.http_ports()
+            .into_iter()
+            .enumerate()
+            .filter_map(|(number, port)| atms((number, port)))
+            .max()
+            .map(|(_, number)| number)
+    }
+
     /// Where each exports its metrics.
     pub(crate) fn http_ports(&self) -> Vec<u16> {
         self.replicas.iter().map(|replica| replica.http).collect()
