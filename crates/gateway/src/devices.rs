@@ -10,7 +10,7 @@ use std::num::NonZeroU8;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use cashgate_ledger::{AppendError, DeviceRow, Ledger, Room, Tail};
+use cashgate_ledger::{AppendError, Ledger, Room, Tail};
 use cashgate_limits::Limits;
 use cashgate_qr::approval::DeviceKey;
 use cashgate_wire::customer::RegisterDevice;

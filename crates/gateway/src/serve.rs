@@ -4,20 +4,13 @@ mod chores;
 mod ports;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_ledger::{Ledger, LedgerOptions, Room, TailMark};
 use cashgate_limits::Limits;
-use cashgate_wire::proto::atm::v1::atm_service_server::AtmServiceServer;
-use cashgate_wire::proto::customer::v1::customer_service_server::CustomerServiceServer;
-use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
-use cashgate_wire::proto::operations::v1::operations_service_server::OperationsServiceServer;
-use cashgate_wire::proto::replica::v1::replica_service_server::ReplicaServiceServer;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
 
 use chores::{forget_what_is_over, watch_room};
 use ports::Ports;
@@ -38,13 +31,11 @@ use crate::notice_board::LedgerBoard;
 use crate::publishing::{AtStart, Publisher};
 use crate::reloading::Seen;
 use crate::replica::{Followers, Member, Peers, alone, follow};
-use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
-use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort, ReplicaPort};
 use crate::stops::StopSwitch;
 use crate::telemetry::{Observed, Telemetry, Tracing};
 use crate::tls::watching::TlsKeeper;
 use crate::watchers::Watchers;
-use crate::{clock, guard, http, listener, reloading};
+use crate::{clock, guard, reloading};
 
 /// What apps need at least to hear of a new key.
 const PUBLISH_BEFORE_USE_MIN: Duration = Duration::from_secs(60);

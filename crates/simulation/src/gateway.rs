@@ -10,8 +10,7 @@ use std::time::Duration;
 use cashgate_gateway::admission::{Desk, Policy, Rulebook, Rules};
 use cashgate_gateway::config::{CoreBanking, Institution};
 use cashgate_gateway::devices::{Device, KnownDevices};
-use cashgate_gateway::lanes::{Attendant, Intent, Recovered, recover};
-use cashgate_gateway::stops::Stops;
+use cashgate_gateway::lanes::{Attendant, Intent};
 use cashgate_ledger::StepRecord;
 use cashgate_limits::{Burst, Caps, LimitFigures, Limits, SumCaps};
 use cashgate_policy::{Decision, Facts, Verdict};
@@ -24,18 +23,14 @@ use cashgate_withdrawal::money::Currency;
 use cashgate_withdrawal::time::Timestamp;
 
 use crate::adopting::Waiting;
-use crate::boundary::{AtmNo, What};
+use crate::boundary::AtmNo;
 use crate::chance::Chance;
-use crate::crash_plan::Tail;
 use crate::database::Write;
 use crate::end_to_end::EveryKey;
-use crate::event::{Asked, Caller, Event};
-use crate::faults::FaultKind;
-use crate::journal::NotAppended;
+use crate::event::{Asked, Caller};
 use crate::names;
 use crate::plan::Plan;
-use crate::replicas::{Membership, with_stops};
-use crate::world::World;
+use crate::replicas::Membership;
 
 /// Small worlds need few shards.
 const SHARDS: usize = 2;

@@ -1,6 +1,13 @@
 //! One phone, as its institution registered it and as the gateway came to know it.
 
-use super::*;
+use std::time::Duration;
+
+use cashgate_ledger::DeviceRow;
+use cashgate_qr::approval::DeviceKey;
+use cashgate_withdrawal::ids::{DeviceId, InstitutionId};
+use cashgate_withdrawal::time::Timestamp;
+
+use super::DevicesFailure;
 
 /// A phone as its institution registered it and as the gateway came to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]

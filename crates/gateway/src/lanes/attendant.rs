@@ -13,14 +13,10 @@ use std::sync::Arc;
 use cashgate_limits::Reservation;
 use cashgate_wire::customer::PinBlock;
 use cashgate_withdrawal::dispense::OutcomeReport;
-use cashgate_withdrawal::event::Settlement;
 use cashgate_withdrawal::evidence::DispenseToken;
-use cashgate_withdrawal::ids::{AtmId, CommandNonce, HoldReference, QrSessionId, WithdrawalId};
-use cashgate_withdrawal::lane::{
-    Action, Answer, Input, Lane, LaneSettings, LaneView, LinkId, Record, Remark, RequestId, ToAtm, Turn,
-};
+use cashgate_withdrawal::ids::{AtmId, CommandNonce, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::lane::{Action, Input, Lane, LaneSettings, LaneView, Record, Remark, Turn};
 use cashgate_withdrawal::money::Money;
-use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::{Terms, Withdrawal};
 

@@ -1,6 +1,24 @@
 //! The ports: bound before recovery, served after it.
 
-use super::*;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use cashgate_wire::proto::atm::v1::atm_service_server::AtmServiceServer;
+use cashgate_wire::proto::customer::v1::customer_service_server::CustomerServiceServer;
+use cashgate_wire::proto::events::v1::event_service_server::EventServiceServer;
+use cashgate_wire::proto::operations::v1::operations_service_server::OperationsServiceServer;
+use cashgate_wire::proto::replica::v1::replica_service_server::ReplicaServiceServer;
+use tokio::sync::watch;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Keepers, Parts, ServeError};
+use crate::config::Config;
+use crate::http::Readiness;
+use crate::lanes::Lanes;
+use crate::server::{Guarded, MESSAGE_BYTES_MAX, hardened, with_reflection};
+use crate::services::{AtmPort, CustomerPort, EventPort, OperationsPort, ReplicaPort};
+use crate::tls::watching::TlsKeeper;
+use crate::{http, listener};
 
 /// The bound ports. They are bound before recovery, so that a port that is taken is said at once, and served after it.
 pub(super) struct Ports {

@@ -2,17 +2,14 @@
 
 mod rpcs;
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cashgate_qr::VerifiedQrToken;
 use cashgate_qr::approval::{self, ApprovalStatement};
-use cashgate_wire::proto::customer::v1::customer_service_server::CustomerService;
 use cashgate_wire::proto::customer::v1::{
-    ApproveRequest, ApproveResponse, CancelRequest, CancelResponse, RegisterDeviceRequest, RegisterDeviceResponse,
-    RevokeDeviceRequest, RevokeDeviceResponse, ScanRequest, ScanResponse, WatchRequest, WatchResponse, cancel_request,
+    ApproveRequest, ApproveResponse, CancelRequest, ScanRequest, ScanResponse, WatchRequest, WatchResponse,
+    cancel_request,
 };
 use cashgate_wire::{customer as wire, status};
 use cashgate_withdrawal::ids::{DeviceId, InstitutionId, WithdrawalId};
@@ -25,12 +22,12 @@ use cashgate_withdrawal::refusal::Refusal;
 use cashgate_withdrawal::withdrawal::Withdrawal;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
-use super::{app_back_end, read, read_withdrawal};
+use super::{read, read_withdrawal};
 use crate::admission::Intended;
 use crate::clock;
-use crate::devices::{Devices, DevicesFailure, Registered};
+use crate::devices::Devices;
 use crate::lanes::{LaneHandle, Lanes};
 use crate::replica::{Forwarding, Route};
 

@@ -1,6 +1,24 @@
 //! A gateway starts, works off its inboxes, and dies.
 
-use super::*;
+use std::sync::Arc;
+
+use cashgate_gateway::admission::Desk;
+use cashgate_gateway::lanes::{Recovered, recover};
+use cashgate_gateway::stops::Stops;
+use cashgate_limits::Limits;
+use cashgate_wire::customer::PinBlock;
+use cashgate_withdrawal::lane::Input;
+use cashgate_withdrawal::time::Timestamp;
+
+use super::{Gateway, SHARDS, Slot, desk};
+use crate::boundary::{AtmNo, What};
+use crate::crash_plan::Tail;
+use crate::event::Event;
+use crate::faults::FaultKind;
+use crate::journal::NotAppended;
+use crate::names;
+use crate::replicas::{Membership, with_stops};
+use crate::world::World;
 
 impl World {
     /// A process starts from what is on the disk, or says that the disk is damaged, and a person restores it.

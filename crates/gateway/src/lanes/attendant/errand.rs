@@ -1,6 +1,14 @@
 //! What is to be done once an intent is durable.
 
-use super::*;
+use cashgate_wire::customer::PinBlock;
+use cashgate_withdrawal::dispense::OutcomeReport;
+use cashgate_withdrawal::event::Settlement;
+use cashgate_withdrawal::evidence::DispenseToken;
+use cashgate_withdrawal::ids::{CommandNonce, HoldReference, QrSessionId, WithdrawalId};
+use cashgate_withdrawal::lane::{Answer, LinkId, RequestId, ToAtm};
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::refusal::Refusal;
+use cashgate_withdrawal::withdrawal::Terms;
 
 /// Something that leaves the lane.
 #[derive(Debug)]

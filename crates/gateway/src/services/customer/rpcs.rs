@@ -1,6 +1,25 @@
 //! The rpcs, here or at the replica that they belong to.
 
-use super::*;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cashgate_wire::customer as wire;
+use cashgate_wire::proto::customer::v1::customer_service_server::CustomerService;
+use cashgate_wire::proto::customer::v1::{
+    ApproveRequest, ApproveResponse, CancelRequest, CancelResponse, RegisterDeviceRequest, RegisterDeviceResponse,
+    RevokeDeviceRequest, RevokeDeviceResponse, ScanRequest, ScanResponse, WatchRequest,
+};
+use cashgate_wire::status;
+use cashgate_withdrawal::ids::DeviceId;
+use cashgate_withdrawal::refusal::Refusal;
+use tonic::{Request, Response, Status};
+
+use super::super::app_back_end;
+use super::{CustomerPort, WatchedStates};
+use crate::clock;
+use crate::devices::{DevicesFailure, Registered};
+use crate::replica::Route;
 
 #[tonic::async_trait]
 impl CustomerService for CustomerPort {
