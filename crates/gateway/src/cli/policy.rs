@@ -41,7 +41,7 @@ pub(crate) enum Task {
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
     /// The folder: *.cedar, *.cases.toml, and limits.toml with what a configuration has under `[atm_limits]` and, for each `[[institution]]`, its id,
-    /// evidence_demanded and [institution.limits].
+    /// evidence_demanded and `[institution.limits]`.
     folder: PathBuf,
     /// Why, for the auditor.
     #[arg(long, default_value = "")]

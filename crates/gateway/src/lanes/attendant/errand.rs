@@ -24,7 +24,7 @@ pub enum Errand {
         /// What.
         answer: Result<Answer, Refusal>,
     },
-    /// Have the HSM sign a code, and come back with [`Input::CodeMinted`] or [`Input::MintFailed`]. There is never more than one of
+    /// Have the HSM sign a code, and come back with `Input::CodeMinted` or `Input::MintFailed`. There is never more than one of
     /// these under way.
     Mint {
         /// For which QR session.
@@ -32,14 +32,14 @@ pub enum Errand {
         /// The amount that was chosen at the ATM.
         amount: Option<Money>,
     },
-    /// Ask core banking for a hold, and come back with [`Input::HoldAnswered`].
+    /// Ask core banking for a hold, and come back with `Input::HoldAnswered`.
     PlaceHold {
         /// For what.
         terms: Box<Terms>,
         /// To be passed on, and forgotten.
         pin_block: Option<PinBlock>,
     },
-    /// Tell core banking how a hold ends, and come back with [`Input::SettlementAnswered`].
+    /// Tell core banking how a hold ends, and come back with `Input::SettlementAnswered`.
     Settle {
         /// Which withdrawal.
         terms: Box<Terms>,
@@ -49,14 +49,14 @@ pub enum Errand {
         settlement: Settlement,
     },
     /// Ask the connected ATM what became of a command; with its dispenser's status under a fresh nonce, which is told to
-    /// [`Attendant::asked_with`] before it leaves.
+    /// [`super::Attendant::asked_with`] before it leaves.
     AskOutcome {
         /// Which withdrawal.
         withdrawal: WithdrawalId,
         /// Whether the status is asked too.
         with_status: bool,
     },
-    /// Have the HSM make a dispense token, and come back with [`Input::DispenseTokenMade`] or [`Input::DispenseTokenFailed`].
+    /// Have the HSM make a dispense token, and come back with `Input::DispenseTokenMade` or `Input::DispenseTokenFailed`.
     MakeDispenseToken {
         /// For which withdrawal.
         withdrawal: WithdrawalId,
@@ -65,7 +65,7 @@ pub enum Errand {
         /// The most that it may pay out.
         amount: Money,
     },
-    /// Have the HSM verify the present token of a report, and come back with [`Input::PresentTokenVerified`], also if it could not be. There
+    /// Have the HSM verify the present token of a report, and come back with `Input::PresentTokenVerified`, also if it could not be. There
     /// is never more than one of these under way, so reports with tokens stay in their order.
     VerifyPresentToken {
         /// On which withdrawal.
@@ -77,7 +77,7 @@ pub enum Errand {
         /// The nonces that make it a fresh one.
         asked_with: Vec<CommandNonce>,
     },
-    /// Read a withdrawal back, and come back with [`Input::Recalled`] or [`Attendant::recall_failed`]. There is never more than one of
+    /// Read a withdrawal back, and come back with `Input::Recalled` or [`super::Attendant::recall_failed`]. There is never more than one of
     /// these under way.
     Recall {
         /// Which.
