@@ -83,7 +83,7 @@ impl<'a> Surroundings<'a> {
             "extraVolumes": [{"name": "hsm", "persistentVolumeClaim": {"claimName": "hsm"}}],
             "extraVolumeMounts": [{"name": "hsm", "mountPath": TOKEN}],
             "tls": {"existingSecret": self.secrets.gateway, "replicaSecretPrefix": self.secrets.replica_prefix},
-            "policy": {"files": {"trial.cedar": "permit (principal, action == Action::\"withdraw\", resource);\n"}},
+            "policy": {"source": "files", "files": {"trial.cedar": "permit (principal, action == Action::\"withdraw\", resource);\n"}},
             "preStopSleepSeconds": 1,
             "tests": {"operator": {"existingSecret": "trial-operator"}},
             "loadtest": {
