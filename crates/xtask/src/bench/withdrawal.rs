@@ -79,16 +79,32 @@ fn atm_memory(order: Order<'_>, bare: &Bare) -> Result<Row, String> {
 /// What an ATM's new connection in a storm of them costs the gateway's processors, and a handshake alone a bare TLS server's.
 fn reconnect_cpu(order: Order<'_>, bare: &Bare) -> Result<Row, String> {
     let atms = if order.quick { 1_000_u16 } else { 10_000 };
-    let per_second_us = |report: &Value| Ok::<_, String>(number(report, "/means/gateway_cpu_percent")? * 10_000.0);
     let (idle, storm) = (load("idle_atms.toml", atms)?, load("reconnecting_atms.toml", atms)?);
-    let back = number(&storm, "/latency_ms/connect/count")?;
-    if back < f64::from(atms) {
-        return Err(format!("only {back} of {atms} ATMs came back during the storm"));
+    let connected = |sample: &Value| sample.get("atms_connected").and_then(Value::as_u64).unwrap_or(0);
+    let samples = storm.pointer("/samples").and_then(Value::as_array).ok_or("the load test's report has no samples")?;
+    let (fewest, last) = (samples.iter().map(connected).min(), samples.last().map(connected));
+    if fewest.is_none_or(|fewest| fewest > u64::from(atms) / 2) || last != Some(atms.into()) {
+        return Err(format!("not all of {atms} ATMs went and came back: at least {fewest:?}, at last {last:?}"));
     }
-    let ours = (per_second_us(&storm)? - per_second_us(&idle)?) * number(&storm, "/seconds")? / back;
+    let back = f64::from(atms);
+    let ((idle_us, idle_s), (storm_us, storm_s)) = (spent_us(&idle)?, spent_us(&storm)?);
+    let ours = (storm_us - idle_us / idle_s * storm_s) / back;
     let handshake = bare.cpu_us(order, "handshakes")?;
     println!("reconnect_cpu: {back} reconnects, {ours:.0} us each; a bare handshake {handshake:.0} us");
     Row::median("reconnect_cpu", &[(ours, handshake)], "us", Target::None)
+}
+
+/// The processor time that a run's samples add up to, and over how many seconds. The report's means leave out what a fault disturbs.
+fn spent_us(report: &Value) -> Result<(f64, f64), String> {
+    let samples =
+        report.pointer("/samples").and_then(Value::as_array).ok_or("the load test's report has no samples")?;
+    let (mut spent, mut until) = (0.0, 0.0);
+    for sample in samples {
+        let at = number(sample, "/at_s")?;
+        spent += sample.get("gateway_cpu_percent").and_then(Value::as_f64).unwrap_or(0.0) * 10_000.0 * (at - until);
+        until = at;
+    }
+    Ok((spent, until))
 }
 
 /// Runs a scenario of this folder and reads its report.
