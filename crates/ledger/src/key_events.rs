@@ -3,12 +3,12 @@
 use cashgate_withdrawal::ids::KeyId;
 use cashgate_withdrawal::time::Timestamp;
 
-use crate::cells::{Cell, Cells, FromCell};
+use crate::cells::Cells;
+use crate::chain::{self, Link, Placed};
 use crate::columns::{self, signed};
 use crate::damage::{Damage, Fault};
 use crate::error::{AppendError, ReadError};
-use crate::records::Sequence;
-use crate::seal::{Seal, extend_with_length, sha256};
+use crate::seal::{Seal, extend_with_length, extend_with_optional, sha256};
 
 /// Something that happened to a signing key, to be made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,44 +125,23 @@ impl Seal {
     }
 }
 
-fn extend_with_optional<const N: usize>(bytes: &mut Vec<u8>, part: Option<&[u8; N]>) {
-    bytes.push(u8::from(part.is_some()));
-    bytes.extend_from_slice(part.map_or(&[], |part| part.as_slice()));
-}
-
-/// Each event, or what is wrong with it, out of the rows of `key_events` in their order. A missing one is told before the next.
-pub(crate) fn judged(rows: Vec<Placed>) -> Vec<Result<StoredKeyEvent, Damage>> {
-    let mut judged = Vec::new();
-    let (mut last, mut previous) = (0_u64, None);
-    for (sequence, seal, found) in rows {
-        let expected = last.saturating_add(1);
-        if sequence != expected {
-            judged.push(Err(Damage::of_key_event(expected, Fault::SequenceGap { expected: Sequence(expected) })));
-        }
-        judged.push(found.and_then(|stored| {
-            let fits = stored.seal == Seal::of_key_event(previous.as_ref(), sequence, &stored.event);
-            if fits { Ok(stored) } else { Err(Damage::of_key_event(sequence, Fault::Seal)) }
-        }));
-        (last, previous) = (sequence, seal);
+impl Link for StoredKeyEvent {
+    fn seal(&self) -> Seal {
+        self.seal
     }
-    judged
-}
 
-/// Where it stands, its seal if it has one, and the event or what is wrong with it.
-pub(crate) type Placed = (u64, Option<Seal>, Result<StoredKeyEvent, Damage>);
+    fn sealed_behind(&self, previous: Option<&Seal>, number: u64) -> Seal {
+        Seal::of_key_event(previous, number, &self.event)
+    }
+
+    fn damage(number: u64, fault: Fault) -> Damage {
+        Damage::of_key_event(number, fault)
+    }
+}
 
 /// Reads a row of `key_events`.
-pub(crate) fn placed(row: &impl Cells) -> Result<Placed, ReadError> {
-    let sequence = row.cell(0)?;
-    let seal = row.cell(row.count().saturating_sub(1))?;
-    let seal = <[u8; 32]>::from_cell(&seal).map(Seal::from_bytes);
-    let event = match columns::key_event(row) {
-        Ok(event) => Ok(event),
-        Err(ReadError::Damaged(damage)) => Err(damage),
-        Err(other) => return Err(other),
-    };
-    let sequence = if let Cell::Integer(sequence) = sequence { u64::try_from(sequence).unwrap_or(0) } else { 0 };
-    Ok((sequence, seal, event))
+pub(crate) fn placed(row: &impl Cells) -> Result<Placed<StoredKeyEvent>, ReadError> {
+    chain::placed(row, columns::key_event)
 }
 
 /// Whether so many events of such lengths may be written at once.

@@ -23,6 +23,7 @@
 
 mod approvals;
 mod cells;
+mod chain;
 mod claim;
 mod columns;
 mod damage;

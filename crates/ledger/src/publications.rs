@@ -5,13 +5,14 @@
 
 use cashgate_withdrawal::time::Timestamp;
 
-use crate::cells::{Cell, Cells, FromCell};
+use crate::cells::Cells;
+use crate::chain::{self, Link, Placed};
 use crate::columns::{self, signed};
 use crate::damage::{Damage, Fault};
 use crate::error::{AppendError, ReadError};
 use crate::notices::Notice;
 use crate::records::Sequence;
-use crate::seal::{Seal, extend_with_length, sha256};
+use crate::seal::{Seal, extend_with_length, extend_with_optional, sha256};
 
 /// Rules and limits to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +91,7 @@ impl Seal {
         let StoredPublication { number, sequence, at, actor, note, version, digest, seal: _ } = publication;
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(PUBLICATION_DOMAIN);
-        bytes.push(u8::from(previous.is_some()));
-        bytes.extend_from_slice(previous.map_or(&[], |seal| seal.as_bytes().as_slice()));
+        extend_with_optional(&mut bytes, previous.map(Self::as_bytes));
         bytes.extend_from_slice(&number.to_be_bytes());
         bytes.extend_from_slice(&sequence.0.to_be_bytes());
         bytes.extend_from_slice(&signed(at.unix_ms()).to_be_bytes());
@@ -103,39 +103,24 @@ impl Seal {
     }
 }
 
-/// Each publication, or what is wrong with it, out of the rows of `publications` in their order. A missing one is told before the next.
-pub(crate) fn judged(rows: Vec<Placed>) -> Vec<Result<StoredPublication, Damage>> {
-    let mut judged = Vec::new();
-    let (mut last, mut previous) = (0_u64, None);
-    for (number, seal, found) in rows {
-        let expected = last.saturating_add(1);
-        if number != expected {
-            judged.push(Err(Damage::of_publication(expected, Fault::SequenceGap { expected: Sequence(expected) })));
-        }
-        judged.push(found.and_then(|stored| {
-            let fits = stored.seal == Seal::of_publication(previous.as_ref(), &stored);
-            if fits { Ok(stored) } else { Err(Damage::of_publication(number, Fault::Seal)) }
-        }));
-        (last, previous) = (number, seal);
+impl Link for StoredPublication {
+    fn seal(&self) -> Seal {
+        self.seal
     }
-    judged
+
+    /// Its number is in it.
+    fn sealed_behind(&self, previous: Option<&Seal>, _number: u64) -> Seal {
+        Seal::of_publication(previous, self)
+    }
+
+    fn damage(number: u64, fault: Fault) -> Damage {
+        Damage::of_publication(number, fault)
+    }
 }
 
-/// Its number, its seal if it has one, and the publication or what is wrong with it.
-pub(crate) type Placed = (u64, Option<Seal>, Result<StoredPublication, Damage>);
-
 /// Reads a row of `publications` without its body.
-pub(crate) fn placed(row: &impl Cells) -> Result<Placed, ReadError> {
-    let number = row.cell(0)?;
-    let seal = row.cell(row.count().saturating_sub(1))?;
-    let seal = <[u8; 32]>::from_cell(&seal).map(Seal::from_bytes);
-    let publication = match columns::publication(row) {
-        Ok(publication) => Ok(publication),
-        Err(ReadError::Damaged(damage)) => Err(damage),
-        Err(other) => return Err(other),
-    };
-    let number = if let Cell::Integer(number) = number { u64::try_from(number).unwrap_or(0) } else { 0 };
-    Ok((number, seal, publication))
+pub(crate) fn placed(row: &impl Cells) -> Result<Placed<StoredPublication>, ReadError> {
+    chain::placed(row, columns::publication)
 }
 
 /// Whether a body is the one that was published.

@@ -183,6 +183,12 @@ fn check_link(
     Ok(())
 }
 
+/// One byte 0, or one byte 1 and the part.
+pub(crate) fn extend_with_optional<const N: usize>(bytes: &mut Vec<u8>, part: Option<&[u8; N]>) {
+    bytes.push(u8::from(part.is_some()));
+    bytes.extend_from_slice(part.map_or(&[], |part| part.as_slice()));
+}
+
 pub(crate) fn extend_with_length(bytes: &mut Vec<u8>, part: &[u8]) {
     // Nothing here comes near 4 GiB; a cut length would still not make two records alike, for the whole part follows.
     bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());

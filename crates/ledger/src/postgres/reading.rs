@@ -12,6 +12,7 @@ use super::encoding::{limit_key, uuid};
 use super::reader::{PostgresReader, rows, value};
 use super::{faults, sql, verifying, watching};
 use crate::approvals::{ApprovedRow, approved};
+use crate::chain;
 use crate::claim::LimitKey;
 use crate::columns::{self, signed};
 use crate::damage::{Damage, Fault};
@@ -44,7 +45,7 @@ pub(super) async fn head(transaction: &Transaction<'_>) -> Result<TailMark, Read
 }
 
 async fn judged_key_events(transaction: &Transaction<'_>) -> Result<Vec<Judged<StoredKeyEvent>>, ReadError> {
-    rows(transaction, &sql::KEY_EVENTS, &[], key_events::placed).await.map(key_events::judged)
+    rows(transaction, &sql::KEY_EVENTS, &[], key_events::placed).await.map(chain::judged)
 }
 
 /// A text that compares like an id, as an id: what it lacks is zeros.
@@ -156,7 +157,7 @@ impl Reads for PostgresReader {
 
     fn publications(&self) -> Result<Vec<Judged<StoredPublication>>, ReadError> {
         self.read(async |transaction| {
-            rows(transaction, &sql::PUBLICATIONS, &[], publications::placed).await.map(publications::judged)
+            rows(transaction, &sql::PUBLICATIONS, &[], publications::placed).await.map(chain::judged)
         })
     }
 

@@ -4,10 +4,11 @@ use rusqlite::{Connection, params};
 
 use super::queries::rows;
 use super::writer::WriteFault;
+use crate::chain;
 use crate::columns::signed;
 use crate::damage::Damage;
 use crate::error::ReadError;
-use crate::key_events::{self, KeyEvent, StoredKeyEvent, check, placed};
+use crate::key_events::{KeyEvent, StoredKeyEvent, check, placed};
 use crate::seal::Seal;
 
 /// How many there are.
@@ -22,7 +23,7 @@ pub(super) fn count(connection: &Connection) -> Result<u64, ReadError> {
 
 /// Each event, or what is wrong with it.
 pub(super) fn judged(connection: &Connection) -> Result<Vec<Result<StoredKeyEvent, Damage>>, ReadError> {
-    rows(connection, "SELECT * FROM key_events ORDER BY sequence", [], |row| placed(row)).map(key_events::judged)
+    rows(connection, "SELECT * FROM key_events ORDER BY sequence", [], |row| placed(row)).map(chain::judged)
 }
 
 /// Writes the events behind those that are there, inside the writer's transaction.

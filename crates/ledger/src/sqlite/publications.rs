@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::notices;
 use super::queries::rows;
 use super::writer::WriteFault;
+use crate::chain;
 use crate::columns::signed;
 use crate::damage::Damage;
 use crate::error::{AppendError, ReadError};
-use crate::publications::{self, StoredPublication, placed};
+use crate::publications::{StoredPublication, placed};
 use crate::records::Sequence;
 use crate::work::{Publishing, Written};
 
@@ -17,7 +18,7 @@ const ALL: &str =
 
 /// Each publication, or what is wrong with it.
 pub(super) fn judged(connection: &Connection) -> Result<Vec<Result<StoredPublication, Damage>>, ReadError> {
-    rows(connection, ALL, [], |row| placed(row)).map(publications::judged)
+    rows(connection, ALL, [], |row| placed(row)).map(chain::judged)
 }
 
 pub(super) fn body(connection: &Connection, number: u64) -> Result<Option<Vec<u8>>, ReadError> {
