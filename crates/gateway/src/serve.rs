@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cashgate_ledger::{Ledger, LedgerOptions, Room, TailMark};
 use cashgate_limits::Limits;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use chores::{forget_what_is_over, watch_room};
@@ -307,22 +307,13 @@ impl Parts {
                 Followers { switch: self.switch.clone(), keys: self.keys.clone(), publisher: self.publisher.clone() };
             chores.spawn(follow(Arc::clone(&member), Arc::clone(lanes), followers, self.mark));
             chores.spawn(Arc::clone(&member).look_elsewhere(Arc::clone(lanes)));
-            let (put_out, is_put_out) = tokio::sync::oneshot::channel();
-            let lanes = Arc::clone(lanes);
-            chores.spawn(async move {
-                let _ = put_out.send(member.beat(lanes).await);
-            });
-            is_put_out
+            told_at_its_end(chores, member.beat(Arc::clone(lanes)))
         });
         let beating = beating.or_else(|| {
             let (ledger, desk) = (self.surroundings.ledger.clone(), Arc::clone(&self.surroundings.desk));
             let registry = ledger.replicas()?.clone();
             chores.spawn(alone::admit_while_reachable(ledger, desk));
-            let (put_out, is_put_out) = tokio::sync::oneshot::channel();
-            chores.spawn(async move {
-                let _ = put_out.send(alone::put_out(registry).await);
-            });
-            Some(is_put_out)
+            Some(told_at_its_end(chores, alone::put_out(registry)))
         });
         async move {
             match beating {
@@ -359,6 +350,16 @@ impl Parts {
 /// rest to choose, approve and take the notes.
 fn scan_within(drain: Duration) -> Duration {
     drain / 3
+}
+
+/// A chore that ends with the reason why the process must stop, and where that is told.
+fn told_at_its_end(
+    chores: &mut JoinSet<()>,
+    chore: impl Future<Output = String> + Send + 'static,
+) -> oneshot::Receiver<String> {
+    let (ended, has_ended) = oneshot::channel();
+    chores.spawn(async move { drop(ended.send(chore.await)) });
+    has_ended
 }
 
 /// Why a lane had the gateway stop, once one has.

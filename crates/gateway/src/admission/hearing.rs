@@ -6,6 +6,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{MutexGuard, PoisonError};
 
+use cashgate_ledger::ApprovedRow;
 use cashgate_policy::patterns::{Alarm, Attempt, Place};
 use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::location::Location;
@@ -54,8 +55,8 @@ impl Desk {
         }
     }
 
-    /// A withdrawal was approved, by whatever replica: counts it unless that was done. Gives what stands out because of it.
-    pub fn hear_approved(&self, terms: &Terms) -> Vec<Alarm> {
+    /// A withdrawal was approved, by whatever replica: counts it unless that was done. Gives alarms of what stands out because of it.
+    pub fn hear_approved(&self, terms: &Terms) -> Vec<Notice> {
         if self.counted().is_none_or(|mut counted| counted.took(terms.withdrawal)) {
             return Vec::new();
         }
@@ -63,15 +64,16 @@ impl Desk {
         let Some(of) = rules.institutions.get(&terms.institution) else { return Vec::new() };
         let place = terms.decision.machine_location;
         let attempt = self.heard(of, Asker::of(terms), place, terms.approved_at);
-        self.patterns().alarms_of(|patterns| {
+        let alarms = self.patterns().alarms_of(|patterns| {
             patterns.attempted(&attempt);
             patterns.withdrew(&attempt);
-        })
+        });
+        alarms.into_iter().map(notice_of).collect()
     }
 
     /// An approval was refused, by whatever replica: counts the attempt unless that was done. What policy was never asked about is none:
     /// anybody can name a phone.
-    pub fn hear_refused(&self, refused: &RefusedApproval, at: Timestamp) -> Vec<Alarm> {
+    pub fn hear_refused(&self, refused: &RefusedApproval, at: Timestamp) -> Vec<Notice> {
         let counted = |attempt| self.counted().is_none_or(|mut counted| counted.took(attempt));
         if refused.policy_verdict.is_empty() || refused.attempt.is_none_or(counted) {
             return Vec::new();
@@ -79,25 +81,23 @@ impl Desk {
         let rules = self.rules();
         let Some(of) = rules.institutions.get(&refused.institution) else { return Vec::new() };
         let attempt = self.heard(of, Asker::of_refused(refused), None, at);
-        self.patterns().alarms_of(|patterns| patterns.attempted(&attempt))
+        let alarms = self.patterns().alarms_of(|patterns| patterns.attempted(&attempt));
+        alarms.into_iter().map(notice_of).collect()
     }
 
     /// Tells of one pattern that stands out.
-    pub fn tell_alarm(&self, alarm: Alarm) {
-        self.board.post(Notice {
-            at: alarm.at,
-            what: Happening::Alarm {
-                detail: alarm.to_string(),
-                pattern: alarm.pattern.name().to_owned(),
-                // Several banks' customers draw at one machine.
-                institution: alarm.atm.is_none().then_some(alarm.institution),
-                atm: alarm.atm,
-                device: alarm.device,
-            },
-        });
+    pub fn tell_alarm(&self, alarm: Notice) {
+        self.board.post(alarm);
     }
 
-    fn heard<'a>(&self, of: &Institution, asker: Asker<'a>, place: Option<Location>, now: Timestamp) -> Attempt<'a> {
+    /// An attempt as it was when it was made, as far as the ledger tells.
+    pub(super) fn heard<'a>(
+        &self,
+        of: &Institution,
+        asker: Asker<'a>,
+        place: Option<Location>,
+        now: Timestamp,
+    ) -> Attempt<'a> {
         let device_age = self.age_then(asker.institution, asker.device, now);
         Attempt {
             institution: asker.institution,
@@ -117,9 +117,24 @@ impl Desk {
     }
 }
 
+/// What analysts are told of an alarm.
+pub(super) fn notice_of(alarm: Alarm) -> Notice {
+    Notice {
+        at: alarm.at,
+        what: Happening::Alarm {
+            detail: alarm.to_string(),
+            pattern: alarm.pattern.name().to_owned(),
+            // Several banks' customers draw at one machine.
+            institution: alarm.atm.is_none().then_some(alarm.institution),
+            atm: alarm.atm,
+            device: alarm.device,
+        },
+    }
+}
+
 /// Who asked for how much, and where.
 #[derive(Clone, Copy)]
-struct Asker<'a> {
+pub(super) struct Asker<'a> {
     institution: &'a InstitutionId,
     account: &'a AccountId,
     device: &'a DeviceId,
@@ -133,7 +148,12 @@ impl<'a> Asker<'a> {
         Self { institution, account, device, atm, amount: *amount }
     }
 
-    fn of_refused(refused: &'a RefusedApproval) -> Self {
+    pub(super) fn of_row(row: &'a ApprovedRow) -> Self {
+        let ApprovedRow { institution, account, device, atm, amount, .. } = row;
+        Self { institution, account, device, atm, amount: *amount }
+    }
+
+    pub(super) fn of_refused(refused: &'a RefusedApproval) -> Self {
         let RefusedApproval { institution, account, device, atm, amount, .. } = refused;
         Self { institution, account, device, atm, amount: *amount }
     }

@@ -33,7 +33,7 @@ use crate::stops::Stops;
 use crate::telemetry::Span;
 pub use calendar::{calendar_day, day_began, local_hour};
 pub use cashgate_ledger::LimitKey;
-use hearing::Counted;
+use hearing::{Counted, notice_of};
 pub use lane_desk::LaneDesk;
 pub use rulebook::{Policy, Rulebook, Rules};
 pub use sharing::{Basis, LimitVersions};
@@ -274,12 +274,10 @@ impl Desk {
         let _span = Span::current().child("policy");
         let attempt = asked.attempt();
         let gathered = {
-            if !again {
-                self.counted_here(asked.approval.fresh);
-            }
             let mut patterns = self.patterns();
             let gathered = patterns.gathered(&attempt);
             if !again {
+                self.counted_here(asked.approval.fresh);
                 // A phone that is refused has shown what it wants all the same.
                 patterns.attempted(&attempt);
             }
@@ -338,7 +336,7 @@ impl Desk {
     /// Tells of the patterns that have come to stand out.
     fn tell_alarms(&self) {
         let alarms = self.patterns().alarms();
-        alarms.into_iter().for_each(|alarm| self.tell_alarm(alarm));
+        alarms.into_iter().for_each(|alarm| self.tell_alarm(notice_of(alarm)));
     }
 
     /// Tells the institution of a scan or an approval that was refused before anything was asked of the policy. A scan has no amount yet.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use cashgate_ledger::{ApprovedRow, ReadError};
 use cashgate_limits::{Recounted, Restored, SumCaps};
-use cashgate_policy::patterns::Attempt;
 use cashgate_withdrawal::money::{Currency, Money};
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::time::Timestamp;
 
+use super::hearing::Asker;
 use super::{Desk, Intended, LimitKey};
 use crate::lanes::History;
 
@@ -38,16 +38,15 @@ impl Desk {
         let withdrawals = history.for_each_approved_since(before(now, PATTERNS_REACH), &mut |row| {
             // An institution that is not served any more has no limits to count against.
             let Some(institution) = rules.institutions.get(&row.institution) else { return };
-            let device_age = self.age_then(&row.institution, &row.device, row.approved_at);
-            let is_new_device = institution.limits.is_new(device_age);
-            let attempt = attempt(&row, device_age, is_new_device);
+            // Where a machine stands is known once it connects.
+            let attempt = self.heard(institution, Asker::of_row(&row), None, row.approved_at);
             // Others may have written since the mark from which the ledger is followed.
             self.counted_here(row.withdrawal);
             patterns.attempted(&attempt);
             patterns.withdrew(&attempt);
             // What replicas share is counted entry by entry, when it is first asked for.
             if self.shared.is_none() && !row.open && row.approved_at >= count_since {
-                self.limits.restore_spent(&spent(&row, is_new_device, institution.limits.burst()));
+                self.limits.restore_spent(&spent(&row, attempt.is_new_device, institution.limits.burst()));
             }
         })?;
         history.for_each_refused_since(before(now, PATTERNS_REACH), &mut |at, refused| {
@@ -56,21 +55,10 @@ impl Desk {
             if refused.policy_verdict.is_empty() {
                 return;
             }
-            let device_age = self.age_then(&refused.institution, &refused.device, at);
             if let Some(attempt) = refused.attempt {
                 self.counted_here(attempt);
             }
-            patterns.attempted(&Attempt {
-                institution: &refused.institution,
-                account: &refused.account,
-                device: &refused.device,
-                atm: &refused.atm,
-                place: None,
-                amount: refused.amount,
-                device_age,
-                is_new_device: institution.limits.is_new(device_age),
-                now: at,
-            });
+            patterns.attempted(&self.heard(institution, Asker::of_refused(&refused), None, at));
         })?;
         // What stood out then was told then.
         drop(patterns.alarms());
@@ -145,21 +133,6 @@ impl Desk {
 
 fn before(now: Timestamp, reach: Duration) -> Timestamp {
     Timestamp::from_unix_ms(now.unix_ms().saturating_sub(u64::try_from(reach.as_millis()).unwrap_or(u64::MAX)))
-}
-
-const fn attempt(row: &ApprovedRow, device_age: Duration, is_new_device: bool) -> Attempt<'_> {
-    Attempt {
-        institution: &row.institution,
-        account: &row.account,
-        device: &row.device,
-        atm: &row.atm,
-        // Where a machine stands is known once it connects.
-        place: None,
-        amount: row.amount,
-        device_age,
-        is_new_device,
-        now: row.approved_at,
-    }
 }
 
 fn spent(row: &ApprovedRow, is_new_device: bool, burst: cashgate_limits::Burst) -> Restored<'_> {

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use cashgate_ledger::ReplicaId;
-use cashgate_policy::patterns::Alarm;
 use cashgate_withdrawal::ids::{AtmId, DeviceId, InstitutionId};
 use cashgate_withdrawal::notice::{Happening, Notice};
 use cashgate_withdrawal::time::Timestamp;
@@ -31,13 +30,10 @@ struct About {
 }
 
 impl About {
-    fn of(alarm: &Alarm) -> Self {
-        Self {
-            pattern: alarm.pattern.name().to_owned(),
-            institution: alarm.atm.is_none().then(|| alarm.institution.clone()),
-            atm: alarm.atm.clone(),
-            device: alarm.device.clone(),
-        }
+    /// Nothing if the notice is of no alarm.
+    fn of(notice: &Notice) -> Option<Self> {
+        let Happening::Alarm { institution, atm, device, pattern, .. } = notice.what.clone() else { return None };
+        Some(Self { pattern, institution, atm, device })
     }
 }
 
@@ -45,7 +41,7 @@ impl About {
 #[derive(Debug)]
 pub(super) struct SharedAlarms {
     wait: Duration,
-    waiting: VecDeque<(Timestamp, Alarm)>,
+    waiting: VecDeque<(Timestamp, Notice)>,
     told: VecDeque<(About, Timestamp)>,
 }
 
@@ -56,33 +52,37 @@ impl SharedAlarms {
     }
 
     /// A pattern stands out in what was heard.
-    pub(super) fn raised(&mut self, alarm: Alarm, now: Timestamp) {
-        if self.waiting.len() < MOST && !self.is_told(&About::of(&alarm), alarm.at) {
+    pub(super) fn raised(&mut self, alarm: Notice, now: Timestamp) {
+        if self.waiting.len() < MOST && !self.is_told(&alarm) {
             self.waiting.push_back((now.after(self.wait), alarm));
         }
     }
 
     /// The ledger has an alarm, told by whatever replica.
     pub(super) fn heard(&mut self, notice: &Notice) {
-        let Happening::Alarm { institution, atm, device, pattern, .. } = notice.what.clone() else { return };
-        self.told.push_back((About { pattern, institution, atm, device }, notice.at));
+        let Some(about) = About::of(notice) else { return };
+        self.told.push_back((about, notice.at));
         while self.told.len() > MOST {
             self.told.pop_front();
         }
         let waiting = std::mem::take(&mut self.waiting);
-        self.waiting = waiting.into_iter().filter(|(_, alarm)| !self.is_told(&About::of(alarm), alarm.at)).collect();
+        self.waiting = waiting.into_iter().filter(|(_, alarm)| !self.is_told(alarm)).collect();
     }
 
     /// Those that nobody has told in time.
-    pub(super) fn due(&mut self, now: Timestamp) -> Vec<Alarm> {
+    pub(super) fn due(&mut self, now: Timestamp) -> Vec<Notice> {
         let (due, waiting): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = waiting;
         due.into_iter().map(|(_, alarm)| alarm).collect()
     }
 
-    fn is_told(&self, about: &About, at: Timestamp) -> bool {
-        self.told.iter().any(|(told, when)| told == about && when.unix_ms().abs_diff(at.unix_ms()) < SAME_WITHIN_MS)
+    fn is_told(&self, alarm: &Notice) -> bool {
+        let (about, at) = (About::of(alarm), alarm.at.unix_ms());
+        let is_it = |(told, when): &(About, Timestamp)| {
+            Some(told) == about.as_ref() && when.unix_ms().abs_diff(at) < SAME_WITHIN_MS
+        };
+        self.told.iter().any(is_it)
     }
 }
 
@@ -96,14 +96,18 @@ mod tests {
         Timestamp::from_unix_ms(1_790_000_000_000 + seconds * 1_000)
     }
 
-    fn alarm(seconds: u64, atm: &str) -> Alarm {
-        let (institution, atm) = ("sakura".parse().unwrap(), atm.parse().ok());
-        Alarm { pattern: Pattern::AtmHour, institution, atm, device: None, at: at(seconds), found: 4, usual_milli: 0 }
+    fn alarm(seconds: u64, atm: &str) -> Notice {
+        let (pattern, atm) = (Pattern::AtmHour.name().to_owned(), atm.parse().ok());
+        let what = Happening::Alarm { institution: None, atm, device: None, pattern, detail: String::new() };
+        Notice { at: at(seconds), what }
     }
 
-    fn told(alarm: &Alarm) -> Notice {
-        let About { pattern, institution, atm, device } = About::of(alarm);
-        Notice { at: alarm.at, what: Happening::Alarm { institution, atm, device, pattern, detail: String::new() } }
+    /// As another replica told it, which saw something else of it.
+    fn told(mut alarm: Notice) -> Notice {
+        if let Happening::Alarm { detail, .. } = &mut alarm.what {
+            "seen elsewhere".clone_into(detail);
+        }
+        alarm
     }
 
     #[test]
@@ -116,7 +120,7 @@ mod tests {
         let [first, second, third] = &mut replicas;
         assert_eq!(first.due(at(1)), [alarm(0, "A1")]);
         assert_eq!((second.due(at(1)), third.due(at(1))), (vec![], vec![]));
-        second.heard(&told(&alarm(0, "A1")));
+        second.heard(&told(alarm(0, "A1")));
         assert_eq!(second.due(at(60)), []);
         // The first died before its word was durable.
         assert_eq!(third.due(at(60)), [alarm(0, "A1")]);
@@ -125,12 +129,12 @@ mod tests {
     #[test]
     fn what_was_told_already_does_not_wait_and_another_one_does() {
         let mut shared = SharedAlarms::of_replica(ReplicaId(0));
-        shared.heard(&told(&alarm(0, "A1")));
+        shared.heard(&told(alarm(0, "A1")));
         shared.raised(alarm(2, "A1"), at(2));
         shared.raised(alarm(2, "A2"), at(2));
         shared.raised(alarm(3_601, "A1"), at(3_601));
         assert_eq!(shared.due(at(9_999)), [alarm(2, "A2"), alarm(3_601, "A1")]);
-        (0..1_000).for_each(|second| shared.heard(&told(&alarm(second, "A9"))));
+        (0..1_000).for_each(|second| shared.heard(&told(alarm(second, "A9"))));
         assert_eq!(shared.told.len(), MOST);
     }
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_ledger::{AttemptsPart, LedgerReader, Publication, Sequence, StoredNotice, Tail, TailMark};
-use cashgate_policy::patterns::Alarm;
 use cashgate_wire::{journal, notices};
 use cashgate_withdrawal::notice::{Happening, Notice};
 use tokio::sync::watch;
@@ -172,7 +171,7 @@ impl Attempts {
 /// What came of what was heard.
 enum Heard {
     /// A pattern stands out.
-    Raised(Alarm),
+    Raised(Notice),
     /// Some replica has told so.
     Told(Notice),
 }
