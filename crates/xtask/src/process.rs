@@ -67,6 +67,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, stdin, arriving, events: Vec::new(), log: log.to_owned() })
     }
 
+    /// What it was called at its start.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Sends one line.
     pub(crate) fn tell(&mut self, line: &str) -> Result<(), String> {
         let sent = self.stdin.as_mut().map(|stdin| writeln!(stdin, "{line}").and_then(|()| stdin.flush()));

@@ -93,25 +93,19 @@ impl Site {
 
     /// Starts the gateway and does not wait.
     pub(crate) fn spawn_gateway(&self) -> Result<Process, String> {
+        self.spawn_gateway_with("gateway", &self.config())
+    }
+
+    /// The same with another configuration, for one gateway of several.
+    pub(crate) fn spawn_gateway_with(&self, name: &str, config: &Path) -> Result<Process, String> {
         let mut serve = Command::new(&self.programs.cashgate);
-        serve.args(["serve", "--config"]).arg(self.config());
-        Process::start("gateway", &mut serve, &self.log("gateway"))
+        serve.args(["serve", "--config"]).arg(config);
+        Process::start(name, &mut serve, &self.log(name))
     }
 
     /// Waits until the gateway says that it is ready; asks again after each pause.
     pub(crate) fn wait_until_ready(&self, gateway: &mut Process, pause: Duration) -> Result<(), String> {
-        let deadline = Deadline::after(GATEWAY_READY);
-        while !is_ready(self.ports().http) {
-            interrupt::check()?;
-            if !gateway.runs() {
-                return Err(format!("the gateway ended before it was ready: {}", gateway.last_words(10)));
-            }
-            if deadline.has_passed() {
-                return Err(format!("the gateway was not ready after {GATEWAY_READY:?}"));
-            }
-            std::thread::sleep(pause);
-        }
-        Ok(())
+        wait_until_ready(gateway, self.ports().http, pause)
     }
 
     /// Runs a subcommand of `cashgate` that wants the configuration, and gives what it prints.
@@ -224,6 +218,23 @@ fn free_ports() -> Result<Ports, String> {
     }
 }
 
-fn is_ready(port: u16) -> bool {
+/// Waits until the gateway behind an HTTP port says that it is ready; asks again after each pause.
+pub(crate) fn wait_until_ready(gateway: &mut Process, http: u16, pause: Duration) -> Result<(), String> {
+    let deadline = Deadline::after(GATEWAY_READY);
+    while !is_ready(http) {
+        interrupt::check()?;
+        if !gateway.runs() {
+            return Err(format!("{} ended before it was ready: {}", gateway.name(), gateway.last_words(10)));
+        }
+        if deadline.has_passed() {
+            return Err(format!("{} was not ready after {GATEWAY_READY:?}", gateway.name()));
+        }
+        std::thread::sleep(pause);
+    }
+    Ok(())
+}
+
+/// Whether the gateway behind an HTTP port says that it is ready.
+pub(crate) fn is_ready(port: u16) -> bool {
     http::page(port, "/readyz").is_some_and(|(status, _)| status == 200)
 }

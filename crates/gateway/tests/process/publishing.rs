@@ -6,23 +6,11 @@ use cashgate_wire::proto::operations::v1::operations_service_client::OperationsS
 use cashgate_wire::proto::operations::v1::{GetPublicationRequest, ListPublicationsRequest};
 use cashgate_wire::publications::{Files, parts};
 
-use crate::harness::{Atm, PERMIT, Phone, Port, Site, eventually, in_words, no_more_than, yen};
-
-/// Approves at an ATM of its own; the withdrawal, or the refusal in words.
-async fn approves(site: &Site, phone: &mut Phone, atm: &str, amount: i64) -> Result<String, String> {
-    let mut atm = Atm::connect(site, atm).await;
-    let shown = atm.shows_code().await;
-    phone.scan(&shown.qr_text).await.unwrap();
-    let approval = phone.approval(&shown.qr_text, &yen(amount));
-    let approved = phone.bank.approve(approval).await;
-    approved.map(|approved| approved.into_inner().withdrawal_id).map_err(|status| in_words(&status))
-}
+use crate::harness::{Atm, PERMIT, Phone, Port, Site, eventually, in_words, no_more_than};
 
 /// What `cashgate withdrawals show` says of the rules behind a withdrawal.
 fn policy_version(site: &Site, withdrawal: &str) -> String {
-    let shown = site.run(&["withdrawals", "show", withdrawal, "--json", "--config", &site.configuration()]);
-    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
-    shown["policy_version"].as_str().unwrap().to_owned()
+    site.shown(withdrawal)["policy_version"].as_str().unwrap().to_owned()
 }
 
 fn published(site: &Site) -> Vec<serde_json::Value> {
@@ -54,28 +42,28 @@ async fn nobody_is_paid_by_rules_that_nobody_published() {
     .await;
     assert_eq!(said.1, "not ready: rules come from the ledger, and nothing is published there\n");
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
-    assert_eq!(approves(&site, &mut phone, "A1", 10_000).await, Err("PermissionDenied NOT_ALLOWED".to_owned()));
+    assert_eq!(phone.tries_at(&site, "A1", 10_000).await, Err("PermissionDenied NOT_ALLOWED".to_owned()));
     let labels = [("set", "running"), ("verdict", "forbid"), ("reason", "nothing_published")];
     assert_eq!(site.metric("cashgate_policy_decisions_total", &labels).await, 1, "and the refusal is on record");
 
     site.write_set("first", PERMIT, 200_000);
     site.publish("first", &[]).unwrap();
     assert_eq!(site.readiness().await.unwrap().0, 200, "at once");
-    assert!(approves(&site, &mut phone, "A2", 10_000).await.is_ok());
+    assert!(phone.tries_at(&site, "A2", 10_000).await.is_ok());
 }
 
 #[tokio::test]
 async fn what_is_published_is_in_force_when_it_is_answered_and_after_a_restart() {
     let mut site = with_first_publication().await;
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
-    let first = approves(&site, &mut phone, "A1", 10_000).await.unwrap();
+    let first = phone.tries_at(&site, "A1", 10_000).await.unwrap();
     assert!(policy_version(&site, &first).starts_with("published-1-"));
 
     site.write_set("second", &no_more_than(5_000), 50_000);
     site.publish("second", &["--note", "a wave at sakura", "--after", "1"]).unwrap();
     // Nothing is waited for.
-    assert_eq!(approves(&site, &mut phone, "A2", 10_000).await, Err("PermissionDenied NOT_ALLOWED".to_owned()));
-    let small = approves(&site, &mut phone, "A3", 5_000).await.unwrap();
+    assert_eq!(phone.tries_at(&site, "A2", 10_000).await, Err("PermissionDenied NOT_ALLOWED".to_owned()));
+    let small = phone.tries_at(&site, "A3", 5_000).await.unwrap();
     assert!(policy_version(&site, &small).starts_with("published-2-"));
     let mut idle = Atm::connect(&site, "IDLE").await;
     assert_eq!(phone.headroom(&mut idle).await, 35_000, "of the 50,000 that are published");
@@ -83,7 +71,7 @@ async fn what_is_published_is_in_force_when_it_is_answered_and_after_a_restart()
     site.kill();
     site.serve().await;
     phone.reconnect(&site).await;
-    assert_eq!(approves(&site, &mut phone, "A4", 10_000).await, Err("PermissionDenied NOT_ALLOWED".to_owned()));
+    assert_eq!(phone.tries_at(&site, "A4", 10_000).await, Err("PermissionDenied NOT_ALLOWED".to_owned()));
     let listed = published(&site);
     let told: Vec<_> =
         listed.iter().map(|one| (&one["number"], &one["in_force"], &one["operator"], &one["note"])).collect();
@@ -157,7 +145,7 @@ async fn a_set_that_is_not_fit_is_refused_as_a_whole_and_changes_nothing() {
     let refused = bank.list_publications(ListPublicationsRequest {}).await.unwrap_err();
     assert_eq!(in_words(&refused), "PermissionDenied IDENTITY_NOT_ALLOWED");
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
-    assert!(approves(&site, &mut phone, "A1", 10_000).await.is_ok(), "the first goes on");
+    assert!(phone.tries_at(&site, "A1", 10_000).await.is_ok(), "the first goes on");
 }
 
 #[tokio::test]
@@ -171,8 +159,8 @@ async fn a_publication_of_a_later_version_is_said_loudly_and_the_last_good_one_g
 
     site.serve().await;
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
-    assert!(approves(&site, &mut phone, "A1", 10_000).await.is_err(), "by the second");
-    assert!(approves(&site, &mut phone, "A2", 5_000).await.is_ok());
+    assert!(phone.tries_at(&site, "A1", 10_000).await.is_err(), "by the second");
+    assert!(phone.tries_at(&site, "A2", 5_000).await.is_ok());
     let standing = async |which: &str| site.metric(&format!("cashgate_publication_{which}"), &[]).await;
     assert_eq!((standing("latest").await, standing("in_force").await), (3, 2));
     assert!(site.log().contains("a publication cannot hold here") && site.log().contains("fact_of_tomorrow"));
@@ -182,7 +170,7 @@ async fn a_publication_of_a_later_version_is_said_loudly_and_the_last_good_one_g
     site.write_set("fourth", PERMIT, 200_000);
     site.publish("fourth", &[]).unwrap();
     assert_eq!((standing("latest").await, standing("in_force").await), (4, 4));
-    assert!(approves(&site, &mut phone, "A3", 10_000).await.is_ok());
+    assert!(phone.tries_at(&site, "A3", 10_000).await.is_ok());
 }
 
 #[tokio::test]
@@ -192,7 +180,7 @@ async fn with_rules_from_files_a_publication_is_recorded_and_waits() {
     let said = site.publish("first", &[]).unwrap();
     assert!(said.contains("not in force at this gateway: its rules come from files"), "{said}");
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
-    assert!(approves(&site, &mut phone, "A1", 10_000).await.is_ok());
+    assert!(phone.tries_at(&site, "A1", 10_000).await.is_ok());
     // A configuration that takes its rules from the ledger changes nothing before the restart, and one that says both is none.
     site.edit_configuration(|text| text.replace("folder = \"policies\"", "source = \"ledger\""));
     let refused = site.run(&["check-config", "--config", &site.configuration()]);
@@ -206,5 +194,5 @@ async fn with_rules_from_files_a_publication_is_recorded_and_waits() {
     site.kill();
     site.serve().await;
     phone.reconnect(&site).await;
-    assert!(approves(&site, &mut phone, "A2", 10_000).await.is_err(), "what was published before holds now");
+    assert!(phone.tries_at(&site, "A2", 10_000).await.is_err(), "what was published before holds now");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Atm, PERMIT, Phone, Site, eventually, in_words, no_more_than, yen};
+use crate::harness::{Atm, PERMIT, Phone, Site, eventually, no_more_than};
 
 /// A gateway whose rules lie in a folder of its own, one file as it is given, and that looks at them every second.
 async fn with_rules(rules: &str) -> Site {
@@ -13,15 +13,6 @@ async fn with_rules(rules: &str) -> Site {
     let mut site = site;
     site.serve().await;
     site
-}
-
-async fn approves(site: &Site, phone: &mut Phone, atm: &str, amount: i64) -> Result<String, String> {
-    let mut atm = Atm::connect(site, atm).await;
-    let shown = atm.shows_code().await;
-    phone.scan(&shown.qr_text).await.unwrap();
-    let approval = phone.approval(&shown.qr_text, &yen(amount));
-    let approved = phone.bank.approve(approval).await;
-    approved.map(|approved| approved.into_inner().withdrawal_id).map_err(|status| in_words(&status))
 }
 
 async fn reloaded(site: &Site, result: &str, times: u64) {
@@ -35,11 +26,11 @@ async fn reloaded(site: &Site, result: &str, times: u64) {
 async fn a_valid_set_holds_from_the_moment_it_lies_there_and_a_bad_one_never() {
     let site = with_rules(PERMIT).await;
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
-    let first = approves(&site, &mut phone, "A1", 10_000).await.unwrap();
+    let first = phone.tries_at(&site, "A1", 10_000).await.unwrap();
 
     fs::write(site.path("rules/own.cedar"), no_more_than(5_000)).unwrap();
     reloaded(&site, "taken", 1).await;
-    let refused = approves(&site, &mut phone, "A2", 10_000).await;
+    let refused = phone.tries_at(&site, "A2", 10_000).await;
     assert_eq!(refused, Err("PermissionDenied NOT_ALLOWED".to_owned()), "and no word of the house rule");
     let labels = [("set", "running"), ("verdict", "forbid"), ("reason", "house_rule")];
     assert_eq!(site.metric("cashgate_policy_decisions_total", &labels).await, 1, "but to operators");
@@ -53,8 +44,8 @@ async fn a_valid_set_holds_from_the_moment_it_lies_there_and_a_bad_one_never() {
         let refusals = site.metric("cashgate_rule_reloads_total", &[("result", "refused")]).await;
         fs::write(site.path(&format!("rules/{name}")), text).unwrap();
         reloaded(&site, "refused", refusals + 1).await;
-        assert!(approves(&site, &mut phone, &format!("B-{name}"), 10_000).await.is_err(), "{name}");
-        assert!(approves(&site, &mut phone, &format!("C-{name}"), 5_000).await.is_ok(), "{name}");
+        assert!(phone.tries_at(&site, &format!("B-{name}"), 10_000).await.is_err(), "{name}");
+        assert!(phone.tries_at(&site, &format!("C-{name}"), 5_000).await.is_ok(), "{name}");
         let taken = site.metric("cashgate_rule_reloads_total", &[("result", "taken")]).await;
         fs::remove_file(site.path(&format!("rules/{name}"))).unwrap();
         fs::write(site.path("rules/own.cedar"), before + "// again\n").unwrap();
@@ -63,8 +54,7 @@ async fn a_valid_set_holds_from_the_moment_it_lies_there_and_a_bad_one_never() {
     assert!(site.log().contains("not fit to hold"), "loudly");
 
     // Both versions stand in the ledger, each with its withdrawal, its facts and its rules.
-    let shown = site.run(&["withdrawals", "show", &first, "--json", "--config", &site.configuration()]);
-    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let shown = site.shown(&first);
     assert_eq!(shown["rules"], serde_json::json!(["own.cedar#1"]));
     assert_eq!(
         (&shown["facts"]["account"], &shown["facts"]["device"]),
@@ -103,8 +93,8 @@ async fn a_shadow_set_is_counted_and_decides_nothing() {
     let mut site = site;
     site.serve().await;
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
-    assert!(approves(&site, &mut phone, "A1", 10_000).await.is_ok());
-    assert!(approves(&site, &mut phone, "A2", 4_000).await.is_ok());
+    assert!(phone.tries_at(&site, "A1", 10_000).await.is_ok());
+    assert!(phone.tries_at(&site, "A2", 4_000).await.is_ok());
     let differ = [("running", "permit"), ("shadow", "forbid")];
     assert_eq!(site.metric("cashgate_policy_shadow_differences_total", &differ).await, 1);
     let would = [("set", "shadow"), ("reason", "house_rule")];
@@ -116,7 +106,7 @@ async fn a_draft_is_rehearsed_on_what_was_accepted_and_what_was_refused() {
     let site = with_rules(&no_more_than(50_000)).await;
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
     for (atm, amount, accepted) in [("A1", 4_000, true), ("A2", 10_000, true), ("A3", 60_000, false)] {
-        assert_eq!(approves(&site, &mut phone, atm, amount).await.is_ok(), accepted, "{amount}");
+        assert_eq!(phone.tries_at(&site, atm, amount).await.is_ok(), accepted, "{amount}");
     }
     fs::create_dir(site.path("draft")).unwrap();
     fs::write(site.path("draft/own.cedar"), no_more_than(5_000)).unwrap();

@@ -51,17 +51,9 @@ async fn a_customer_who_is_being_served_is_served_to_the_end() {
     assert_eq!(calls, ["place", "confirm 10000"]);
 }
 
-#[tokio::test]
-async fn a_customer_who_has_scanned_may_still_approve() {
-    let mut site = Site::ready().await;
-    let mut atm = Atm::connect(&site, "A1").await;
-    let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
-    let code = atm.shows_code().await.qr_text;
-    phone.scan(&code).await.unwrap();
-    let mut idle = Atm::connect(&site, "A2").await;
-    site.ask_to_stop();
-    assert!(matches!(idle.hears().await, Heard::Reconnect(_)));
-    let approval = phone.approval(&code, &yen(10_000));
+/// Who has scanned at the first of two ATMs of a gateway that stops approves, is paid, and the ATM is sent away; then the gateway ends.
+async fn is_served_before_the_end(mut site: Site, phone: &mut Phone, code: &str, [mut atm, idle]: [Atm; 2]) {
+    let approval = phone.approval(code, &yen(10_000));
     phone.bank.approve(approval).await.expect("the customer had begun before the stop");
     let command = atm.pays_out().await;
     assert!(matches!(atm.hears().await, Heard::Reconnect(_)));
@@ -71,21 +63,28 @@ async fn a_customer_who_has_scanned_may_still_approve() {
 }
 
 #[tokio::test]
+async fn a_customer_who_has_scanned_may_still_approve() {
+    let site = Site::ready().await;
+    let mut atm = Atm::connect(&site, "A1").await;
+    let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
+    let code = atm.shows_code().await.qr_text;
+    phone.scan(&code).await.unwrap();
+    let mut idle = Atm::connect(&site, "A2").await;
+    site.ask_to_stop();
+    assert!(matches!(idle.hears().await, Heard::Reconnect(_)));
+    is_served_before_the_end(site, &mut phone, &code, [atm, idle]).await;
+}
+
+#[tokio::test]
 async fn a_customer_before_a_code_may_still_scan_it_and_is_served_to_the_end() {
-    let mut site = Site::ready().await;
+    let site = Site::ready().await;
     let (mut atm, mut idle) = (Atm::connect(&site, "A1").await, Atm::connect(&site, "A2").await);
     let mut phone = Phone::registered(&site, "phone-1", "acct-1").await;
     let code = atm.shows_code().await.qr_text;
     site.ask_to_stop();
     assert!(matches!(idle.hears().await, Heard::Reconnect(_)), "the gateway is stopping");
     phone.scan(&code).await.expect("the code is on the screen");
-    let approval = phone.approval(&code, &yen(10_000));
-    phone.bank.approve(approval).await.unwrap();
-    let command = atm.pays_out().await;
-    assert!(matches!(atm.hears().await, Heard::Reconnect(_)));
-    drop((atm, idle));
-    assert_eq!(site.ended().await.code(), Some(0));
-    assert_eq!(site.core_bank.call_names(&command.withdrawal_id), ["place", "confirm 10000"]);
+    is_served_before_the_end(site, &mut phone, &code, [atm, idle]).await;
 }
 
 #[tokio::test]
@@ -94,14 +93,8 @@ async fn where_nobody_scans_the_atm_is_sent_away_within_the_drain() {
     let mut atm = Atm::connect(&site, "A1").await;
     atm.shows_code().await;
     site.ask_to_stop();
-    let told = loop {
-        match atm.hears().await {
-            Heard::ShowQr(_) => {}
-            Heard::Reconnect(told) => break told,
-            other => panic!("instead of being sent away: {other:?}"),
-        }
-    };
-    assert!(told.after_ms < 250, "a customer waits: {told:?}");
+    let after_ms = atm.is_sent_away().await;
+    assert!(after_ms < 250, "a customer waits: {after_ms} ms");
     assert!(matches!(atm.hears_or_ends().await, Ok(None)));
     assert_eq!(site.ended().await.code(), Some(0));
     assert!(!site.log().contains("still being served"), "the drain was long enough");

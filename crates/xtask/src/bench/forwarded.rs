@@ -8,18 +8,16 @@ use cashgate_postgres_server::Server;
 use super::Order;
 use super::program::{bench_program, figures, in_turn};
 use super::row::{Row, Target};
-use crate::clock::Deadline;
 use crate::command::{self, Build};
 use crate::process::Process;
 use crate::replicas::configuring::{Configured, configured};
-use crate::replicas::group::{is_ready, spawn};
-use crate::site::{INSTITUTIONS, Site};
-use crate::{crashes, interrupt, packages};
+use crate::site::{INSTITUTIONS, Site, wait_until_ready};
+use crate::{crashes, packages};
 
 pub(super) const NAMES: [&str; 1] = ["forwarded_approve"];
 
 const DATABASE: &str = "cashgate";
-const READY: Duration = Duration::from_secs(60);
+const READY_PAUSE: Duration = Duration::from_millis(50);
 const STOPPING: Duration = Duration::from_secs(90);
 
 pub(super) fn measure(order: Order<'_>) -> Result<Vec<Row>, String> {
@@ -64,17 +62,10 @@ fn start(site: &Site, server: &Server) -> Result<([Process; 2], [Configured; 2])
     let [first, second] = &at;
     let mut migrate = Command::new(site.programs_folder().join("cashgate"));
     command::output(migrate.args(["migrate", "--config"]).arg(&first.config))?;
-    let replicas = [spawn(site, "replica-0", &first.config)?, spawn(site, "replica-1", &second.config)?];
-    let deadline = Deadline::after(READY);
-    while !at.iter().all(|one| is_ready(one.http)) {
-        interrupt::check()?;
-        if deadline.has_passed() {
-            return Err(format!(
-                "two gateways were not ready after {READY:?}; logs are in {}",
-                site.folder().display()
-            ));
-        }
-        std::thread::sleep(Duration::from_millis(50));
+    let mut replicas =
+        [site.spawn_gateway_with("replica-0", &first.config)?, site.spawn_gateway_with("replica-1", &second.config)?];
+    for (replica, at) in replicas.iter_mut().zip(&at) {
+        wait_until_ready(replica, at.http, READY_PAUSE)?;
     }
     Ok((replicas, at))
 }

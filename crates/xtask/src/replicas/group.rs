@@ -13,11 +13,10 @@ use cashgate_postgres_server::Server;
 
 use super::configuring::{Prepared, prepare};
 use super::hogging::HOG;
-use crate::clock::Deadline;
 use crate::process::{Killer, Process};
 use crate::relay::Relay;
-use crate::site::Site;
-use crate::{command, http, interrupt};
+use crate::site::{Site, is_ready, wait_until_ready};
+use crate::{command, http};
 
 pub(crate) const REPLICAS: usize = 3;
 pub(crate) const DATABASE: &str = "cashgate";
@@ -25,7 +24,7 @@ pub(crate) const DATABASE: &str = "cashgate";
 pub(crate) const ROLE: &str = "cashgate";
 /// The standby's name for the primary.
 const STANDBY: &str = "standby";
-const READY: Duration = Duration::from_secs(60);
+const READY_PAUSE: Duration = Duration::from_millis(50);
 /// How often the balancer asks who is ready.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
 
@@ -77,7 +76,7 @@ impl Group {
                 let mut migrate = Command::new(site.programs_folder().join("cashgate"));
                 println!("{}", command::output(migrate.args(["migrate", "--config"]).arg(&prepared.config))?.trim());
             }
-            let process = spawn(site, &prepared.name, &prepared.config)?;
+            let process = site.spawn_gateway_with(&prepared.name, &prepared.config)?;
             let Prepared { name, config, http, atm, api, peers, core_banks } = prepared;
             replicas.push(Replica { name, config, http, atm, api, database, peers, core_banks, process });
         }
@@ -108,19 +107,8 @@ impl Group {
     }
 
     pub(crate) fn wait_until_ready(&mut self, number: usize) -> Result<(), String> {
-        let deadline = Deadline::after(READY);
         let replica = self.replica(number)?;
-        while !is_ready(replica.http) {
-            interrupt::check()?;
-            if !replica.process.runs() {
-                return Err(format!("{} ended before it was ready: {}", replica.name, replica.process.last_words(10)));
-            }
-            if deadline.has_passed() {
-                return Err(format!("{} was not ready after {READY:?}", replica.name));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
+        wait_until_ready(&mut replica.process, replica.http, READY_PAUSE)
     }
 
     pub(crate) fn kill(&mut self, number: usize) -> Result<(), String> {
@@ -131,7 +119,7 @@ impl Group {
     pub(crate) fn start_again(&mut self, number: usize) -> Result<(), String> {
         let site = self.site.clone();
         let replica = self.replica(number)?;
-        replica.process = spawn(&site, &replica.name, &replica.config)?;
+        replica.process = site.spawn_gateway_with(&replica.name, &replica.config)?;
         self.wait_until_ready(number)
     }
 
@@ -233,7 +221,7 @@ impl Group {
     /// The sum of a counter over all replicas, as their metrics tell it.
     pub(crate) fn counted(&self, series: &str) -> f64 {
         let of = |replica: &Replica| {
-            let page = http::page(replica.http, "/metrics").map(|(_, page)| page).unwrap_or_default();
+            let page = http::metrics(replica.http).unwrap_or_default();
             let lines = page.lines().filter(|line| line.starts_with(series));
             lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
         };
@@ -242,17 +230,12 @@ impl Group {
 
     /// The replica with the most ATMs, if any says how many it has.
     pub(crate) fn busiest(&self) -> Option<usize> {
-        let atms = |(number, port): (usize, u16)| {
-            let page = http::metrics(port).ok()?;
+        let atms = |(number, replica): (usize, &Replica)| {
+            let page = http::metrics(replica.http).ok()?;
             let count = page.lines().find_map(|line| line.strip_prefix("cashgate_atms_connected "))?;
             Some((count.parse::<u64>().ok()?, number))
         };
-        self.http_ports()
-            .into_iter()
-            .enumerate()
-            .filter_map(|(number, port)| atms((number, port)))
-            .max()
-            .map(|(_, number)| number)
+        self.replicas.iter().enumerate().filter_map(atms).max().map(|(_, number)| number)
     }
 
     /// Where each exports its metrics.
@@ -290,20 +273,10 @@ impl Group {
     }
 }
 
-pub(crate) fn spawn(site: &Site, name: &str, config: &std::path::Path) -> Result<Process, String> {
-    let mut serve = Command::new(site.programs_folder().join("cashgate"));
-    serve.args(["serve", "--config"]).arg(config);
-    Process::start(name, &mut serve, &site.log(name))
-}
-
 /// A standby that every commit waits for.
 fn follow(primary: &Server) -> Server {
     let standby = Server::standby_of(primary, STANDBY);
     let _ = primary.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'"));
     let _ = primary.sql("postgres", "SELECT pg_reload_conf()");
     standby
-}
-
-pub(crate) fn is_ready(port: u16) -> bool {
-    http::page(port, "/readyz").is_some_and(|(status, _)| status == 200)
 }

@@ -111,6 +111,17 @@ impl Atm {
         }
     }
 
+    /// Waits until it is told to connect elsewhere, past the codes that it shows until then. Gives after how many milliseconds.
+    pub(crate) async fn is_sent_away(&mut self) -> u32 {
+        loop {
+            match self.hears().await {
+                Heard::ShowQr(_) => {}
+                Heard::Reconnect(told) => return told.after_ms,
+                other => panic!("instead of being sent away: {other:?}"),
+            }
+        }
+    }
+
     /// Waits for the command to pay out, past the codes and the news that one was scanned.
     pub(crate) async fn is_commanded(&mut self) -> Dispense {
         loop {

@@ -9,7 +9,7 @@ use cashgate_withdrawal::money::Money as Amount;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::{Atm, Port, Site, in_time, yen};
+use super::{Atm, Port, Site, in_time, in_words, yen};
 
 /// A moment long past, at which every phone here was bound.
 const BOUND_AT_UNIX_MS: i64 = 1_700_000_000_000;
@@ -110,6 +110,16 @@ impl Phone {
         self.scan(&shown.qr_text).await.unwrap();
         let approval = self.approval(&shown.qr_text, &yen(amount));
         self.bank.approve(approval).await.unwrap().into_inner().withdrawal_id
+    }
+
+    /// The same at an ATM that connects for it, where the approval may be refused: the withdrawal's id, or the refusal in words.
+    pub(crate) async fn tries_at(&mut self, site: &Site, atm: &str, amount: i64) -> Result<String, String> {
+        let mut atm = Atm::connect(site, atm).await;
+        let shown = atm.shows_code().await;
+        self.scan(&shown.qr_text).await.unwrap();
+        let approval = self.approval(&shown.qr_text, &yen(amount));
+        let approved = self.bank.approve(approval).await;
+        approved.map(|approved| approved.into_inner().withdrawal_id).map_err(|status| in_words(&status))
     }
 
     /// Watches a withdrawal to its end: the states that were seen.

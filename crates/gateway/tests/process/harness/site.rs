@@ -177,6 +177,12 @@ impl Site {
         self.command(arguments).output().unwrap()
     }
 
+    /// What `cashgate withdrawals show` says of a withdrawal.
+    pub(crate) fn shown(&self, withdrawal: &str) -> serde_json::Value {
+        let shown = self.run(&["withdrawals", "show", withdrawal, "--json", "--config", &self.configuration()]);
+        serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&shown.stderr)))
+    }
+
     /// Tries to serve, which must end by itself.
     pub(crate) async fn serve_in_vain(&self) -> Output {
         let configuration = self.configuration();

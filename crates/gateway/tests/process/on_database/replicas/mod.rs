@@ -6,7 +6,6 @@ use cashgate_wire::proto::atm::v1::Hello;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use cashgate_wire::proto::operations::v1::{ListAtmsRequest, ListAtmsResponse};
 use cashgate_wire::proto::withdrawal::v1::Location;
-use serde_json::Value;
 
 use crate::harness::publishing::forbid;
 use crate::harness::{Atm, Heard, PERMIT, Phone, Port, Site, eventually, hello, in_words, no_more_than, yen};
@@ -35,11 +34,6 @@ async fn approves(site: &Site, phone: &mut Phone, atm: &str) -> Result<String, S
 
 const REFUSED: &str = "PermissionDenied NOT_ALLOWED";
 
-fn shown(site: &Site, withdrawal: &str) -> Value {
-    let shown = site.run(&["withdrawals", "show", withdrawal, "--json", "--config", &site.configuration()]);
-    serde_json::from_slice(&shown.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&shown.stderr)))
-}
-
 async fn standing(site: &Site) -> (u64, u64) {
     let of = async |which: &str| site.metric(&format!("cashgate_publication_{which}"), &[]).await;
     (of("latest").await, of("in_force").await)
@@ -63,7 +57,7 @@ async fn what_is_published_at_one_replica_is_in_force_at_every_one() {
         let labels = [("set", "running"), ("reason", "house_rule")];
         assert_eq!(site.metric("cashgate_policy_decisions_total", &labels).await, 1, "{number}");
     }
-    assert!(shown(&replicas.sites[0], &before)["policy_version"].as_str().unwrap().starts_with("published-1-"));
+    assert!(replicas.sites[0].shown(&before)["policy_version"].as_str().unwrap().starts_with("published-1-"));
 
     // One stands still while a third set is published: the first that it decides afterwards it decides by that.
     replicas.sites[2].signal("-STOP");
@@ -73,7 +67,7 @@ async fn what_is_published_at_one_replica_is_in_force_at_every_one() {
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     replicas.sites[2].signal("-CONT");
     let after = approves(&replicas.sites[2], &mut phone, "C2").await.unwrap();
-    assert!(shown(&replicas.sites[0], &after)["policy_version"].as_str().unwrap().starts_with("published-3-"));
+    assert!(replicas.sites[0].shown(&after)["policy_version"].as_str().unwrap().starts_with("published-3-"));
 
     // One starts again.
     replicas.sites[0].kill();
@@ -126,7 +120,7 @@ async fn a_burst_over_two_replicas_is_seen_by_the_third_and_each_is_counted_once
     every_replica_knows_of(&replicas, &mut probe, 2).await;
     // Where the money was drawn before, at another replica.
     let far = approves_at(&replicas.sites[1], &mut phones[0], "A2", osaka).await.unwrap();
-    let facts = shown(&replicas.sites[0], &far)["facts"].clone();
+    let facts = replicas.sites[0].shown(&far)["facts"].clone();
     assert_eq!((&facts["travel_km"], &facts["institution_new_1h"]), (&403.into(), &3.into()), "{facts}");
 
     // What the third reads at its start it hears of again when it follows the ledger from before that.
