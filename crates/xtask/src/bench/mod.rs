@@ -68,10 +68,14 @@ impl Order<'_> {
 pub(crate) fn run(order: Order<'_>) -> Result<(), String> {
     interrupt::watch()?;
     packages::ensure(&[packages::C_COMPILER, packages::SOFTHSM])?;
-    let load_before = results::load();
     let mut rows = Vec::new();
     for group in GROUPS.iter().filter(|group| group.names.iter().any(|name| order.wants(name))) {
-        rows.extend((group.measure)(order)?.into_iter().filter(|row| order.wants(&row.name)));
+        let load_before = results::load();
+        let measured = (group.measure)(order)?.into_iter().filter(|row| order.wants(&row.name));
+        let first = rows.len();
+        rows.extend(measured);
+        // At once: a run of half an hour that ends early keeps what it had.
+        results::write(&rows, first, order, &load_before)?;
     }
     if rows.is_empty() {
         let names: Vec<&str> = GROUPS.iter().flat_map(|group| group.names).copied().collect();
@@ -79,5 +83,5 @@ pub(crate) fn run(order: Order<'_>) -> Result<(), String> {
     }
     println!("\n{}", Row::HEADING);
     rows.iter().for_each(|row| println!("{row}"));
-    results::write(&rows, order, &load_before)
+    results::say_where()
 }

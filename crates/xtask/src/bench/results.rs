@@ -2,7 +2,7 @@
 //! of every row, from which the table in `loadtest/RESULTS.md` is written.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
@@ -16,21 +16,43 @@ use crate::figures::grouped;
 const BEGIN: &str = "<!-- written by `cargo xtask bench`: begin -->";
 const END: &str = "<!-- end -->";
 
-/// Writes all three files.
-pub(super) fn write(rows: &[Row], order: Order<'_>, load_before: &str) -> Result<(), String> {
-    let this_run = command::target_folder()?.join("bench").join("results.json");
+/// The three files.
+struct Files {
+    this_run: PathBuf,
+    kept: PathBuf,
+    page: PathBuf,
+}
+
+impl Files {
+    fn find() -> Result<Self, String> {
+        let folder = command::root().join("loadtest");
+        Ok(Self {
+            this_run: command::target_folder()?.join("bench").join("results.json"),
+            kept: folder.join("bench.json"),
+            page: folder.join("RESULTS.md"),
+        })
+    }
+}
+
+/// Tells where the figures are.
+pub(super) fn say_where() -> Result<(), String> {
+    let files = Files::find()?;
+    println!("\nwritten to {}\nand to {}", files.this_run.display(), files.page.display());
+    Ok(())
+}
+
+/// Writes all three files: `rows` are those of this run so far, and those from `first` on are new.
+pub(super) fn write(rows: &[Row], first: usize, order: Order<'_>, load_before: &str) -> Result<(), String> {
+    let Files { this_run, kept, page } = Files::find()?;
     let of_run: Vec<Value> = rows.iter().map(Row::json).collect();
     written(&this_run, &format!("{:#}\n", json!({ "rows": of_run })))?;
-    println!("\nwritten to {}", this_run.display());
 
-    let folder = command::root().join("loadtest");
-    let kept = folder.join("bench.json");
     let mut known: Map<String, Value> = match fs::read_to_string(&kept) {
         Ok(text) => serde_json::from_str(&text).map_err(|error| format!("{} is no JSON: {error}", kept.display()))?,
         Err(_) => Map::new(),
     };
     let occasion = occasion(order, load_before)?;
-    for row in rows {
+    for row in rows.iter().skip(first) {
         let mut figures = row.json();
         if let Value::Object(figures) = &mut figures {
             figures.extend(occasion.clone());
@@ -38,11 +60,8 @@ pub(super) fn write(rows: &[Row], order: Order<'_>, load_before: &str) -> Result
         known.insert(row.name.clone(), figures);
     }
     written(&kept, &format!("{:#}\n", Value::Object(known.clone())))?;
-    let page = folder.join("RESULTS.md");
     let text = fs::read_to_string(&page).map_err(|error| format!("cannot read {}: {error}", page.display()))?;
-    written(&page, &with_table(&text, &table(&known)?)?)?;
-    println!("and to {}", page.display());
-    Ok(())
+    written(&page, &with_table(&text, &table(&known)?)?)
 }
 
 fn written(file: &Path, text: &str) -> Result<(), String> {
