@@ -89,9 +89,10 @@ async fn through_the_ledger(ledger: &Ledger, next: &Arc<AtomicU64>, time: Durati
     for number in 0..AT_ONCE {
         let atm: AtmId = format!("atm-{number}").parse().expect("an ATM");
         let (epoch, _) = ledger.replicas().expect("replicas").claim_lane(&atm).await.expect("a lane");
+        // Before the time runs: what an entry is counted from grows with every round.
+        let mut keys = versions(ledger, number, &atm).await;
         let (ledger, next, over, done) = (ledger.clone(), Arc::clone(next), Arc::clone(&over), Arc::clone(&done));
         customers.spawn(async move {
-            let mut keys = versions(&ledger, number, &atm).await;
             while !over.load(Ordering::Relaxed) {
                 let claim = claim(next.fetch_add(1, Ordering::Relaxed), number, &atm, epoch, &keys);
                 let raised = ledger.append_owned(claim).await.expect("claimed").raised.expect("an answer");
@@ -140,11 +141,11 @@ async fn by_hand(dsn: &str, next: &Arc<AtomicU64>, time: Duration) -> f64 {
         let (client, connection) = tokio_postgres::connect(dsn, NoTls).await.expect("a connection");
         drop(tokio::spawn(connection));
         let claim = client.prepare(BARE_CLAIM).await.expect("the statement");
+        let account = format!("acc-{number}");
+        let version = client.query_one("SELECT version FROM bare_accounts WHERE account = $1", &[&account]).await;
+        let mut version: i64 = version.expect("an account").get(0);
         let (next, over, done) = (Arc::clone(next), Arc::clone(&over), Arc::clone(&done));
         customers.spawn(async move {
-            let account = format!("acc-{number}");
-            let version = client.query_one("SELECT version FROM bare_accounts WHERE account = $1", &[&account]).await;
-            let mut version: i64 = version.expect("an account").get(0);
             while !over.load(Ordering::Relaxed) {
                 let n = u128::from(next.fetch_add(1, Ordering::Relaxed));
                 let (nonce, id) =
