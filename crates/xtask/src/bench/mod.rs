@@ -51,7 +51,7 @@ pub(crate) struct Order<'a> {
 impl Order<'_> {
     /// How often ours and the baseline are measured in turn.
     const fn rounds(self) -> usize {
-        if self.quick { 3 } else { 7 }
+        if self.quick { 3 } else { 5 }
     }
 
     /// How long each time.
