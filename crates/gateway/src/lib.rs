@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod audit;
+mod causes;
 pub mod certificates;
 pub mod clock;
 pub mod config;

@@ -19,6 +19,7 @@ use tokio::time::error::Elapsed;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+use crate::causes;
 use crate::clock::Stopwatch;
 use crate::config::{Config, Institution};
 use crate::metrics::Metrics;
@@ -178,7 +179,7 @@ impl Call {
 fn unanswered<T>(call: &'static str, terms: &Terms, status: &Status, answer: T) -> T {
     let (withdrawal, institution) = (terms.withdrawal, &terms.institution);
     // The source tells a refused connection from a certificate that was not believed.
-    let why = std::error::Error::source(status).map_or_else(|| status.message().to_owned(), ToString::to_string);
+    let why = std::error::Error::source(status).map_or_else(|| status.message().to_owned(), causes::last);
     tracing::warn!(call, %withdrawal, %institution, code = ?status.code(), why, "core banking did not answer");
     answer
 }
