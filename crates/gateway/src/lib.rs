@@ -36,6 +36,7 @@ pub mod replica;
 pub mod serve;
 mod server;
 pub mod services;
+mod sparing;
 pub mod stops;
 pub mod telemetry;
 pub mod tls;
