@@ -19,6 +19,16 @@ pub enum CertificateError {
         /// Why.
         source: io::Error,
     },
+    /// The folder of certificates.
+    #[error(
+        "--certs {path}: {source}; name the folder of everybody's certificates, or make one with `cashgate-loadtest certificates`"
+    )]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The authority or a certificate could not be made or read.
     #[error("the certificate of {peer} could not be made: {source}")]
     Make {
@@ -72,7 +82,7 @@ impl Folder {
     /// # Errors
     /// There are fewer, or the folder cannot be read.
     pub fn atms(&self, needed: usize) -> Result<Vec<String>, CertificateError> {
-        let unreadable = |source| CertificateError::File { path: self.certificates.clone(), source };
+        let unreadable = |source| CertificateError::Folder { path: self.certificates.clone(), source };
         let mut ids = Vec::new();
         for entry in fs::read_dir(&self.certificates).map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name();

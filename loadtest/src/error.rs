@@ -21,6 +21,29 @@ pub enum RunError {
     /// A certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// An address that is none.
+    #[error("{key} {address}: must be https://HOST:PORT, such as https://127.0.0.1:{port}")]
+    Address {
+        /// The argument.
+        key: &'static str,
+        /// What it says.
+        address: String,
+        /// The port that it usually has.
+        port: u16,
+    },
+    /// The gateway does not answer where it was said to be.
+    #[error(
+        "--api {address}: {source}. Is a gateway's port for app back ends there, and are --ca, --server-name and --operator right?"
+    )]
+    NoGateway {
+        /// Where it was looked for.
+        address: String,
+        /// What it said.
+        source: ListingError,
+    },
+    /// What was to be seen of the gateway cannot be.
+    #[error("{0}")]
+    Unseen(String),
     /// An address or credentials.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

@@ -13,6 +13,7 @@ use cashgate_fleet::place::Place;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
+use tonic::codegen::http::Uri;
 use tonic::transport::Channel;
 
 use crate::arrivals::Arrivals;
@@ -89,6 +90,7 @@ struct Opened {
 /// # Errors
 /// A certificate is missing, or the gateway refuses.
 pub async fn register(scenario: &Scenario, target: &Target) -> Result<usize, RunError> {
+    check_addresses(target)?;
     let channels = app_channels(target)?;
     let (customers, thieves) = register_phones(scenario, target, &channels).await?;
     Ok(customers.len() + thieves.len())
@@ -104,6 +106,9 @@ pub async fn run(scenario: &Scenario, target: &Target) -> Result<Outcome, RunErr
         return Err(RunError::NoHook(missing.join(", ")));
     }
     let began_unix_ms = unix_ms();
+    check_addresses(target)?;
+    look_for_the_gateway(target, began_unix_ms).await?;
+    gateway_watch::look(&target.windows).await.map_err(RunError::Unseen)?;
     let opened = open(scenario, target).await?;
     let recorder = Arc::new(Recorder::new(scenario.duration, scenario.warm_up));
     opened.machines.time_lines(Arc::clone(&recorder));
@@ -133,8 +138,30 @@ pub async fn run(scenario: &Scenario, target: &Target) -> Result<Outcome, RunErr
     settle(scenario, &mut operations).await?;
     let_go(&hall, &close).await;
     let sides = close_books(&hall, opened.core_bank, &mut operations).await?;
+    if sides.holds.is_empty() && !sides.gateway.is_empty() {
+        failures.push(format!(
+            "no hold reached core banking at {}: does the gateway's core_banking.endpoint point there? (--core-bank)",
+            target.core_bank
+        ));
+    }
     let (recording, books) = (hall.recorder.recording(), books::judge(&sides));
     Ok(Outcome { recording, books, failures, began_unix_ms })
+}
+
+fn check_addresses(target: &Target) -> Result<(), RunError> {
+    for (key, address, port) in [("--atm", &target.atm_uri, 7443), ("--api", &target.api_uri, 7444)] {
+        let is_address = |uri: Uri| uri.scheme_str() == Some("https") && uri.host().is_some();
+        if !address.parse().is_ok_and(is_address) {
+            return Err(RunError::Address { key, address: address.clone(), port });
+        }
+    }
+    Ok(())
+}
+
+/// Finds out what would make a run worthless at its end: a gateway that is not there, or an operator whom it does not know.
+async fn look_for_the_gateway(target: &Target, since_unix_ms: i64) -> Result<(), RunError> {
+    let answers = operations(target, since_unix_ms)?.answers().await;
+    answers.map_err(|source| RunError::NoGateway { address: target.api_uri.clone(), source })
 }
 
 async fn open(scenario: &Scenario, target: &Target) -> Result<Opened, RunError> {

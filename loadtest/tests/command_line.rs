@@ -33,7 +33,12 @@ fn scenarios_are_listed_with_the_hooks_that_they_need() {
 fn a_run_that_cannot_be_made_says_what_is_missing_and_ends_with_2() {
     refused(&["run", "paynight"], "no scenario `paynight`");
     refused(&["run", "hsm-outage"], "hsm-away, hsm-back: name a command for each with --hook NAME=COMMAND");
-    refused(&["run", "steady"], "no/certs");
+    refused(&["run", "steady"], "no/ca.pem");
+    refused(&["run", "steady", "--api", "127.0.0.1:7444"], "--api 127.0.0.1:7444: must be https://HOST:PORT");
+    refused(
+        &["register", "steady", "--phones", "x", "--atm", "http://a:1"],
+        "--atm http://a:1: must be https://HOST:PORT",
+    );
     refused(&["run", "steady", "--hook", "nonsense"], "is not NAME=COMMAND");
     refused(&["register", "steady"], "--phones");
     refused(&["run", "steady", "--font", "Cargo.toml"], "Cargo.toml is no TrueType font");

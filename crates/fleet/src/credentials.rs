@@ -20,7 +20,7 @@ pub struct Credentials {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// A file could not be read.
-    #[error("cannot read {path}: {source}; make it with `cashgate issue-cert`")]
+    #[error("cannot read {path}: {source}; `cashgate init` makes an authority, `cashgate issue-cert` a certificate")]
     Unreadable {
         /// Which file.
         path: PathBuf,

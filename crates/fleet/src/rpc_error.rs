@@ -33,6 +33,23 @@ impl From<&Status> for RpcError {
     }
 }
 
+/// Why a call came to nothing, with what lies behind it: of a connection that does not come up the status alone says `transport error`, and its
+/// last source says which certificate was not believed, or that nobody listens.
+#[must_use]
+pub fn why(status: &Status) -> String {
+    let mut last: &dyn std::error::Error = status;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    let (message, last) = (status.message(), last.to_string());
+    let is_new = std::error::Error::source(status).is_some() && last != message;
+    if is_new {
+        format!("{}: {message}: {last}", code_name(status.code()))
+    } else {
+        format!("{}: {message}", code_name(status.code()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +64,14 @@ mod tests {
         let error = RpcError::from(&status);
         assert_eq!((error.code, error.reason.as_str()), ("INVALID_ARGUMENT", "FIELD_INVALID"));
         assert_eq!(error.metadata.get("field").map(String::as_str), Some("amount"));
+    }
+
+    #[test]
+    fn what_lies_behind_a_connection_that_does_not_come_up_is_told() {
+        assert_eq!(why(&Status::unimplemented("not here")), "UNIMPLEMENTED: not here");
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let said = why(&Status::from_error(Box::new(refused)));
+        assert!(said.contains("connection refused"), "{said}");
     }
 
     #[test]

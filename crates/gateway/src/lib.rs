@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod audit;
+mod causes;
 pub mod certificates;
 pub mod clock;
 pub mod config;
@@ -35,6 +36,7 @@ pub mod replica;
 pub mod serve;
 mod server;
 pub mod services;
+mod sparing;
 pub mod stops;
 pub mod telemetry;
 pub mod tls;

@@ -53,5 +53,8 @@ pub(crate) fn with_reflection(
         .build_v1()?;
     // Ports are served only while the gateway is up; finer readiness is /readyz.
     let (_, health) = tonic_health::server::health_reporter();
+    // Left alone they take 4 MiB: a message that is never ended is kept for as long as its stream, and a connection has hundreds of those.
+    let reflection = reflection.max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let health = health.max_decoding_message_size(MESSAGE_BYTES_MAX);
     Ok(server.add_service(reflection).add_service(health))
 }

@@ -1,5 +1,6 @@
 //! What the gateway's own interface lists of a run.
 
+use cashgate_fleet::rpc_error::why;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use cashgate_wire::proto::operations::v1::{ListWithdrawalsRequest, Withdrawal};
 use cashgate_wire::proto::withdrawal::v1::WithdrawalState;
@@ -13,7 +14,7 @@ const PAGE_SIZE: u32 = 500;
 
 /// The gateway's books could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the gateway does not list its withdrawals: {}", status.message())]
+#[error("the gateway does not list its withdrawals for the operator: {}", why(status))]
 pub struct ListingError {
     /// What it said.
     status: Box<Status>,
@@ -36,6 +37,13 @@ pub(crate) struct Operations {
 impl Operations {
     pub(crate) fn new(channel: Channel, institution: &str, since_unix_ms: i64) -> Self {
         Self { client: OperationsServiceClient::new(channel), institution: institution.to_owned(), since_unix_ms }
+    }
+
+    /// Whether the gateway answers at all: asked before the run, because without its books the run is for nothing.
+    pub(crate) async fn answers(&mut self) -> Result<(), ListingError> {
+        let request = ListWithdrawalsRequest { page_size: 1, ..ListWithdrawalsRequest::default() };
+        self.client.list_withdrawals(request).await?;
+        Ok(())
     }
 
     /// How many withdrawals are neither ended nor suspects.

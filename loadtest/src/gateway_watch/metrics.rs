@@ -2,6 +2,7 @@
 
 #![allow(clippy::float_arithmetic, reason = "metrics are floats; no money")]
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -34,11 +35,18 @@ impl FromStr for MetricsAddress {
     }
 }
 
+impl fmt::Display for MetricsAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
 impl MetricsAddress {
     /// What the gateway exports now; nothing if it does not answer.
     pub(super) async fn scrape(&self) -> Option<Scrape> {
         let text = tokio::time::timeout(PATIENCE, self.fetch()).await.ok()?.ok()?;
-        text.starts_with("HTTP/1.").then_some(Scrape(text))
+        let is_metrics = text.starts_with("HTTP/1.") && text.contains("\ncashgate_");
+        is_metrics.then_some(Scrape(text))
     }
 
     async fn fetch(&self) -> std::io::Result<String> {

@@ -18,6 +18,10 @@ pub use metrics::MetricsAddress;
 use metrics::Scrape;
 use process::Usage;
 
+/// How often metrics are asked for before they count as not there: a machine may be busy.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
 /// Where the gateway can be looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Windows {
@@ -25,6 +29,34 @@ pub struct Windows {
     pub pid_file: Option<PathBuf>,
     /// Its metrics, or those of each replica.
     pub metrics: Vec<MetricsAddress>,
+}
+
+/// Looks once, before the run: a report that left out what was named without a word would pass for one that was not asked for it.
+///
+/// # Errors
+/// What cannot be seen, in words.
+pub(crate) async fn look(windows: &Windows) -> Result<(), String> {
+    if let Some(file) = &windows.pid_file
+        && processes(windows).is_empty()
+    {
+        return Err(format!("--gateway-pid-file {}: names no process of this machine", file.display()));
+    }
+    for address in &windows.metrics {
+        let mut tries = 1..=LOOKS;
+        while address.scrape().await.is_none() {
+            if tries.next().is_none() {
+                return Err(format!("--metrics {address}: no metrics of a gateway are there"));
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+    Ok(())
+}
+
+fn processes(windows: &Windows) -> BTreeMap<u32, Usage> {
+    let pids = windows.pid_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
+    pids.filter_map(|pid: u32| Some((pid, Usage::of(&pid.to_string())?))).collect()
 }
 
 /// Looks once a second until it is aborted.
@@ -57,15 +89,8 @@ struct Look {
 
 impl Look {
     async fn at(windows: &Windows) -> Self {
-        let pids = windows.pid_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
-        let pids = pids.split_whitespace().filter_map(|pid| pid.parse().ok());
         let scrape = Scrape::of_all(&windows.metrics).await;
-        Self {
-            at: Instant::now(),
-            gateway: pids.filter_map(|pid: u32| Some((pid, Usage::of(&pid.to_string())?))).collect(),
-            generator: Usage::of("self"),
-            scrape,
-        }
+        Self { at: Instant::now(), gateway: processes(windows), generator: Usage::of("self"), scrape }
     }
 
     fn since(&self, last: &Self) -> Sample {

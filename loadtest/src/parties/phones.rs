@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use cashgate_fleet::clock::unix_ms;
 use cashgate_fleet::phone::{App, Phone, PhoneError, Registration};
-use cashgate_fleet::rpc_error::RpcError;
+use cashgate_fleet::rpc_error::why;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tonic::Status;
 use tonic::transport::Channel;
 
 /// Registrations in flight; each waits for the gateway's disk.
@@ -34,12 +35,17 @@ pub enum PhonesError {
     #[error(transparent)]
     Phone(#[from] PhoneError),
     /// The gateway said no.
-    #[error("the gateway did not register {device}: {} {}: {}", error.code, error.reason, error.message)]
+    #[error(
+        "the gateway did not register {device}: {}. Is {certificate} the app back end's certificate of an institution that the gateway knows?",
+        why(status)
+    )]
     Refused {
         /// Which phone.
         device: String,
+        /// Whose certificate was shown.
+        certificate: String,
         /// What it said.
-        error: Box<RpcError>,
+        status: Box<Status>,
     },
     /// A task died.
     #[error("a registration died: {0}")]
@@ -70,11 +76,11 @@ pub(crate) async fn register(
         };
         let app = App::new(channel.clone(), &device);
         let customer = Customer { phone, account: account.clone(), app };
-        let permits = Arc::clone(&permits);
+        let (permits, institution) = (Arc::clone(&permits), institution.to_owned());
         registering.spawn(async move {
             // The semaphore is never closed.
             let _permit = permits.acquire_owned().await;
-            customer.registered(established).await
+            customer.registered(&institution, established).await
         });
     }
     let mut customers = Vec::new();
@@ -86,7 +92,7 @@ pub(crate) async fn register(
 }
 
 impl Customer {
-    async fn registered(self, established: bool) -> Result<Self, PhonesError> {
+    async fn registered(self, institution: &str, established: bool) -> Result<Self, PhonesError> {
         let (age, channel) = if established { (ESTABLISHED_MS, ESTABLISHED) } else { (NEW_MS, "online") };
         let registration = Registration {
             public_key: self.phone.public_key()?,
@@ -97,7 +103,8 @@ impl Customer {
         let registered = self.app.clone().register(registration).await;
         registered.map_err(|status| PhonesError::Refused {
             device: self.phone.device_id().to_owned(),
-            error: Box::new(RpcError::from(&status)),
+            certificate: format!("institution-{institution}.pem"),
+            status: Box::new(status),
         })?;
         Ok(self)
     }

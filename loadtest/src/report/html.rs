@@ -50,7 +50,7 @@ pub(super) fn page(report: &Report<'_>) -> Result<String, ReportError> {
                 (latencies(report))
                 (omission())
                 @for plot in &plots { (drawn(plot)) }
-                p.note { "Orange: something was wrong on purpose." }
+                @if !scenario.faults.is_empty() { p.note { "Orange: something was wrong on purpose." } }
                 h2 { "How visits ended" }
                 (visits(report))
                 h2 { "Books" }

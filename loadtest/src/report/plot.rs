@@ -119,6 +119,7 @@ impl Chart<'_> {
         let mut chart = ChartBuilder::on(area)
             .caption(format!("{} ({})", self.title, self.unit), ("sans-serif", 18))
             .margin(8)
+            .margin_right(24)
             .x_label_area_size(28)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..self.seconds.max(1.0), heights)?;

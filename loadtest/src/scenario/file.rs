@@ -77,7 +77,7 @@ const fn settle_usual() -> u32 {
 }
 
 pub(super) fn read(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
-    let form = |problem: toml::de::Error| ScenarioError::Form { name: name.to_owned(), problem: problem.to_string() };
+    let form = |problem: toml::de::Error| ScenarioError::Form { name: name.to_owned(), problem: in_words(&problem) };
     let table: Table = toml::from_str(text).map_err(form)?;
     let mut problems = table.problems();
     let arrivals = Rate::new(&table.arrivals).map_err(|problem| problems.push(problem)).ok();
@@ -97,6 +97,22 @@ pub(super) fn read(name: &str, text: &str) -> Result<Scenario, ScenarioError> {
     }
 }
 
+/// What the parser says, in the words of whoever writes scenarios. A key that is missing has no place, and the parser names the first line.
+fn in_words(problem: &toml::de::Error) -> String {
+    let said = problem.message();
+    if said.starts_with("missing field") {
+        return format!("{said}; the scenarios that come along have all of them");
+    }
+    // The types of this program, by the numbers that they take.
+    let types = [
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected u64", "expected a whole number from 0 on"),
+        ("expected f64", "expected a number"),
+        ("number too large to fit in target type", "the number is too large"),
+    ];
+    types.iter().fold(problem.to_string(), |words, (of_type, in_words)| words.replace(of_type, in_words))
+}
+
 impl Table {
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -105,6 +121,11 @@ impl Table {
                 problems.push(problem.to_owned());
             }
         };
+        let in_names = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        demand(
+            (1..=64).contains(&self.name.len()) && self.name.chars().all(in_names) && !self.name.starts_with('.'),
+            "name: must be 1 to 64 letters, digits or -_. (it names the folder of the report), and not begin with a point",
+        );
         demand((1..=DURATION_S_MAX).contains(&self.duration_s), "duration_s: must be 1 to 86400");
         demand(self.warm_up_s < self.duration_s, "warm_up_s: must be less than duration_s");
         demand((1..=100_000).contains(&self.atms), "atms: must be 1 to 100000");

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+/// The longest run, in seconds.
+const AT_S_MAX: f64 = 86_400.0;
+/// More than any process can make.
+const PER_S_MAX: f64 = 100_000.0;
+
 /// A point of the line: at this moment, so many arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,10 +29,20 @@ pub struct Rate {
 
 impl Rate {
     pub(super) fn new(points: &[RatePoint]) -> Result<Self, String> {
-        let in_order = points.is_sorted_by(|a, b| a.at_s < b.at_s);
-        let possible = |point: &RatePoint| point.at_s >= 0.0 && (0.0..=100_000.0).contains(&point.per_s);
-        if points.is_empty() || !in_order || !points.iter().all(possible) {
-            return Err("arrivals: name points with growing `at_s` from 0 on, and `per_s` from 0 to 100000".to_owned());
+        if points.is_empty() {
+            return Err("arrivals: name at least one point, with `at_s` and `per_s`".to_owned());
+        }
+        let mut before = None;
+        for (index, RatePoint { at_s, per_s }) in points.iter().enumerate() {
+            if !(0.0..=AT_S_MAX).contains(at_s) || before.is_some_and(|before| *at_s <= before) {
+                return Err(format!(
+                    "arrivals[{index}].at_s: {at_s} must be from 0 to {AT_S_MAX}, and more than that of the point before"
+                ));
+            }
+            if !(0.0..=PER_S_MAX).contains(per_s) {
+                return Err(format!("arrivals[{index}].per_s: {per_s} must be from 0 to {PER_S_MAX}"));
+            }
+            before = Some(*at_s);
         }
         if !points.iter().any(|point| point.per_s > 0.0) {
             return Err("arrivals: nobody ever arrives".to_owned());
@@ -105,16 +120,19 @@ mod tests {
 
     #[test]
     fn what_is_no_line_is_refused() {
-        let wrong: [&[(f64, f64)]; 6] = [
+        let wrong: [&[(f64, f64)]; 7] = [
             &[],
             &[(0.0, 0.0)],
             &[(5.0, 1.0), (5.0, 2.0)],
             &[(5.0, 1.0), (4.0, 2.0)],
             &[(0.0, -1.0)],
             &[(0.0, f64::NAN)],
+            &[(0.0, 1.0), (f64::INFINITY, 1.0)],
         ];
         for points in wrong {
             assert!(rate(points).is_err(), "{points:?}");
         }
+        let said = rate(&[(0.0, 1.0), (9.0, -3.0)]).unwrap_err();
+        assert_eq!(said, "arrivals[1].per_s: -3 must be from 0 to 100000", "which one, and what it may be");
     }
 }

@@ -53,6 +53,22 @@ fn an_unknown_key_is_refused_with_its_line_and_the_keys_that_there_are() {
 }
 
 #[test]
+fn a_wrong_number_is_refused_without_a_programs_words_for_it() {
+    for (from, to, part) in [
+        ("duration_s = 10", "duration_s = -10", "line 4"),
+        ("duration_s = 10", "duration_s = -10", "a whole number from 0"),
+        ("duration_s = 10", "duration_s = 99999999999999999999", "too large"),
+        ("per_s = 2", "per_s = \"two\"", "expected a number"),
+        ("duration_s = 10\n", "", "missing field `duration_s`"),
+        ("name = \"small\"", "name = \"../small\"", "name: must be"),
+        ("at_s = 0", "at_s = inf", "arrivals[0].at_s: inf must be"),
+    ] {
+        let said = Scenario::parse("small", &SMALL.replace(from, to)).unwrap_err().to_string();
+        assert!(said.contains(part) && !said.contains("u32") && !said.contains("f64"), "{to}: {said}");
+    }
+}
+
+#[test]
 fn all_that_makes_no_sense_is_told_together() {
     let text =
         SMALL.replace("atms = 2", "atms = 0").replace("[10000]", "[10500]").replace("accounts = 10", "accounts = 1");

@@ -25,6 +25,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         reloading::rules(&config)?;
     }
     TlsSet::load(&config.tls, clock::now())?;
+    if let Some(replica) = &config.replica {
+        TlsSet::load(&replica.tls(&config.tls), clock::now())?;
+    }
     say("the configuration is valid")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cashgate_gateway::config::Config;
+use cashgate_gateway::config::{Config, Reach};
 use cashgate_gateway::inspect::Operator;
 use clap::Args;
 
@@ -12,14 +12,15 @@ use super::output::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct How {
-    /// The gateway's configuration.
+    /// The gateway's configuration. Of it only `listen.api` and `tls.ca` are looked at, so that a stop does not fail because of what else is in
+    /// it; by `policy publish` all of it.
     #[arg(long)]
     config: PathBuf,
     /// The operator's certificate; certs/operator-dev.pem beside the configuration if left out. Its name is recorded with every change.
-    #[arg(long, requires = "key")]
+    #[arg(long, requires = "key", env = "CASHGATE_OPERATOR_CERTIFICATE")]
     certificate: Option<PathBuf>,
     /// The operator's private key.
-    #[arg(long, requires = "certificate")]
+    #[arg(long, requires = "certificate", env = "CASHGATE_OPERATOR_KEY")]
     key: Option<PathBuf>,
     /// One JSON object a line, for what lists something.
     #[arg(long)]
@@ -37,7 +38,7 @@ impl How {
         let beside = self.config.parent().unwrap_or(Path::new(".")).join("certs");
         let certificate = self.certificate.clone().unwrap_or_else(|| beside.join("operator-dev.pem"));
         let key = self.key.clone().unwrap_or_else(|| beside.join("operator-dev-key.pem"));
-        Ok(Operator::connect(&self.config()?, &certificate, &key).await?)
+        Ok(Operator::connect(&Reach::load(&self.config)?, &certificate, &key).await?)
     }
 }
 

@@ -14,6 +14,9 @@ use super::operator::{How, say_answer};
 pub(crate) enum Look {
     /// All of them, newest first.
     List {
+        /// No more than so many: a ledger of years has millions.
+        #[arg(long, value_name = "COUNT")]
+        newest: Option<usize>,
         #[command(flatten)]
         how: How,
     },
@@ -62,15 +65,15 @@ pub(super) fn run(look: &Look) -> Result<ExitCode, Failure> {
 }
 
 async fn look_at(look: &Look) -> Result<String, Failure> {
-    let (Look::List { how }
+    let (Look::List { how, .. }
     | Look::Show { how, .. }
     | Look::Evidence { how, .. }
     | Look::Suspects { how }
     | Look::Resolve { how, .. }) = look;
     let mut operator = how.connect().await?;
     Ok(match look {
-        Look::List { how } => operator.list(None, how.json).await?,
-        Look::Suspects { how } => operator.list(Some(WithdrawalState::Suspect), how.json).await?,
+        Look::List { how, newest } => operator.list(None, *newest, how.json).await?,
+        Look::Suspects { how } => operator.list(Some(WithdrawalState::Suspect), None, how.json).await?,
         Look::Resolve { id, confirm, reason, .. } => operator.resolve(id, *confirm, reason).await?,
         Look::Show { id, how } => operator.show(id, how.json).await?,
         Look::Evidence { id, out, .. } => {

@@ -5,6 +5,7 @@ mod hsm;
 mod ledger;
 mod limits;
 mod published;
+mod reach;
 mod reader;
 mod replica;
 mod telemetry;
@@ -28,6 +29,7 @@ pub use hsm::{HsmSection, PinSource, SlotSection};
 pub use ledger::LedgerSection;
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 pub use published::{InstitutionFigures, PublishedFigures, published_figures};
+pub use reach::Reach;
 use reader::Reader;
 pub use replica::ReplicaSection;
 pub use telemetry::TelemetrySection;
@@ -153,24 +155,12 @@ impl std::error::Error for ConfigError {}
 impl Config {
     /// Reads and checks a file; values in `CASHGATE_` variables win (`CASHGATE_LISTEN__ATM` for `listen.atm`).
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let refused = |problems| ConfigError { file: file.to_owned(), problems };
-        if file.is_dir() {
-            return Err(refused(vec!["it is a folder; name the file in it, such as cashgate.toml".to_owned()]));
-        }
-        if !file.is_file() {
-            return Err(refused(vec!["there is no such file; `cashgate init DIR` makes one to begin with".to_owned()]));
-        }
-        let table: Dict = Figment::new()
-            .merge(Toml::file_exact(file))
-            .merge(Env::prefixed("CASHGATE_").filter(|key| is_setting(key.as_str())).split("__"))
-            .extract()
-            .map_err(|error| refused(error.into_iter().map(|one| one.to_string()).collect()))?;
-        let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let reader = Reader::new(table, folder.parent().unwrap_or(Path::new(".")));
+        let reader = opened(file)?;
         let config = Self::read(&reader);
         reader.close();
         let problems = reader.errors();
-        let config = config.filter(|_| problems.is_empty()).ok_or_else(|| refused(problems))?;
+        let config = config.filter(|_| problems.is_empty());
+        let config = config.ok_or_else(|| ConfigError { file: file.to_owned(), problems })?;
         Ok(Self { file: file.to_owned(), ..config })
     }
 
@@ -234,6 +224,24 @@ impl Config {
             institutions: institutions?,
         })
     }
+}
+
+/// The file and the variables, not looked at yet.
+fn opened(file: &Path) -> Result<Reader, ConfigError> {
+    let refused = |problems| ConfigError { file: file.to_owned(), problems };
+    if file.is_dir() {
+        return Err(refused(vec!["it is a folder; name the file in it, such as cashgate.toml".to_owned()]));
+    }
+    if !file.is_file() {
+        return Err(refused(vec!["there is no such file; `cashgate init DIR` makes one to begin with".to_owned()]));
+    }
+    let table: Dict = Figment::new()
+        .merge(Toml::file_exact(file))
+        .merge(Env::prefixed("CASHGATE_").filter(|key| is_setting(key.as_str())).split("__"))
+        .extract()
+        .map_err(|error| refused(error.into_iter().map(|one| one.to_string()).collect()))?;
+    let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    Ok(Reader::new(table, folder.parent().unwrap_or(Path::new("."))))
 }
 
 /// Whether an environment variable (without its prefix) is meant for the configuration. Others that begin alike are not, such as

@@ -3,6 +3,7 @@
 mod channel;
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,11 @@ use tokio::time::error::Elapsed;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+use crate::causes;
 use crate::clock::Stopwatch;
 use crate::config::{Config, Institution};
 use crate::metrics::Metrics;
+use crate::sparing::Sparing;
 use crate::telemetry::{Span, called, called_rpc};
 use crate::tls::Tls;
 
@@ -36,7 +39,13 @@ pub struct CoreBanks {
 struct Bank {
     client: CoreBankingServiceClient<Channel>,
     call_timeout: Duration,
+    unanswered: Arc<Sparing>,
 }
+
+/// How often the log tells that one of them does not answer: so many at once, and then one in each of these times. While one is away every open
+/// withdrawal asks it again and again.
+const TOLD_AT_ONCE: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+const TOLD_ONE_IN: Duration = Duration::from_secs(1);
 
 /// A core banking system that cannot even be addressed.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +85,8 @@ impl CoreBanks {
             let wrong = |source| CoreBanksError::Endpoint { institution: id.clone(), source };
             let channel = counterpart.channel().map_err(wrong)?;
             let client = CoreBankingServiceClient::new(channel).max_decoding_message_size(16 * 1024);
-            Ok((id.clone(), Bank { client, call_timeout: core.call_timeout }))
+            let unanswered = Arc::new(Sparing::new(TOLD_AT_ONCE, TOLD_ONE_IN));
+            Ok((id.clone(), Bank { client, call_timeout: core.call_timeout, unanswered }))
         };
         let banks = config.institutions.iter().map(bank).collect::<Result<_, CoreBanksError>>()?;
         Ok(Self { banks, metrics })
@@ -93,8 +103,8 @@ impl CoreBanks {
         call.ended(&self.metrics, &answered);
         let answer = match answered {
             Ok(Ok(response)) => corebank::hold_answer(response.into_inner()),
-            Ok(Err(status)) => unanswered("PlaceHold", terms, &status, HoldAnswer::Unanswered),
-            Err(_) => timed_out("PlaceHold", terms, HoldAnswer::Unanswered),
+            Ok(Err(status)) => bank.unanswered("PlaceHold", terms, &status, HoldAnswer::Unanswered),
+            Err(_) => bank.timed_out("PlaceHold", terms, HoldAnswer::Unanswered),
         };
         let name = match answer {
             HoldAnswer::Granted(_) => "granted",
@@ -132,8 +142,8 @@ impl CoreBanks {
         };
         let answer = match answered {
             Ok(Ok(refused)) => corebank::settlement_answer(refused),
-            Ok(Err(status)) => unanswered(call, terms, &status, SettlementAnswer::Unanswered),
-            Err(_) => timed_out(call, terms, SettlementAnswer::Unanswered),
+            Ok(Err(status)) => bank.unanswered(call, terms, &status, SettlementAnswer::Unanswered),
+            Err(_) => bank.timed_out(call, terms, SettlementAnswer::Unanswered),
         };
         let name = match answer {
             SettlementAnswer::Done => "done",
@@ -175,16 +185,23 @@ impl Call {
     }
 }
 
-fn unanswered<T>(call: &'static str, terms: &Terms, status: &Status, answer: T) -> T {
-    let (withdrawal, institution) = (terms.withdrawal, &terms.institution);
-    // The source tells a refused connection from a certificate that was not believed.
-    let why = std::error::Error::source(status).map_or_else(|| status.message().to_owned(), ToString::to_string);
-    tracing::warn!(call, %withdrawal, %institution, code = ?status.code(), why, "core banking did not answer");
-    answer
-}
+impl Bank {
+    fn unanswered<T>(&self, call: &'static str, terms: &Terms, status: &Status, answer: T) -> T {
+        let (withdrawal, institution) = (terms.withdrawal, &terms.institution);
+        if let Some(untold) = self.unanswered.turn() {
+            // The last source tells a refused connection from a certificate that was not believed.
+            let why = std::error::Error::source(status).map_or_else(|| status.message().to_owned(), causes::last);
+            let code = status.code();
+            tracing::warn!(call, %withdrawal, %institution, ?code, why, untold, "core banking did not answer");
+        }
+        answer
+    }
 
-fn timed_out<T>(call: &'static str, terms: &Terms, answer: T) -> T {
-    let (withdrawal, institution) = (terms.withdrawal, &terms.institution);
-    tracing::warn!(call, %withdrawal, %institution, "core banking did not answer in time");
-    answer
+    fn timed_out<T>(&self, call: &'static str, terms: &Terms, answer: T) -> T {
+        let (withdrawal, institution) = (terms.withdrawal, &terms.institution);
+        if let Some(untold) = self.unanswered.turn() {
+            tracing::warn!(call, %withdrawal, %institution, untold, "core banking did not answer in time");
+        }
+        answer
+    }
 }

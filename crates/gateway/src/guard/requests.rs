@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use cashgate_wire::status;
 use cashgate_withdrawal::refusal::Refusal;
@@ -15,6 +16,12 @@ use tower::Layer;
 
 use super::registry::{Shed, UnderWay};
 use crate::listener::Peer;
+
+/// The paths of our own services begin so. Each of them knows how long it waits for its caller.
+const OURS: &str = "/cashgate.";
+/// How long any other call, such as of the health service, may take until its first answer: an ATM that begins one and does not end it would
+/// otherwise keep its connection without a Hello.
+const ASIDE_MAX: Duration = Duration::from_secs(5);
 
 /// Refuses requests of peers that ask too often, and all while too many are under way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,8 +63,18 @@ where
         };
         match taken_up {
             Ok(under_way) => {
+                let max = (!request.uri().path().starts_with(OURS)).then_some(ASIDE_MAX);
                 let answer = self.0.call(request);
-                Box::pin(async move { Ok(answer.await?.map(|body| Body::new(Answer { body, _under_way: under_way }))) })
+                Box::pin(async move {
+                    let answer = match max {
+                        None => answer.await?,
+                        Some(max) => match tokio::time::timeout(max, answer).await {
+                            Ok(answer) => answer?,
+                            Err(_) => Status::cancelled("the request was not ended in time").into_http(),
+                        },
+                    };
+                    Ok(answer.map(|body| Body::new(Answer { body, _under_way: under_way })))
+                })
             }
             Err(status) => Box::pin(async move { Ok(status.into_http()) }),
         }

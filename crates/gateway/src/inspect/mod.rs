@@ -14,14 +14,20 @@ use cashgate_wire::proto::operations::v1::{
 use cashgate_wire::proto::withdrawal::v1::{Money, WithdrawalState};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use crate::config::Config;
+use crate::causes;
+use crate::config::Reach;
 use crate::evidence;
+
+/// The most that the gateway lists in one answer.
+const PAGE_SIZE_MAX: u32 = 1_000;
 
 /// Why a question got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// A certificate or key.
-    #[error("{file}: {source}")]
+    #[error(
+        "{file}: {source}; name the operator's certificate and key with --certificate and --key, or in CASHGATE_OPERATOR_CERTIFICATE and CASHGATE_OPERATOR_KEY"
+    )]
     File {
         /// Which file.
         file: String,
@@ -29,7 +35,7 @@ pub enum InspectError {
         source: std::io::Error,
     },
     /// The gateway.
-    #[error("the gateway at {address} cannot be reached: {source}. Is `cashgate serve` running?")]
+    #[error("the gateway at {address} cannot be reached: {}. Is `cashgate serve` running?", causes::last(source))]
     Unreachable {
         /// Where.
         address: String,
@@ -48,39 +54,48 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Connects to the gateway of a configuration, with the certificate and key `<stem>.pem` and `<stem>-key.pem`.
-    pub async fn connect(config: &Config, certificate: &Path, key: &Path) -> Result<Self, InspectError> {
+    /// Connects to a gateway, with a certificate and its key.
+    pub async fn connect(gateway: &Reach, certificate: &Path, key: &Path) -> Result<Self, InspectError> {
         let read = |file: &Path| {
             std::fs::read(file).map_err(|source| InspectError::File { file: file.display().to_string(), source })
         };
         let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(read(&config.tls.ca)?))
+            .ca_certificate(Certificate::from_pem(read(&gateway.ca)?))
             .identity(Identity::from_pem(read(certificate)?, read(key)?))
             .domain_name("localhost");
-        let address = format!("https://{}", config.listen_api);
+        let address = format!("https://{}", gateway.api);
         let unreachable = |source| InspectError::Unreachable { address: address.clone(), source };
         let endpoint = Endpoint::from_shared(address.clone()).and_then(|endpoint| endpoint.tls_config(tls));
         let channel = endpoint.map_err(unreachable)?.connect().await.map_err(unreachable)?;
         Ok(Self { client: OperationsServiceClient::new(channel) })
     }
 
-    /// All withdrawals, or those in one state, newest first, one line each.
-    pub async fn list(&mut self, state: Option<WithdrawalState>, json: bool) -> Result<String, InspectError> {
+    /// All withdrawals, or those in one state, newest first, one line each, and no more than so many.
+    pub async fn list(
+        &mut self,
+        state: Option<WithdrawalState>,
+        newest: Option<usize>,
+        json: bool,
+    ) -> Result<String, InspectError> {
         let state = state.map_or(0, i32::from);
+        let mut left = newest.unwrap_or(usize::MAX);
         let mut lines = String::new();
         let mut page_token = String::new();
-        loop {
-            let request = ListWithdrawalsRequest { page_size: 1_000, page_token, state, ..Default::default() };
+        while left > 0 {
+            let page_size = u32::try_from(left).unwrap_or(PAGE_SIZE_MAX).min(PAGE_SIZE_MAX);
+            let request = ListWithdrawalsRequest { page_size, page_token, state, ..Default::default() };
             let page = self.client.list_withdrawals(request).await.map_err(refused)?.into_inner();
-            for withdrawal in &page.withdrawals {
+            for withdrawal in page.withdrawals.iter().take(left) {
                 lines.push_str(&if json { as_json(withdrawal).to_string() } else { as_line(withdrawal) });
                 lines.push('\n');
             }
+            left = left.saturating_sub(page.withdrawals.len());
             if page.next_page_token.is_empty() {
-                return Ok(lines);
+                break;
             }
             page_token = page.next_page_token;
         }
+        Ok(lines)
     }
 
     /// Decides what a suspect becomes: confirmed for an amount in minor units of its own currency, or (`None`) reversed.
@@ -278,7 +293,12 @@ fn not_zero(moment: i64) -> Option<i64> {
 }
 
 fn refused(status: tonic::Status) -> InspectError {
-    InspectError::Refused(format!("{} ({:?})", status.message(), status.code()))
+    // An answer comes from nothing; a connection that broke does. With TLS 1.3 a certificate is refused after the connection has come up.
+    let message = match std::error::Error::source(&status) {
+        Some(source) => format!("{}: {}", status.message(), causes::last(source)),
+        None => status.message().to_owned(),
+    };
+    InspectError::Refused(format!("{message} ({:?})", status.code()))
 }
 
 fn state_name(withdrawal: &Withdrawal) -> String {

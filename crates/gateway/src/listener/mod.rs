@@ -4,6 +4,7 @@
 //! the gateway is [`crate::guard`]'s business.
 
 mod connection;
+mod telling;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::guard::{Door, Link, Registry, Visitor, source};
 use crate::identity::{self, Identity, IdentityError};
 use crate::tls::Tls;
 pub use connection::TlsConnection;
+use telling::Telling;
 
 /// How long a peer may take to say its first word.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(5);
@@ -66,6 +68,7 @@ struct Port {
     tls: Tls,
     trust_domain: Arc<str>,
     registry: Arc<Registry>,
+    telling: Telling,
 }
 
 /// Connections of a port, one by one, until the receiver is dropped.
@@ -77,7 +80,8 @@ pub(crate) fn connections(
 ) -> mpsc::Receiver<io::Result<TlsConnection>> {
     let (ready, connections) = mpsc::channel(64);
     let door = Door::new(registry.guard());
-    let port = Arc::new(Port { tls, trust_domain, registry });
+    let telling = Telling::new(registry.guard().port);
+    let port = Arc::new(Port { tls, trust_domain, registry, telling });
     tokio::spawn(async move {
         let mut forgetting = tokio::time::interval(FORGET_EVERY);
         loop {
@@ -137,8 +141,9 @@ async fn handshake(stream: TcpStream, port: &Port) -> Result<TlsConnection, &'st
     attend(&stream).map_err(|_| "socket")?;
     let tls = port.tls.clone();
     let acceptor = TlsAcceptor::from(Arc::clone(&tls.now().server));
+    let address = stream.peer_addr();
     let stream = acceptor.accept(stream).await.map_err(|error| {
-        tracing::debug!(%error, "a TLS handshake failed");
+        port.telling.handshake_failed(address, &error);
         "handshake_failed"
     })?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -148,6 +153,9 @@ async fn handshake(stream: TcpStream, port: &Port) -> Result<TlsConnection, &'st
     };
     let ends = certificate.and_then(|certificate| identity::ends_at(certificate));
     // Those whom a certificate does not name are told so by every rpc; until then they count as one peer.
+    if let Err(why) = &identity {
+        port.telling.named_nobody(stream.get_ref().0.peer_addr(), why);
+    }
     let who = identity.as_ref().map_or_else(|_| "unnamed".to_owned(), Identity::path);
     let seat = port.registry.admit(who.clone()).map_err(|why| {
         tracing::warn!(port = port.registry.guard().port, peer = who, why = why.name(), "a peer was not let in");

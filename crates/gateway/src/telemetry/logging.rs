@@ -6,17 +6,23 @@ use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+/// What is logged if nobody says otherwise.
+const USUAL: &str = "info";
+
 /// Logs to standard error from now on, as much as `CASHGATE_LOG` says: a level, or more exactly
 /// (<https://docs.rs/tracing-subscriber/latest/tracing_subscriber/filter/struct.EnvFilter.html>).
 pub fn to_stderr() {
-    let filter = EnvFilter::try_from_env("CASHGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let said = std::env::var("CASHGATE_LOG").unwrap_or_else(|_| USUAL.to_owned());
+    let filter = understood(&said);
+    let is_understood = filter.is_some();
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(USUAL));
     let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(JsonFields::new())
         .event_format(WithTrace(tracing_subscriber::fmt::format().json()))
@@ -26,6 +32,20 @@ pub fn to_stderr() {
         .with(filter_fn(|line| may_be_told(line.target(), line.level())))
         .with(lines)
         .init();
+    if !is_understood {
+        tracing::warn!(
+            said,
+            "CASHGATE_LOG is no level (error, warn, info, debug, trace, off) and no list of MODULE=LEVEL: info holds"
+        );
+    }
+}
+
+/// The filter that is meant; none if it cannot be read, or if a word stands alone that is no level. To the library that would be a module, and nothing
+/// but that would be logged: a gateway with `CASHGATE_LOG=warning` would be mute.
+fn understood(said: &str) -> Option<EnvFilter> {
+    let is_level =
+        |word: &str| !word.is_empty() && (word.contains(['=', '[']) || word.trim().parse::<LevelFilter>().is_ok());
+    said.split(',').all(is_level).then(|| EnvFilter::try_new(said).ok()).flatten()
 }
 
 /// Whatever `CASHGATE_LOG` says: the database's client tells every statement with its values, accounts among them, as soon as it is let.
@@ -69,6 +89,16 @@ mod tests {
     use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
 
     use super::*;
+
+    #[test]
+    fn a_level_that_is_none_does_not_make_the_gateway_mute() {
+        for said in ["info", "WARN", "off", "info,cashgate_hsm=debug", "cashgate_gateway::lanes=trace,warn"] {
+            assert!(understood(said).is_some(), "{said}");
+        }
+        for said in ["warning", "verbose", "", "info,hsm", "cashgate_hsm=loud"] {
+            assert!(understood(said).is_none(), "{said}");
+        }
+    }
 
     #[test]
     fn no_level_has_statements_told_with_their_values() {

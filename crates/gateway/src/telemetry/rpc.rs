@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use cashgate_wire::status::code_name;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 
@@ -61,6 +61,10 @@ pub(crate) const CALLED: [&str; 8] = [
     "cashgate.replica.v1.ReplicaService/ForwardWatch",
     "cashgate.replica.v1.ReplicaService/ForwardResolveSuspect",
 ];
+
+/// The headers in which gRPC says how a call ended.
+const STATUS: &str = "grpc-status";
+const DETAILS: &str = "grpc-status-details-bin";
 
 /// What a path that is none of them counts as: peers must not be able to make labels.
 pub(crate) const OTHER: &str = "other";
@@ -127,8 +131,9 @@ where
             self.service.call(request)
         };
         Box::pin(async move {
-            let answer = served.span.clone().within(serving).await;
-            if let Ok(response) = &answer {
+            let mut answer = served.span.clone().within(serving).await;
+            if let Ok(response) = &mut answer {
+                blame_the_caller(response.headers_mut());
                 served.answered(code_of(response.headers()));
             }
             answer
@@ -139,6 +144,14 @@ where
 /// How a call ended, as far as its first answer shows it: a stream may still fail later.
 fn code_of(headers: &HeaderMap) -> Code {
     Status::from_header_map(headers).map_or(Code::Ok, |status| status.code())
+}
+
+/// A message that is no protobuf, or says that it is compressed, is answered with INTERNAL below us. It is the caller's mistake, and must neither
+/// wake anybody nor be tried again; a failure of our own has details.
+fn blame_the_caller(headers: &mut HeaderMap) {
+    if code_of(headers) == Code::Internal && !headers.contains_key(DETAILS) {
+        headers.insert(STATUS, HeaderValue::from(Code::InvalidArgument as i32));
+    }
 }
 
 /// One call; a caller that goes away before the answer leaves it as it is.
@@ -214,6 +227,19 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_the_callers_mistake_and_a_failure_of_ours_is_not() {
+        let code_of_answer = |status: Status| {
+            let mut answer = status.into_http::<()>();
+            blame_the_caller(answer.headers_mut());
+            code_of(answer.headers())
+        };
+        assert_eq!(code_of_answer(Status::internal("failed to decode Protobuf message")), Code::InvalidArgument);
+        assert_eq!(code_of_answer(cashgate_wire::status::internal()), Code::Internal);
+        assert_eq!(code_of_answer(Status::unavailable("later")), Code::Unavailable);
+        assert_eq!(code_of(&HeaderMap::new()), Code::Ok);
     }
 
     #[test]

@@ -136,6 +136,23 @@ async fn limits_that_contradict_one_another_are_told() {
 }
 
 #[tokio::test]
+async fn operators_commands_look_only_at_where_the_gateway_is() {
+    let site = Site::ready().await;
+    replaced(&site, &[("workers = 4 ", "workers = 0 "), ("pin_file = \"hsm-pin\"", "pin_env = \"THE_PIN\"")]);
+    assert!(check(&site).is_err(), "it cannot be served");
+    let said = |arguments: &[&str]| {
+        let output = site.run(&[arguments, &["--config", &site.configuration()]].concat());
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    assert_eq!(said(&["stops"]).trim(), "nothing is stopped");
+    let unknown = said(&["stops", "--certificate", "none.pem", "--key", "none-key.pem"]);
+    assert!(unknown.contains("none.pem") && unknown.contains("CASHGATE_OPERATOR_CERTIFICATE"), "{unknown}");
+    replaced(&site, &[("api = \"127.0.0.1:", "api = \"nowhere:")]);
+    let nowhere = said(&["stops"]);
+    assert!(nowhere.contains("listen.api: \"nowhere:"), "{nowhere}");
+}
+
+#[tokio::test]
 async fn an_invalid_configuration_is_not_served_and_leaves_nothing_behind() {
     let site = Site::folder_only().await;
     replaced(&site, &[("workers = 4 ", "workers = 0 ")]);

@@ -1,6 +1,10 @@
 //! Certificates that are revoked or replaced while the gateway runs, and peers that take too much. The attacks themselves are `crates/siege`.
 
+use std::convert::Infallible;
 use std::fs;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use cashgate_wire::proto::operations::v1::ListAtmsRequest;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
@@ -10,6 +14,13 @@ use rcgen::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
+use tonic::body::Body;
+use tonic::codegen::{Bytes, Service, http};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use crate::harness::{Atm, Heard, Port, Site, eventually, in_time, in_words};
 
@@ -156,4 +167,65 @@ async fn the_http_port_waits_for_nobody() {
     let _ = in_time("a head that is too large is refused", large.read_to_end(&mut heard)).await;
     assert!(!heard.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&heard));
     assert_eq!(site.page("/readyz").await, "ready\n");
+}
+
+/// What a caller begins to say and never ends.
+struct Unended;
+
+impl http_body::Body for Unended {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn services_that_are_not_ours_have_bounds_too() {
+    let site = Site::ready().await;
+    let large = "x".repeat(20_000);
+    for port in [Port::Atm, Port::Api] {
+        let mut health = HealthClient::new(site.channel(port, "atm/A1").await);
+        assert!(health.check(HealthCheckRequest { service: String::new() }).await.is_ok());
+        let refused = health.check(HealthCheckRequest { service: large.clone() }).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "as large as messages of ours may be");
+
+        let mut reflection = ServerReflectionClient::new(site.channel(port, "atm/A1").await);
+        let mut answers = async |host: &str| {
+            let services = Some(MessageRequest::ListServices(String::new()));
+            let asked = ServerReflectionRequest { host: host.to_owned(), message_request: services };
+            let mut answers = reflection.server_reflection_info(tokio_stream::iter([asked])).await?.into_inner();
+            answers.message().await
+        };
+        assert!(matches!(answers("localhost").await, Ok(Some(_))));
+        assert!(!matches!(answers(&large).await, Ok(Some(_))), "what is too large is not answered");
+    }
+
+    let mut channel = site.channel(Port::Atm, "atm/A1").await;
+    let begun = http::Request::post("/grpc.health.v1.Health/Check").header("content-type", "application/grpc");
+    let begun = begun.body(Body::new(Unended)).unwrap();
+    let given_up = async {
+        poll_fn(|cx| channel.poll_ready(cx)).await?;
+        channel.call(begun).await
+    };
+    let given_up = in_time("a machine does not keep its connection by a call that it does not end", given_up).await;
+    assert_eq!(given_up.unwrap().headers()["grpc-status"], (Code::Cancelled as i32).to_string().as_str());
+}
+
+#[tokio::test]
+async fn the_log_says_why_somebody_was_not_let_in() {
+    let site = Site::ready().await;
+    if let Ok(channel) = site.try_channel(Port::Atm, None).await {
+        let _ = HealthClient::new(channel).check(HealthCheckRequest { service: String::new() }).await;
+    }
+    let told = eventually("it is told", async || {
+        let log = site.log();
+        log.lines().find(|line| line.contains("a TLS handshake failed")).map(str::to_owned)
+    })
+    .await;
+    assert!(told.contains("127.0.0.1:") && told.contains("certificate") && told.contains("\"port\":\"atm\""), "{told}");
 }

@@ -34,6 +34,8 @@ async fn a_person_finds_it_and_confirms_what_the_cassettes_lack() {
     assert_eq!(site.core_bank.call_names(&id), ["place"], "nothing is settled on a guess");
     let (found, listed) = withdrawals(&site, &["suspects"]);
     assert!(found && listed.contains(&id) && listed.contains("outcome_overdue"), "{listed}");
+    assert!(withdrawals(&site, &["list", "--newest", "1"]).1.contains(&id));
+    assert_eq!(withdrawals(&site, &["list", "--newest", "0"]).1.trim(), "", "no more than were asked for");
 
     let (done, said) = withdrawals(&site, &["resolve", &id, "--confirm", "30001", "--reason", "a slip of the finger"]);
     assert!(!done && said.contains("at most the approved amount"), "{said}");

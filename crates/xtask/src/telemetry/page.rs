@@ -35,6 +35,8 @@ pub(super) fn run_commands(site: &Site, watched: &Watched, alert: &str) -> Resul
         let mut shell = Command::new("sh");
         shell.args(["-c", line]).env("PATH", format!("{programs}:{path}"));
         shell.env("CONFIG", &watched.config).env("LOG", &watched.log);
+        // A site's ledger lies beside its configuration.
+        shell.env("LEDGER", watched.config.parent().unwrap_or(&watched.config));
         shell.env("HTTP", format!("http://127.0.0.1:{}", watched.http));
         let done = shell.stdin(Stdio::null()).output().map_err(|error| format!("no shell: {error}"))?;
         if !done.status.success() {
