@@ -268,8 +268,7 @@ impl Site {
 
     /// SIGTERM: the process is asked to stop.
     pub(crate) fn ask_to_stop(&self) {
-        let id = self.gateway.as_ref().expect("a gateway that runs").id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
     }
 
     /// Waits until the process has ended.
@@ -292,8 +291,25 @@ impl Site {
         if self.name == "cashgate" { "log".to_owned() } else { format!("{}.log", self.name) }
     }
 
-    /// SIGSTOP or SIGCONT.
-    pub(crate) fn signal(&self, signal: &str) {
+    /// SIGSTOP. Waits until every thread stands still: the signal only asks for that, and one that is just answering still answers.
+    pub(crate) async fn stands_still(&self) {
+        self.signal("-STOP");
+        let tasks = format!("/proc/{}/task", self.gateway.as_ref().expect("a gateway that runs").id());
+        let stopped = |task: fs::DirEntry| {
+            // Its name is in brackets, and its state stands behind it.
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        };
+        let all = async || fs::read_dir(&tasks).unwrap().map(Result::unwrap).all(stopped).then_some(());
+        eventually("every thread stands still", all).await;
+    }
+
+    /// SIGCONT.
+    pub(crate) fn goes_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.gateway.as_ref().expect("a gateway that runs").id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
