@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use cashgate_ledger::{FeedEntry, Ledger, LedgerReader, Sequence, StoredStep};
+use cashgate_postgres_server::Session;
 use tempfile::TempDir;
 
 use super::{CoreBank, LedgerKind, Store, eventually};
@@ -322,6 +323,11 @@ impl Site {
     /// Whether a gateway has opened its ledger here.
     pub(crate) fn has_begun(&self) -> bool {
         self.store.is_begun(&self.path(""))
+    }
+
+    /// Has somebody else hold a table of the database until what is given is dropped: whoever reads it waits so long.
+    pub(crate) fn holds(&self, table: &str) -> Session {
+        self.store.hold(table)
     }
 
     /// Changes a phone's row behind the gateway's back.
