@@ -1,5 +1,6 @@
 //! What replicas learn of each other through the ledger they share: published rules, patterns over all of them, and each other's ATMs.
 
+mod alarms;
 mod catching_up;
 mod three;
 
