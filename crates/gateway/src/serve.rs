@@ -367,3 +367,14 @@ async fn reason_in(halted: &mut watch::Receiver<Option<String>>) -> String {
     let reason = halted.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
     reason.unwrap_or_else(|| "the lanes are gone".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_scans_last_has_two_thirds_of_the_drain() {
+        let drain = Duration::from_secs(60);
+        assert_eq!(drain - scan_within(drain), Duration::from_secs(40));
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::Server;
+use crate::{Server, Session};
 
 /// A database. Its files go with it; the database itself goes with its server.
 pub struct Database<'server> {
@@ -54,6 +54,12 @@ impl<'server> Database<'server> {
     /// Removes it, whoever is still connected: many tests on one server would fill the disk.
     pub fn discard(&self) {
         let _ = self.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+
+    /// Begins a transaction in it and leaves it open: what it has locked is locked until the session is dropped.
+    #[must_use]
+    pub fn session(&self, sql: &str) -> Session {
+        self.server.session(&self.name, sql)
     }
 
     /// Runs SQL in it, past everything that the gateway's role may not do.

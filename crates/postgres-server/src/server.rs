@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::Database;
+use crate::{Database, Session};
 
 /// Starts the server in a folder, says its process's number, and ends it when nobody holds the other end of its input any more. The folder
 /// goes too, unless it was told to stay.
@@ -222,10 +222,26 @@ impl Server {
         if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
     }
 
+    /// Begins a transaction in one of its databases and leaves it open.
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses it.
+    #[must_use]
+    pub fn session(&self, database: &str, sql: &str) -> Session {
+        Session::begin(&mut self.psql_in(database), sql)
+    }
+
     fn psql(&self, database: &str, sql: &str) -> Command {
+        let mut psql = self.psql_in(database);
+        psql.args(["-c", sql]);
+        psql
+    }
+
+    fn psql_in(&self, database: &str) -> Command {
         let mut psql = program("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"]);
-        psql.args(["-p", &self.port.to_string(), "-d", database, "-c", sql]);
+        psql.args(["-p", &self.port.to_string(), "-d", database]);
         psql
     }
 

@@ -142,7 +142,7 @@ impl Admission for LaneDesk {
         if self.desk.ledger_full.load(Ordering::Acquire) {
             return Err(Refusal::LedgerFull);
         }
-        if self.desk.ledger_stale.load(Ordering::Acquire) {
+        if !self.desk.follows_the_ledger(now) {
             return Err(Refusal::Overloaded);
         }
         let rules = self.desk.rules();

@@ -9,7 +9,7 @@ mod recalling;
 mod rulebook;
 mod sharing;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ pub struct Desk {
     dispense_tokens: DispenseTokens,
     /// Set while the ledger has no room for new withdrawals.
     ledger_full: AtomicBool,
-    /// Set while it is not known what other replicas have written, so that a stop might be missed.
-    ledger_stale: AtomicBool,
+    /// Until when it is known what other replicas have written, in milliseconds since 1970. From then on a stop might be missed.
+    followed_until_ms: AtomicU64,
     /// With several replicas: of which version their entries are.
     shared: Option<LimitVersions>,
     /// With several replicas: which attempts are remembered here already.
@@ -100,7 +100,7 @@ impl Desk {
             random,
             dispense_tokens: DispenseTokens::new(Arc::new(NoKeys)),
             ledger_full: AtomicBool::new(false),
-            ledger_stale: AtomicBool::new(false),
+            followed_until_ms: AtomicU64::new(u64::MAX),
             shared: None,
             counted: None,
         }
@@ -138,7 +138,16 @@ impl Desk {
 
     /// Whether all that other replicas have written is known here. While it is not, new withdrawals are refused: one of them may be stopped.
     pub fn ledger_is_followed(&self, is_followed: bool) {
-        self.ledger_stale.store(!is_followed, Ordering::Release);
+        self.ledger_is_followed_until(Timestamp::from_unix_ms(if is_followed { u64::MAX } else { 0 }));
+    }
+
+    /// The same up to a moment: whoever says so may be late to take it back, because what he waits for hangs, or his process stood still.
+    pub fn ledger_is_followed_until(&self, until: Timestamp) {
+        self.followed_until_ms.store(until.unix_ms(), Ordering::Release);
+    }
+
+    fn follows_the_ledger(&self, now: Timestamp) -> bool {
+        now.unix_ms() < self.followed_until_ms.load(Ordering::Acquire)
     }
 
     /// The limits.

@@ -4,7 +4,7 @@
 //! no own change of them is under way, so what is read is never older than what is known; a publication is known by its number; and an attempt
 //! that was counted here is known by its id.
 //!
-//! Who asked for money is read behind a mark of its own, a part at each look: whoever is far behind hears of stops first.
+//! Who asked for money is read behind a mark of its own, in parts, once all that is known: whoever is far behind hears of stops first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,15 +42,31 @@ pub struct Followers {
 }
 
 /// Follows the ledger from a mark for ever. While it cannot be read no new withdrawal begins here: it might be one that was stopped.
-pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, followers: Followers, mut mark: TailMark) {
+pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, followers: Followers, mark: TailMark) {
+    let followed = watch::Sender::new(mark.sequence);
+    let attempts = Attempts { through: mark.sequence, alarms: SharedAlarms::of_replica(member.id()) };
+    // Beside each other: a stop does not wait until what was asked for meanwhile is read.
+    tokio::join!(
+        attempts.hear(&lanes, followed.subscribe()),
+        follow_tail(&member, &lanes, &followers, mark, &followed)
+    );
+}
+
+/// Has what is kept in memory follow, and says up to where it has.
+async fn follow_tail(
+    member: &Member,
+    lanes: &Lanes,
+    followers: &Followers,
+    mut mark: TailMark,
+    followed: &watch::Sender<Sequence>,
+) {
     let mut hints = lanes.surroundings().ledger.subscribe_tail();
-    let mut attempts = Attempts { through: mark.sequence, alarms: SharedAlarms::of_replica(member.id()) };
     loop {
         let asked_at = clock::now();
-        let known = match look(&lanes, mark).await {
+        let known = match look(lanes, mark).await {
             Ok(tail) => {
                 let (through, is_whole) = (tail.through, tail.is_whole);
-                match apply(&lanes, &followers, mark, tail).await {
+                match apply(lanes, followers, mark, tail).await {
                     Ok(()) => {
                         mark = through;
                         if is_whole { Known::All } else { Known::APart }
@@ -69,10 +85,10 @@ pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, followers: Followers
         };
         if known == Known::All {
             member.pulse().followed(asked_at);
+            lanes.surroundings().desk.ledger_is_followed_until(member.pulse().fresh_until());
+            followed.send_if_modified(|before| std::mem::replace(before, mark.sequence) != mark.sequence);
         }
-        lanes.surroundings().desk.ledger_is_followed(member.pulse().is_fresh(clock::now()));
-        let all_attempts = attempts.hear(&lanes, mark.sequence).await;
-        if known == Known::Nothing || known == Known::All && all_attempts {
+        if known != Known::APart {
             wait_for_hint(&mut hints).await;
         }
     }
@@ -140,24 +156,36 @@ struct Attempts {
 }
 
 impl Attempts {
-    /// Hears the next part, if the ledger goes further, and says whether that was all. What cannot be read is asked for at the next look.
-    async fn hear(&mut self, lanes: &Lanes, last: Sequence) -> bool {
-        let (after, desk) = (self.through, Arc::clone(&lanes.surroundings().desk));
-        let mut is_whole = true;
-        if after < last {
-            let reader = lanes.surroundings().ledger.reader();
-            match ledger_reads::read(reader, move |reader| heard(reader, &desk, after)).await {
-                Ok((part, heard)) => {
-                    (self.through, is_whole) = part;
-                    heard.into_iter().for_each(|heard| self.take(heard));
+    /// Hears part by part, for ever, whenever the ledger goes further and all else in it is known already.
+    async fn hear(mut self, lanes: &Lanes, mut followed: watch::Receiver<Sequence>) {
+        loop {
+            let last = *followed.borrow_and_update();
+            match self.hear_part(lanes, last).await {
+                Ok(true) => {
+                    let due = self.alarms.due(clock::now());
+                    due.into_iter().for_each(|alarm| lanes.surroundings().desk.tell_alarm(alarm));
                 }
+                // The rest may say that an alarm was told already.
+                Ok(false) => continue,
                 Err(error) => tracing::warn!(%error, "what other replicas were asked for cannot be read"),
             }
+            // What cannot be read is asked for again, and alarms come to be due.
+            let _ = tokio::time::timeout(LOOK_EVERY, followed.changed()).await;
         }
-        for alarm in self.alarms.due(clock::now()) {
-            lanes.surroundings().desk.tell_alarm(alarm);
+    }
+
+    /// Hears the next part, if the ledger goes further than `last`, and says whether that was all.
+    async fn hear_part(&mut self, lanes: &Lanes, last: Sequence) -> Result<bool, String> {
+        let after = self.through;
+        if after >= last {
+            return Ok(true);
         }
-        is_whole
+        let (reader, desk) = (lanes.surroundings().ledger.reader(), Arc::clone(&lanes.surroundings().desk));
+        let (part, heard) = ledger_reads::read(reader, move |reader| heard(reader, &desk, after)).await?;
+        heard.into_iter().for_each(|heard| self.take(heard));
+        let (through, is_whole) = part;
+        self.through = through;
+        Ok(is_whole)
     }
 
     fn take(&mut self, heard: Heard) {

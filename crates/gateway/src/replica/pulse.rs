@@ -71,11 +71,18 @@ impl Pulse {
     /// Whether all that others wrote is known here, but for the last second.
     #[must_use]
     pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.fresh_until()
+    }
+
+    /// Until when that is so, if nothing is heard meanwhile.
+    #[must_use]
+    pub fn fresh_until(&self) -> Timestamp {
         #[cfg(feature = "planted")]
         if is(Bug::StaleAdmits) {
-            return true;
+            return Timestamp::from_unix_ms(u64::MAX);
         }
-        is_younger(self.heard_so_far().followed_ms, now, FRESH_FOR_MS)
+        let followed_ms = self.heard_so_far().followed_ms;
+        Timestamp::from_unix_ms(followed_ms.map_or(0, |at| at.saturating_add(FRESH_FOR_MS)))
     }
 
     /// How long ago what others wrote was last known here; nothing if it never was.
@@ -121,6 +128,7 @@ mod tests {
         assert!(pulse.may_act(at(12_999)) && !pulse.may_act(at(13_000)));
         pulse.followed(at(10_000));
         assert!(pulse.is_fresh(at(10_999)) && !pulse.is_fresh(at(11_000)));
+        assert_eq!(pulse.fresh_until(), at(11_000));
         pulse.heard(at(9_000));
         assert!(pulse.may_act(at(12_999)), "an older answer takes nothing away");
     }

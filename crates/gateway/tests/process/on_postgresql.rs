@@ -40,6 +40,7 @@ mod withdrawing;
 /// What is about the database, and has no counterpart in a file.
 mod on_database {
     mod away;
+    mod lost_answers;
     mod replicas;
     mod secured;
     mod several_processes;

@@ -13,7 +13,7 @@ fn policy_version(site: &Site, withdrawal: &str) -> String {
     site.shown(withdrawal)["policy_version"].as_str().unwrap().to_owned()
 }
 
-fn published(site: &Site) -> Vec<serde_json::Value> {
+pub(crate) fn published(site: &Site) -> Vec<serde_json::Value> {
     let listed = site.run(&["policy", "published", "--json", "--config", &site.configuration()]);
     let listed = String::from_utf8(listed.stdout).unwrap();
     listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -58,13 +58,20 @@ pub(super) fn storage(error: &tokio_postgres::Error) -> StorageError {
     }
 }
 
+/// The same for a question to the registry: one that the server broke off with its connection may be asked again on another.
+pub(super) fn asking(error: &tokio_postgres::Error) -> StorageError {
+    match remedy(error) {
+        Remedy::Reconnect => StorageError::lost(storage(error).to_string()),
+        _ => storage(error),
+    }
+}
+
 /// The same for a read.
 pub(super) fn reading(error: &tokio_postgres::Error) -> ReadError {
     match remedy(error) {
         Remedy::None if error.code().is_some_and(|code| code.code().starts_with("XX")) => {
             ReadError::Damaged(Damage::of_file(storage(error).to_string()))
         }
-        Remedy::Reconnect => ReadError::Storage(StorageError::lost(storage(error).to_string())),
-        _ => ReadError::Storage(storage(error)),
+        _ => ReadError::Storage(asking(error)),
     }
 }

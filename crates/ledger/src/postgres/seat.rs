@@ -216,7 +216,7 @@ fn refused(said: String) -> AppendError {
 }
 
 fn said(error: &tokio_postgres::Error) -> ReplicaError {
-    ReplicaError::Storage(faults::storage(error))
+    ReplicaError::Storage(faults::asking(error))
 }
 
 fn value<'row, T: tokio_postgres::types::FromSql<'row>>(row: &'row Row, place: usize) -> Result<T, ReplicaError> {

@@ -21,6 +21,8 @@ mod on_file {
     mod appending;
     #[path = "../suite/approvals.rs"]
     mod approvals;
+    #[path = "../suite/attempts.rs"]
+    mod attempts;
     #[path = "../suite/damage.rs"]
     mod damage;
     #[path = "../suite/devices.rs"]
@@ -47,6 +49,8 @@ mod on_postgres {
     #[path = "../suite/approvals.rs"]
     mod approvals;
     mod archiving;
+    #[path = "../suite/attempts.rs"]
+    mod attempts;
     #[path = "../suite/damage.rs"]
     mod damage;
     #[path = "../suite/devices.rs"]

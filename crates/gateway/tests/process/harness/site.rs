@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use cashgate_ledger::{FeedEntry, Ledger, LedgerReader, Sequence, StoredStep};
+use cashgate_postgres_server::Session;
 use tempfile::TempDir;
 
 use super::{CoreBank, LedgerKind, Store, eventually};
@@ -268,8 +269,7 @@ impl Site {
 
     /// SIGTERM: the process is asked to stop.
     pub(crate) fn ask_to_stop(&self) {
-        let id = self.gateway.as_ref().expect("a gateway that runs").id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
     }
 
     /// Waits until the process has ended.
@@ -292,8 +292,25 @@ impl Site {
         if self.name == "cashgate" { "log".to_owned() } else { format!("{}.log", self.name) }
     }
 
-    /// SIGSTOP or SIGCONT.
-    pub(crate) fn signal(&self, signal: &str) {
+    /// SIGSTOP. Waits until every thread stands still: the signal only asks for that, and one that is just answering still answers.
+    pub(crate) async fn stands_still(&self) {
+        self.signal("-STOP");
+        let tasks = format!("/proc/{}/task", self.gateway.as_ref().expect("a gateway that runs").id());
+        let stopped = |task: fs::DirEntry| {
+            // Its name is in brackets, and its state stands behind it.
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        };
+        let all = async || fs::read_dir(&tasks).unwrap().map(Result::unwrap).all(stopped).then_some(());
+        eventually("every thread stands still", all).await;
+    }
+
+    /// SIGCONT.
+    pub(crate) fn goes_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.gateway.as_ref().expect("a gateway that runs").id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
@@ -306,6 +323,11 @@ impl Site {
     /// Whether a gateway has opened its ledger here.
     pub(crate) fn has_begun(&self) -> bool {
         self.store.is_begun(&self.path(""))
+    }
+
+    /// Has somebody else hold a table of the database until what is given is dropped: whoever reads it waits so long.
+    pub(crate) fn holds(&self, table: &str) -> Session {
+        self.store.hold(table)
     }
 
     /// Changes a phone's row behind the gateway's back.

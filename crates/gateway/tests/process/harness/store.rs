@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 
 use cashgate_ledger::{Ledger, LedgerOptions, LedgerReader, PostgresOptions, ReplicaId, ReplicaIdentity, migrate};
-use cashgate_postgres_server::{Database, Server};
+use cashgate_postgres_server::{Database, Server, Session};
 
 /// The two kinds of ledger. A test program is about one of them: `LEDGER` of its root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,12 @@ impl Store {
             Self::File => Ledger::open(folder.join(LedgerKind::File.file()), LedgerOptions::default()).unwrap(),
             Self::Postgresql { .. } => Ledger::connect(&options(&folder.join(LedgerKind::Postgresql.file()))).unwrap(),
         }
+    }
+
+    /// A session that holds a table, as only a database has them.
+    pub(crate) fn hold(&self, table: &str) -> Session {
+        let Self::Postgresql { database, .. } = self else { panic!("a file has no sessions") };
+        database.session(&format!("LOCK TABLE cashgate.{table} IN ACCESS EXCLUSIVE MODE"))
     }
 
     /// Whether a gateway has opened it.

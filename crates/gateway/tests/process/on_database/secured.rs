@@ -106,6 +106,52 @@ impl Secured {
     }
 }
 
+/// Every right in the schema, or with the whole server, by which the gateway's role, or anybody else, may do more or less than the document says: one a
+/// line.
+const UNDOCUMENTED: &str = "
+WITH relation AS (
+    SELECT c.oid, c.relname AS name, c.relkind = 'S' AS is_sequence FROM pg_class c
+    WHERE c.relnamespace = 'cashgate'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+), routine AS (
+    SELECT p.oid, p.proname AS name FROM pg_proc p WHERE p.pronamespace = 'cashgate'::regnamespace
+)
+SELECT format('%s on %s', what, name) FROM relation, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS what
+    WHERE NOT is_sequence AND has_table_privilege('cashgate', oid, what)
+UNION SELECT format('%s on columns of %s', what, name) FROM relation, unnest(ARRAY['INSERT', 'UPDATE', 'REFERENCES']) AS what
+    WHERE NOT is_sequence AND has_any_column_privilege('cashgate', oid, what) AND NOT has_table_privilege('cashgate', oid, what)
+UNION SELECT format('%s on %s', what, name) FROM relation, unnest(ARRAY['USAGE', 'UPDATE']) AS what
+    WHERE is_sequence AND has_sequence_privilege('cashgate', oid, what)
+UNION SELECT format('no SELECT on %s', name) FROM relation WHERE NOT is_sequence AND NOT has_table_privilege('cashgate', oid, 'SELECT')
+UNION SELECT format('EXECUTE on %s', name) FROM routine WHERE name = 'cashgate_archive' AND has_function_privilege('cashgate', oid, 'EXECUTE')
+UNION SELECT format('no EXECUTE on %s', name) FROM routine WHERE name <> 'cashgate_archive' AND NOT has_function_privilege('cashgate', oid, 'EXECUTE')
+UNION SELECT 'CREATE in the schema' WHERE has_schema_privilege('cashgate', 'cashgate', 'CREATE')
+UNION SELECT 'CREATE in the database' WHERE has_database_privilege('cashgate', current_database(), 'CREATE')
+UNION SELECT 'rights of the whole server' FROM pg_roles
+    WHERE rolname = 'cashgate' AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
+UNION SELECT format('membership of %s', roleid::regrole) FROM pg_auth_members WHERE member = 'cashgate'::regrole
+UNION SELECT format('anybody: SELECT on %s', name) FROM relation WHERE NOT is_sequence AND has_table_privilege('somebody', oid, 'SELECT')
+UNION SELECT format('anybody: EXECUTE on %s', name) FROM routine WHERE has_function_privilege('somebody', oid, 'EXECUTE')
+UNION SELECT 'anybody: USAGE of the schema' WHERE has_schema_privilege('somebody', 'cashgate', 'USAGE')
+ORDER BY 1";
+
+/// No right is wider than the document says, and each that were would be seen.
+fn rights_are_as_documented(server: &Server) {
+    assert_eq!(server.sql(DATABASE, UNDOCUMENTED), "");
+    for (wider, seen) in [
+        ("GRANT INSERT ON cashgate.publications TO cashgate", "INSERT on publications"),
+        ("GRANT UPDATE (last_batch) ON cashgate.replicas TO cashgate", "UPDATE on columns of replicas"),
+        ("GRANT DELETE ON cashgate.archived_steps TO PUBLIC", "DELETE on archived_steps"),
+        ("GRANT EXECUTE ON FUNCTION cashgate.cashgate_archive TO cashgate", "EXECUTE on cashgate_archive"),
+        ("GRANT CREATE ON SCHEMA cashgate TO cashgate", "CREATE in the schema"),
+        ("GRANT cashgate_owner TO cashgate", "membership of cashgate_owner"),
+        ("GRANT SELECT ON cashgate.devices TO PUBLIC", "anybody: SELECT on devices"),
+    ] {
+        let found = server.sql(DATABASE, &format!("BEGIN; {wider}; {UNDOCUMENTED}; ROLLBACK"));
+        assert!(found.lines().any(|line| line == seen), "{wider}: {found}");
+    }
+    assert_eq!(server.sql(DATABASE, UNDOCUMENTED), "", "and they were taken back");
+}
+
 #[tokio::test]
 async fn a_gateway_serves_over_tls_as_a_role_that_may_only_call_functions() {
     let Secured { server, mut site, .. } = {
@@ -154,11 +200,13 @@ async fn a_gateway_serves_over_tls_as_a_role_that_may_only_call_functions() {
         let said = refused.expect_err(what);
         assert!(said.contains("permission denied") || said.contains("must be owner"), "{what}: {said}");
     }
-    let other = "CREATE ROLE somebody; SET SESSION AUTHORIZATION somebody; SELECT cashgate.cashgate_heartbeat(0::smallint, 1, true, true)";
+    let _ = server.sql(DATABASE, "CREATE ROLE somebody");
+    let other = "SET SESSION AUTHORIZATION somebody; SELECT cashgate.cashgate_heartbeat(0::smallint, 1, true, true)";
     let said = server.try_sql(DATABASE, other).expect_err("nobody else calls a function");
     assert!(said.contains("permission denied"), "{said}");
-    let id = server.sql(DATABASE, "SELECT count(*) FROM cashgate.steps WHERE body = '\\x00'");
-    assert_eq!(id, "0");
+    let changed = server.sql(DATABASE, "SELECT count(*) FROM cashgate.steps WHERE body = '\\x00'");
+    assert_eq!(changed, "0");
+    rights_are_as_documented(&server);
 }
 
 #[tokio::test]

@@ -21,6 +21,19 @@ async fn the_process_that_was_started_last_stays() {
 }
 
 #[tokio::test]
+async fn of_two_processes_with_one_replicas_number_the_later_stays() {
+    let mut first = Site::folder_only().await;
+    let mut second = first.beside("second");
+    first.be_replica(0);
+    second.be_replica(0);
+    first.serve().await;
+    second.serve().await;
+    assert_eq!(first.ended().await.code(), Some(1), "its pulse tells it, without a write");
+    assert!(first.log().contains("another process has registered as replica 0"), "{}", first.log());
+    assert!(second.is_running());
+}
+
+#[tokio::test]
 async fn a_customer_before_a_code_gets_a_fresh_one_from_the_next_replica() {
     let mut first = Site::folder_only().await;
     first.set("timing.drain_s", "3");

@@ -1,16 +1,16 @@
 //! A database that is killed, cut off, slow, or replaced by its standby while lanes write: every append comes to its end once, and nothing
 //! that was acknowledged is lost.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::Read as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cashgate_ledger::{AppendError, Ledger, PostgresOptions, migrate, verify_open};
-use cashgate_postgres_server::{Database, Server};
+use cashgate_ledger::{AppendError, Ledger, PostgresOptions, Publication, Sequence, migrate, verify_open};
+use cashgate_postgres_server::{Database, Proxy, Server};
 use tokio::task::JoinSet;
 
+use super::publications::{publication, told};
 use super::store::options_of;
 use crate::sample::*;
 
@@ -80,65 +80,73 @@ async fn a_server_that_is_killed_under_load_costs_only_time() {
     ledger.close().await.unwrap();
 }
 
-/// Passes everything on between a ledger and its server, until it is told to cut: then the server gets what was sent, and its next answer is
-/// lost with the connection.
-struct Proxy {
-    port: u16,
-    cut: Arc<AtomicBool>,
-    cuts: Arc<AtomicU32>,
-}
-
-impl Proxy {
-    fn before(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (cut, cuts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-        let (its_cut, its_cuts) = (Arc::clone(&cut), Arc::clone(&cuts));
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                let (from, to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-                std::thread::spawn(move || pass(from, to, || false));
-                let (cut, cuts) = (Arc::clone(&its_cut), Arc::clone(&its_cuts));
-                std::thread::spawn(move || {
-                    pass(upstream, client, || {
-                        let now = cut.swap(false, Ordering::Relaxed);
-                        cuts.fetch_add(u32::from(now), Ordering::Relaxed);
-                        now
-                    });
-                });
-            }
-        });
-        Self { port, cut, cuts }
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, is_cut: impl Fn() -> bool) {
-    let mut bytes = [0; 65_536];
-    while let Ok(count) = from.read(&mut bytes) {
-        if count == 0 || is_cut() || to.write_all(&bytes[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+/// Has a database be reached over a line that may lose answers.
+fn over_a_line(server: &Server, database: &Database<'_>) -> Proxy {
+    let proxy = Proxy::before(server.port());
+    database.reach(&format!("host=127.0.0.1 port={} user=postgres dbname={}", proxy.port(), database.name()));
+    proxy
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_is_lost_is_asked_for_and_nothing_is_written_twice() {
     let server = Server::start_new();
     let (database, options) = with_ledger(&server);
-    let proxy = Proxy::before(server.port());
-    database.reach(&format!("host=127.0.0.1 port={} user=postgres dbname={}", proxy.port, database.name()));
+    let proxy = over_a_line(&server, &database);
     let ledger = Ledger::connect(&options).unwrap();
     let over = Arc::new(AtomicBool::new(false));
     let lanes = load(&ledger, &over);
     for _ in 0..25 {
         tokio::time::sleep(Duration::from_millis(60)).await;
-        proxy.cut.store(true, Ordering::Relaxed);
+        proxy.lose_next_answer();
     }
     check_nothing_is_lost_or_doubled(&ledger, &over, lanes).await;
-    assert!(proxy.cuts.load(Ordering::Relaxed) >= 10, "there were no cuts");
+    assert!(proxy.lost() >= 10, "there were no cuts");
     ledger.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_whose_answer_is_lost_is_asked_for_and_stands_once() {
+    let server = Server::start_new();
+    let (database, options) = with_ledger(&server);
+    let proxy = over_a_line(&server, &database);
+    let ledger = Ledger::connect(&options).unwrap();
+    ledger.publish(1, publication(1, b"one"), told(1)).await.unwrap();
+    proxy.lose_answer_to(&publication(2, b"two").note);
+    assert_eq!(ledger.publish(2, publication(2, b"two"), told(2)).await, Ok(Sequence(2)));
+    assert_eq!(proxy.lost(), 1, "the answer to the first try");
+    ledger.publish(3, publication(3, b"three"), told(3)).await.unwrap();
+    // The answer may be asked for when others have published since; it is for the very same publication alone.
+    assert_eq!(ledger.publish(2, publication(2, b"two"), told(2)).await, Ok(Sequence(2)));
+    let same = publication(2, b"two");
+    for other in [
+        Publication { at: at(9), ..same.clone() },
+        Publication { actor: "sato".to_owned(), ..same.clone() },
+        Publication { note: String::new(), ..same.clone() },
+        Publication { body: b"zwei".to_vec(), ..same.clone() },
+    ] {
+        let taken = AppendError::PublicationTaken { latest: 3 };
+        assert_eq!(ledger.publish(2, other, told(2)).await, Err(taken));
+    }
+
+    // The server ends the session of a publication that waits: it has not been made, and is asked for again.
+    let before_others = database.session("SELECT 1 FROM cashgate.ledger_head FOR UPDATE");
+    let publishing = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.publish(4, publication(4, b"four"), told(4)).await }
+    });
+    let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE query LIKE '%cashgate_publish%' AND wait_event_type = 'Lock'";
+    while database.sql(ended) != "1" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(before_others);
+    assert_eq!(publishing.await.unwrap(), Ok(Sequence(4)));
+
+    let numbers: Vec<_> =
+        ledger.reader().publications().unwrap().iter().map(|one| (one.number, one.sequence.0)).collect();
+    assert_eq!(numbers, [(1, 1), (2, 2), (3, 3), (4, 4)]);
+    let report = verify_open(ledger.reader(), &mut |finding| panic!("{finding}"), &mut |_, _| vec![]);
+    assert_eq!((report.publications, report.notices), (4, 4));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::store::*;
 use crate::sample::*;
 
-fn publication(seconds: u64, body: &[u8]) -> Publication {
+pub(crate) fn publication(seconds: u64, body: &[u8]) -> Publication {
     Publication {
         at: at(seconds),
         actor: "mori".to_owned(),
@@ -16,7 +16,7 @@ fn publication(seconds: u64, body: &[u8]) -> Publication {
     }
 }
 
-fn told(seconds: u64) -> Notice {
+pub(crate) fn told(seconds: u64) -> Notice {
     Notice { at: at(seconds), kind: Publication::NOTICE_KIND, institution: None, body: vec![7] }
 }
 
@@ -168,23 +168,4 @@ async fn every_damage_is_found_and_named_and_nothing_is_published_behind_it() {
     let refused = ledger.publish(4, publication(9, b"four"), told(9)).await.unwrap_err();
     assert!(matches!(&refused, AppendError::PublicationDamaged(_)), "{refused}");
     assert!(refused.to_string().contains("publication 2"), "{refused}");
-}
-
-#[tokio::test]
-async fn who_asked_for_money_is_told_in_the_ledgers_order_and_in_parts() {
-    let (ledger, _place) = new_ledger();
-    ledger.append(vec![hold_requested(1), hold_granted(1)]).await.unwrap();
-    ledger.record_notice(notice("approval_refused", 1)).await.unwrap();
-    ledger.record_notice(notice("stopped", 1)).await.unwrap();
-    ledger.append(vec![hold_requested(2)]).await.unwrap();
-    let reader = ledger.reader();
-    let part = reader.attempts_after(Sequence(0), &["approval_refused", "alarm"]).unwrap();
-    let approved: Vec<_> = part.approved.iter().map(|(row, step)| (row.id, step.number, step.sequence.0)).collect();
-    assert_eq!(approved, [(id(1), 1, 1), (id(2), 1, 5)]);
-    assert_eq!(part.notices.iter().map(|notice| notice.sequence.0).collect::<Vec<_>>(), [3]);
-    assert_eq!((part.through, part.is_whole), (Sequence(5), true));
-    let part = reader.attempts_after(Sequence(5), &["alarm"]).unwrap();
-    assert_eq!((part.approved.len(), part.notices.len(), part.through, part.is_whole), (0, 0, Sequence(5), true));
-    let part = reader.attempts_after(Sequence(9), &["alarm"]).unwrap();
-    assert_eq!((part.through, part.is_whole), (Sequence(9), true), "whoever is ahead stays there");
 }
