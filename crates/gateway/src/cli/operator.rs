@@ -12,7 +12,7 @@ use super::output::say;
 
 #[derive(Debug, Args)]
 pub(crate) struct How {
-    /// The gateway's configuration.
+    /// The gateway's configuration. Of what it names only tls.ca must be there, the authority of the gateway's certificate.
     #[arg(long)]
     config: PathBuf,
     /// The operator's certificate; certs/operator-dev.pem beside the configuration if left out. Its name is recorded with every change.
@@ -29,7 +29,7 @@ pub(crate) struct How {
 impl How {
     /// The gateway's configuration.
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        Ok(Config::load(&self.config)?)
+        Ok(Config::load_elsewhere(&self.config)?)
     }
 
     /// Connects to the gateway of the configuration.

@@ -28,7 +28,7 @@ pub use hsm::{HsmSection, PinSource, SlotSection};
 pub use ledger::LedgerSection;
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 pub use published::{InstitutionFigures, PublishedFigures, published_figures};
-use reader::Reader;
+use reader::{NamedFiles, Reader};
 pub use replica::ReplicaSection;
 pub use telemetry::TelemetrySection;
 
@@ -153,6 +153,16 @@ impl std::error::Error for ConfigError {}
 impl Config {
     /// Reads and checks a file; values in `CASHGATE_` variables win (`CASHGATE_LISTEN__ATM` for `listen.atm`).
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(file, NamedFiles::Here)
+    }
+
+    /// The same for who is no gateway: asks one, looks after its database, or judges a configuration before it is where its files are. What it names need
+    /// not be there, nor what the environment tells each replica.
+    pub fn load_elsewhere(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(file, NamedFiles::Elsewhere)
+    }
+
+    fn load_with(file: &Path, files: NamedFiles) -> Result<Self, ConfigError> {
         let refused = |problems| ConfigError { file: file.to_owned(), problems };
         if file.is_dir() {
             return Err(refused(vec!["it is a folder; name the file in it, such as cashgate.toml".to_owned()]));
@@ -166,7 +176,7 @@ impl Config {
             .extract()
             .map_err(|error| refused(error.into_iter().map(|one| one.to_string()).collect()))?;
         let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let reader = Reader::new(table, folder.parent().unwrap_or(Path::new(".")));
+        let reader = Reader::new(table, folder.parent().unwrap_or(Path::new(".")), files);
         let config = Self::read(&reader);
         reader.close();
         let problems = reader.errors();
