@@ -30,7 +30,7 @@ pub(crate) struct How {
 impl How {
     /// The gateway's configuration.
     pub(super) fn config(&self) -> Result<Config, Failure> {
-        Ok(Config::load(&self.config)?)
+        Ok(Config::load_elsewhere(&self.config)?)
     }
 
     /// Connects to the gateway of the configuration.

@@ -87,7 +87,7 @@ pub(super) fn run(task: &Task) -> Result<ExitCode, Failure> {
     match task {
         Task::Check { folder, config } => {
             if let (Some(folder), Some(config)) = (folder, config) {
-                publishing::check(&Config::load(config)?.institutions, 1, &publishing::read_folder(folder)?)?;
+                publishing::check(&Config::load_elsewhere(config)?.institutions, 1, &publishing::read_folder(folder)?)?;
             }
             let checked = match folder {
                 Some(folder) => PolicySet::check_dir(folder)?,

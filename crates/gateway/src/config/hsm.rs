@@ -181,7 +181,7 @@ fn read_pin(table: &Reader) -> Option<PinSource> {
         let _ = table.file("pin_file");
     }
     let name = table.text("pin_env")?;
-    if std::env::var_os(&name).is_none() {
+    if table.wants_what_is_named() && std::env::var_os(&name).is_none() {
         table.error("pin_env", format!("the environment variable {name} is not set"));
     }
     Some(PinSource::Environment(name))

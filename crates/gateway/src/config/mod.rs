@@ -30,7 +30,7 @@ pub use ledger::LedgerSection;
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 pub use published::{InstitutionFigures, PublishedFigures, published_figures};
 pub use reach::Reach;
-use reader::Reader;
+use reader::{NamedFiles, Reader};
 pub use replica::ReplicaSection;
 pub use telemetry::TelemetrySection;
 
@@ -155,7 +155,17 @@ impl std::error::Error for ConfigError {}
 impl Config {
     /// Reads and checks a file; values in `CASHGATE_` variables win (`CASHGATE_LISTEN__ATM` for `listen.atm`).
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let reader = opened(file)?;
+        Self::load_with(file, NamedFiles::Here)
+    }
+
+    /// The same for who is no gateway: looks after its database, or judges a configuration before it is where its files are. What it names need
+    /// not be there, nor what the environment tells each replica.
+    pub fn load_elsewhere(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(file, NamedFiles::Elsewhere)
+    }
+
+    fn load_with(file: &Path, files: NamedFiles) -> Result<Self, ConfigError> {
+        let reader = opened(file, files)?;
         let config = Self::read(&reader);
         reader.close();
         let problems = reader.errors();
@@ -227,7 +237,7 @@ impl Config {
 }
 
 /// The file and the variables, not looked at yet.
-fn opened(file: &Path) -> Result<Reader, ConfigError> {
+fn opened(file: &Path, files: NamedFiles) -> Result<Reader, ConfigError> {
     let refused = |problems| ConfigError { file: file.to_owned(), problems };
     if file.is_dir() {
         return Err(refused(vec!["it is a folder; name the file in it, such as cashgate.toml".to_owned()]));
@@ -241,7 +251,7 @@ fn opened(file: &Path) -> Result<Reader, ConfigError> {
         .extract()
         .map_err(|error| refused(error.into_iter().map(|one| one.to_string()).collect()))?;
     let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    Ok(Reader::new(table, folder.parent().unwrap_or(Path::new("."))))
+    Ok(Reader::new(table, folder.parent().unwrap_or(Path::new(".")), files))
 }
 
 /// Whether an environment variable (without its prefix) is meant for the configuration. Others that begin alike are not, such as

@@ -10,7 +10,7 @@ use figment::Figment;
 use figment::providers::{Format, Toml};
 use figment::value::Dict;
 
-use super::reader::Reader;
+use super::reader::{NamedFiles, Reader};
 use super::{Institution, limits, read_evidence_demanded};
 
 /// The figures of a publication.
@@ -43,7 +43,7 @@ pub fn published_figures(text: &str, served: &[Institution]) -> Result<Published
         .merge(Toml::string(text))
         .extract()
         .map_err(|error| error.into_iter().map(|one| one.to_string()).collect::<Vec<_>>())?;
-    let root = Reader::new(table, Path::new("."));
+    let root = Reader::new(table, Path::new("."), NamedFiles::Here);
     let atm_limits = limits::read_atm(&root);
     let (mut institutions, mut named, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for (index, table) in root.tables("institution").iter().enumerate() {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::reader::NamedFiles;
 use super::{ConfigError, opened};
 
 /// Where a gateway is, and whose certificate it has. Nothing else of the configuration is looked at: somebody may be writing it just now, or the
@@ -21,7 +22,7 @@ impl Reach {
     /// # Errors
     /// One of them is missing or wrong, or the file is no TOML.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let reader = opened(file)?;
+        let reader = opened(file, NamedFiles::Here)?;
         let api = reader.table("listen").parsed("api");
         let ca = reader.table("tls").existing_file("ca", "put the PEM file there, or correct the name");
         match (api, ca) {

@@ -10,19 +10,30 @@ use std::time::Duration;
 
 use figment::value::{Dict, Value};
 
+/// Whether the files that a configuration names must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedFiles {
+    /// Here, as for a gateway.
+    Here,
+    /// Perhaps on another machine.
+    Elsewhere,
+}
+
 /// A table of the configuration and where it lies.
 pub(super) struct Reader {
     table: Dict,
     path: String,
     folder: PathBuf,
+    files: NamedFiles,
     asked: RefCell<BTreeSet<String>>,
     errors: Rc<RefCell<Vec<String>>>,
 }
 
 impl Reader {
     /// The whole configuration; relative file names start at `folder`.
-    pub(super) fn new(table: Dict, folder: &Path) -> Self {
-        Self { table, path: String::new(), folder: folder.to_owned(), asked: RefCell::default(), errors: Rc::default() }
+    pub(super) fn new(table: Dict, folder: &Path, files: NamedFiles) -> Self {
+        let (folder, path) = (folder.to_owned(), String::new());
+        Self { table, path, folder, files, asked: RefCell::default(), errors: Rc::default() }
     }
 
     /// Every error found, over all tables, once every reader has been closed.
@@ -114,9 +125,17 @@ impl Reader {
         self.text(key).map(|text| self.folder.join(text))
     }
 
+    /// Whether what is named here, a file or a variable of the environment, must be there.
+    pub(super) fn wants_what_is_named(&self) -> bool {
+        self.files == NamedFiles::Here
+    }
+
     /// The name of a file that must exist; `remedy` says what to do if it does not.
     pub(super) fn existing_file(&self, key: &str, remedy: &str) -> Option<PathBuf> {
         let file = self.file(key)?;
+        if !self.wants_what_is_named() {
+            return Some(file);
+        }
         match std::fs::metadata(&file) {
             Ok(found) if found.is_file() => Some(file),
             Ok(_) => self.none(key, &format!("{} is not a file; {remedy}", file.display())),
@@ -128,7 +147,11 @@ impl Reader {
     pub(super) fn file_in_folder(&self, key: &str) -> Option<PathBuf> {
         let file = self.file(key)?;
         let folder = file.parent().unwrap_or(&self.folder);
-        if folder.is_dir() { Some(file) } else { self.none(key, &format!("there is no folder {}", folder.display())) }
+        if folder.is_dir() || !self.wants_what_is_named() {
+            Some(file)
+        } else {
+            self.none(key, &format!("there is no folder {}", folder.display()))
+        }
     }
 
     /// A whole number within a range; `default` if it is missing and there is one.
@@ -170,7 +193,7 @@ impl Reader {
 
     fn inner(&self, table: Dict, path: String) -> Self {
         let (folder, errors) = (self.folder.clone(), Rc::clone(&self.errors));
-        Self { table, path, folder, asked: RefCell::default(), errors }
+        Self { table, path, folder, files: self.files, asked: RefCell::default(), errors }
     }
 
     fn ask(&self, key: &str) -> Option<Value> {

@@ -62,8 +62,11 @@ pub(super) fn read(
         root.error("replica", "needs a ledger in a database (ledger.postgres): a ledger file has one writer");
     }
     let replica = root.table("replica");
-    let id = replica.number("id", None, 0..=ReplicaId::MAX.0.into()).and_then(|id| u16::try_from(id).ok());
-    let address = replica.text("address");
+    // What each replica is told by its own environment is not known elsewhere.
+    let may_lack = |key: &str| !root.wants_what_is_named() && !replica.has(key);
+    let first = may_lack("id").then_some(0);
+    let id = replica.number("id", first, 0..=ReplicaId::MAX.0.into()).and_then(|id| u16::try_from(id).ok());
+    let address = if may_lack("address") { Some("localhost:0".to_owned()) } else { replica.text("address") };
     let is_address = |text: &String| {
         text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
     };
@@ -75,7 +78,10 @@ pub(super) fn read(
             .map_err(|_| replica.error("server_name", format!("{name:?} is not a host name")))
             .ok()
     });
-    let existing = |key| replica.existing_file(key, "put the PEM file there, or correct the name");
+    let existing = |key| {
+        let file = || replica.existing_file(key, "put the PEM file there, or correct the name");
+        if may_lack(key) { Some(PathBuf::new()) } else { file() }
+    };
     let (certificate, key) = (existing("certificate"), existing("key"));
     let name = if replica.has("name") { replica.text("name") } else { id.map(|id| format!("replica-{id}")) };
     let dead_after = replica.seconds("dead_after_s", DEAD_AFTER_USUAL, 3..=60);

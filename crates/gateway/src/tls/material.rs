@@ -40,7 +40,7 @@ impl Material {
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(|source| pem(file, source))?.collect();
     let found = found.map_err(|source| pem(file, source))?;
     if found.is_empty() { Err(TlsError::Empty { file: named(file), what: "certificate" }) } else { Ok(found) }

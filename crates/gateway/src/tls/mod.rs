@@ -5,7 +5,7 @@
 mod material;
 pub mod watching;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +84,18 @@ pub enum TlsError {
         /// The authorities' file.
         ca: String,
     },
+    /// A replica's certificate that its peers would refuse.
+    #[error(
+        "{file}: the other replicas would not believe it ({source}). They hold it against the authorities in {ca}: put its own authority there as well"
+    )]
+    Stranger {
+        /// The certificate.
+        file: String,
+        /// The authorities' file.
+        ca: String,
+        /// Why.
+        source: rustls::Error,
+    },
     /// Certificate, key and authority do not go together.
     #[error("the TLS certificate, key, authority and revocation lists do not go together: {0}")]
     Mismatch(String),
@@ -150,6 +162,21 @@ impl TlsSet {
         client.alpn_protocols = vec![b"h2".to_vec()];
         client.resumption = rustls::client::Resumption::disabled();
         Ok(Self { server: Arc::new(server), client: Arc::new(client), verifier, expiry })
+    }
+
+    /// The same of a replica, whose peers have the same authorities and must believe what it shows them.
+    ///
+    /// # Errors
+    /// As for [`TlsSet::load`], and if they would not.
+    pub fn load_of_replica(files: &TlsFiles, now: Timestamp) -> Result<Self, TlsError> {
+        let set = Self::load(files, now)?;
+        let named = |file: &Path| file.display().to_string();
+        set.would_accept(&material::certificates(&files.certificate)?).map_err(|source| TlsError::Stranger {
+            file: named(&files.certificate),
+            ca: named(&files.ca),
+            source,
+        })?;
+        Ok(set)
     }
 
     /// Whether a peer that is connected would be let in now.

@@ -81,15 +81,18 @@ impl Folder {
         fs::write(self.dir.path().join(name), text).unwrap();
     }
 
-    fn load(&self) -> Result<TlsSet, TlsError> {
+    fn files(&self) -> TlsFiles {
         let file = |name: &str| Path::new(self.dir.path()).join(name);
-        let files = TlsFiles {
+        TlsFiles {
             certificate: file("gateway.pem"),
             key: file("key.pem"),
             ca: file("ca.pem"),
             crl: Some(file("crl.pem")).filter(|file| file.exists()),
-        };
-        TlsSet::load(&files, clock::now())
+        }
+    }
+
+    fn load(&self) -> Result<TlsSet, TlsError> {
+        TlsSet::load(&self.files(), clock::now())
     }
 
     fn why_not(&self) -> String {
@@ -138,6 +141,22 @@ fn what_would_keep_everybody_out_is_not_taken() {
     assert!(folder.why_not().contains("each needs one"));
     folder.put("crl.pem", &(folder.ours.revokes(&[], FAR) + &second.revokes(&[], FAR)));
     assert!(folder.load().is_ok(), "two authorities, two lists");
+}
+
+#[test]
+fn a_replica_shows_what_its_peers_believe() {
+    let folder = Folder::whole();
+    fs::remove_file(folder.dir.path().join("crl.pem")).unwrap();
+    assert!(TlsSet::load_of_replica(&folder.files(), clock::now()).is_ok());
+    let others = Authority::named("of the machines");
+    folder.put("ca.pem", &others.pem);
+    assert!(folder.load().is_ok(), "towards machines that is fit");
+    let refused = TlsSet::load_of_replica(&folder.files(), clock::now()).unwrap_err().to_string();
+    for words in ["gateway.pem", "would not believe it", "UnknownIssuer", "ca.pem", "put its own authority there"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    folder.put("ca.pem", &(others.pem + &folder.ours.pem));
+    assert!(TlsSet::load_of_replica(&folder.files(), clock::now()).is_ok());
 }
 
 #[test]

@@ -38,6 +38,31 @@ async fn what_init_makes_is_valid() {
 }
 
 #[tokio::test]
+async fn a_configuration_is_judged_where_its_files_are_not() {
+    let site = Site::folder_only().await;
+    replaced(
+        &site,
+        &[
+            ("certificate = \"gateway.pem\"", "certificate = \"/elsewhere/gateway.pem\""),
+            ("pin_file = \"hsm-pin\"", "pin_file = \"/elsewhere/pin\""),
+        ],
+    );
+    assert_eq!(check(&site).unwrap_err().len(), 2, "a gateway needs both");
+    let judge = || site.run(&["check-config", "--keys-only", "--config", &site.configuration()]);
+    assert!(judge().status.success());
+    // As a chart renders it for several: the rest is told to each.
+    site.edit_configuration(|text| {
+        let listen = text.replace("[listen]\n", "[listen]\nreplica = \"127.0.0.1:0\"\n");
+        let ledger = listen.replace("[ledger]\n", "[replica]\nserver_name = \"replicas\"\n\n[ledger]\n");
+        ledger.replace(&named_ledger(LEDGER.file()), "postgres.dsn_file = \"/elsewhere/dsn\"")
+    });
+    assert!(judge().status.success());
+    replaced(&site, &[("workers = 4 ", "workers = 0 ")]);
+    let refused = judge();
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("hsm.workers"));
+}
+
+#[tokio::test]
 async fn every_problem_is_told_at_once_with_the_path_of_its_key() {
     let site = Site::folder_only().await;
     replaced(

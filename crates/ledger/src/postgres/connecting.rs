@@ -27,11 +27,20 @@ use crate::options::PostgresOptions;
 #[derive(Clone)]
 pub(super) struct Connector {
     dsn_file: PathBuf,
+    tls_files: TlsFiles,
+    /// As they were at the start.
     tls: Option<MakeRustlsConnect>,
-    /// The authorities of the server's certificate.
-    ca_file: Option<PathBuf>,
     connect_timeout: Duration,
     statement_timeout: Duration,
+}
+
+/// Where the files of TLS are.
+#[derive(Clone)]
+struct TlsFiles {
+    /// The authorities of the server's certificate. Without them there is no TLS.
+    ca: Option<PathBuf>,
+    /// This client's certificate and key.
+    client: Option<(PathBuf, PathBuf)>,
 }
 
 /// Why there is no connection.
@@ -62,10 +71,11 @@ impl ConnectFault {
 
 impl Connector {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, LedgerOpenError> {
+        let tls_files = TlsFiles { ca: options.ca_file.clone(), client: options.client_certificate.clone() };
         let connector = Self {
             dsn_file: options.dsn_file.clone(),
-            tls: tls(options)?,
-            ca_file: options.ca_file.clone(),
+            tls: tls(&tls_files)?,
+            tls_files,
             connect_timeout: options.connect_timeout,
             statement_timeout: options.statement_timeout,
         };
@@ -126,7 +136,7 @@ impl Connector {
 
     /// A certificate that is refused is told with the authorities that it was held against: one of the two is the wrong one.
     fn fault(&self, error: tokio_postgres::Error) -> ConnectFault {
-        match (&self.ca_file, refused_certificate(&error)) {
+        match (&self.tls_files.ca, refused_certificate(&error)) {
             (Some(ca), Some(why)) => ConnectFault::File(
                 ca.clone(),
                 format!("the server's certificate is not accepted by these authorities, or not for this host ({why})"),
@@ -135,14 +145,26 @@ impl Connector {
         }
     }
 
+    /// As the files say now: certificates are replaced while a gateway runs. As they said at the start while they cannot be used.
+    fn tls_now(&self) -> Option<MakeRustlsConnect> {
+        let at_start = self.tls.clone()?;
+        match tls(&self.tls_files) {
+            Ok(now) => Some(now.unwrap_or(at_start)),
+            Err(error) => {
+                tracing::error!(%error, "the TLS files of the database cannot be used; those of the start go on");
+                Some(at_start)
+            }
+        }
+    }
+
     async fn session(
         &self,
         config: &Config,
         notified: Arc<Notify>,
     ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-        let (client, driver) = match &self.tls {
+        let (client, driver) = match self.tls_now() {
             Some(tls) => {
-                let (client, connection) = config.connect(tls.clone()).await?;
+                let (client, connection) = config.connect(tls).await?;
                 (client, driven(connection, notified))
             }
             None => {
@@ -208,8 +230,8 @@ where
     })
 }
 
-fn tls(options: &PostgresOptions) -> Result<Option<MakeRustlsConnect>, LedgerOpenError> {
-    let Some(ca_file) = &options.ca_file else { return Ok(None) };
+fn tls(files: &TlsFiles) -> Result<Option<MakeRustlsConnect>, LedgerOpenError> {
+    let Some(ca_file) = &files.ca else { return Ok(None) };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca_file)? {
         roots.add(certificate).map_err(|error| unusable(ca_file, error.to_string()))?;
@@ -222,7 +244,7 @@ fn tls(options: &PostgresOptions) -> Result<Option<MakeRustlsConnect>, LedgerOpe
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(ca_file, error.to_string()))?
         .with_root_certificates(roots);
-    let config = match &options.client_certificate {
+    let config = match &files.client {
         None => builder.with_no_client_auth(),
         Some((chain, key_file)) => {
             let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| unusable(key_file, error.to_string()))?;
