@@ -64,7 +64,7 @@ pub use notices::{Notice, StoredNotice};
 pub use observer::CommitObserver;
 pub use open_error::LedgerOpenError;
 pub use options::PostgresOptions;
-pub use postgres::{Migrated, archive, migrate};
+pub use postgres::{Migrated, archive, migrate, migrate_and_grant};
 pub use publications::{Publication, StoredPublication};
 pub use reader::{LedgerReader, PAGE_SIZE_MAX};
 pub use records::{

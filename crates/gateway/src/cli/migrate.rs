@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use cashgate_gateway::clock;
 use cashgate_gateway::config::{Config, LedgerSection};
-use cashgate_ledger::{PostgresOptions, archive as archived, migrate as migrated};
+use cashgate_ledger::{PostgresOptions, archive as archived, migrate as migrated, migrate_and_grant};
 use cashgate_withdrawal::time::Timestamp;
 use clap::Args;
 
@@ -19,17 +19,20 @@ const DAYS_MIN: u32 = 35;
 
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
-    /// The gateway's configuration, which names the ledger.
+    /// The gateway's configuration, which names the ledger. Nothing else that it names is looked at.
     #[arg(long)]
     config: PathBuf,
     /// A file with another connection string than the configuration's: of a user that owns the schema, where the gateway's own may not.
     #[arg(long)]
     dsn_file: Option<PathBuf>,
+    /// The role that gateways connect as, if it is not the owner of the schema: granted what a gateway needs and no more, old and new.
+    #[arg(long, value_name = "ROLE")]
+    grant_to: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Archive {
-    /// The gateway's configuration, which names the ledger.
+    /// The gateway's configuration, which names the ledger. Nothing else that it names is looked at.
     #[arg(long)]
     config: PathBuf,
     /// A file with another connection string than the configuration's: of a user that may archive.
@@ -45,11 +48,17 @@ pub(super) fn migrate(arguments: &Migrate) -> Result<ExitCode, Failure> {
         say("the ledger is a file: a gateway brings it up to date by itself when it starts")?;
         return Ok(ExitCode::SUCCESS);
     };
-    let done = migrated(&options)?;
+    let done = match &arguments.grant_to {
+        None => migrated(&options)?,
+        Some(role) => migrate_and_grant(&options, role)?,
+    };
     say(&match done.from == done.to {
         true => format!("the ledger has schema version {}: there is nothing to do", done.to),
         false => format!("the ledger was brought from schema version {} to {}", done.from, done.to),
     })?;
+    if let Some(role) = &arguments.grant_to {
+        say(&format!("{role} may read it, and call its functions"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,7 +78,7 @@ pub(super) fn archive(arguments: &Archive) -> Result<ExitCode, Failure> {
 }
 
 fn postgres(config: &std::path::Path, dsn_file: Option<&PathBuf>) -> Result<Option<PostgresOptions>, Failure> {
-    match Config::load(config).map_err(Failure::unusable)?.ledger {
+    match Config::load_elsewhere(config).map_err(Failure::unusable)?.ledger {
         LedgerSection::File(_) => Ok(None),
         LedgerSection::Postgres(options) => {
             let dsn_file = dsn_file.cloned().unwrap_or_else(|| options.dsn_file.clone());

@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 
 use super::connecting::Connector;
 use super::faults;
+use super::grants;
 use super::runtime::Runtime;
 use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
@@ -51,14 +52,52 @@ pub struct Migrated {
 ///
 /// [`LedgerOpenError`]; the database is at the last version that was reached.
 pub fn migrate(options: &PostgresOptions) -> Result<Migrated, LedgerOpenError> {
+    migrated_for(options, None)
+}
+
+/// The same, and grants a role what a gateway needs, and no more, whatever the migration added. It must be another one than the connection string's.
+/// Blocking.
+///
+/// # Errors
+///
+/// [`LedgerOpenError`], also if there is no such role; the database is at the last version that was reached.
+pub fn migrate_and_grant(options: &PostgresOptions, role: &str) -> Result<Migrated, LedgerOpenError> {
+    migrated_for(options, Some(role))
+}
+
+fn migrated_for(options: &PostgresOptions, role: Option<&str>) -> Result<Migrated, LedgerOpenError> {
     let fault =
         |source| LedgerOpenError::System { path: options.dsn_file.clone(), doing: "starting its thread", source };
     let runtime = Runtime::start().map_err(fault)?;
     let connector = Connector::new(options)?;
     runtime.wait(async {
         let client = connector.connect().await.map_err(|fault| fault.opening(connector.dsn_file(), "connecting"))?;
-        migrated(&client, &connector).await
+        let done = migrated(&client, &connector).await?;
+        if let Some(role) = role {
+            granted(&client, &connector, role).await?;
+        }
+        Ok(done)
     })
+}
+
+/// Still under the lock of the migration, which goes with the connection.
+async fn granted(client: &Client, connector: &Connector, role: &str) -> Result<(), LedgerOpenError> {
+    let fault = |error: tokio_postgres::Error| LedgerOpenError::Database {
+        dsn_file: connector.dsn_file().to_path_buf(),
+        doing: "granting the gateways' role what it needs",
+        source: faults::storage(&error),
+    };
+    if grants::is_connected(client, role).await.map_err(fault)? {
+        return Err(LedgerOpenError::DatabaseFile {
+            path: connector.dsn_file().to_path_buf(),
+            why: format!(
+                "it connects as {role}, which owns the schema and needs no grant: connect as the owner, and name the gateways' own role"
+            ),
+        });
+    }
+    grants::grant(client, role).await.map_err(fault)?;
+    tracing::info!(role, "the gateways' role was granted what it needs");
+    Ok(())
 }
 
 async fn migrated(client: &Client, connector: &Connector) -> Result<Migrated, LedgerOpenError> {

@@ -8,6 +8,7 @@ mod batch;
 mod connecting;
 mod encoding;
 mod faults;
+mod grants;
 mod migrations;
 mod opening;
 mod reader;
@@ -22,7 +23,7 @@ mod watching;
 mod writer;
 
 pub use archiving::archive;
-pub use migrations::{Migrated, migrate};
+pub use migrations::{Migrated, migrate, migrate_and_grant};
 pub(crate) use opening::ledger;
 pub(crate) use reader::PostgresReader;
 pub(crate) use seat::Seat;

@@ -17,7 +17,7 @@ async fn site_on(server: &Server) -> Site {
     site
 }
 
-async fn is_ready(site: &Site, ready: bool) {
+pub(super) async fn is_ready(site: &Site, ready: bool) {
     let wanted = async || {
         let (status, page) = http(site, "/readyz").await?;
         ((status == 200) == ready).then_some(page)

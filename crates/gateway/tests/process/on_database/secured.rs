@@ -1,16 +1,17 @@
 //! As `docs/postgresql.md` says that it is to be run: TLS both ways, one role that owns the schema, and one for gateways that may do nothing but call
-//! its functions. The statements are those of the document.
+//! its functions: what `cashgate migrate --grant-to` grants, which stands in that document.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Output;
 
 use cashgate_postgres_server::Server;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 
-use crate::harness::{Atm, Phone, Site};
+use super::away::is_ready;
+use crate::harness::{Atm, Phone, Site, eventually};
 use crate::starting::says;
 
-const DOCUMENT: &str = include_str!("../../../../../docs/postgresql.md");
 const DATABASE: &str = "cashgate";
 
 /// Nobody comes in without TLS but the test itself, and the gateway's role shows a certificate beside its password.
@@ -95,14 +96,16 @@ impl Secured {
         fs::write(self.site.path(file), contents).unwrap();
     }
 
-    /// As the owner, with the grants of the document.
-    fn migrate(&self) {
+    /// As the owner, with grants for a role.
+    fn migrate_for(&self, role: &str) -> Output {
         let owner = self.site.path("owner-dsn").display().to_string();
-        let migrated = self.site.run(&["migrate", "--config", &self.site.configuration(), "--dsn-file", &owner]);
+        let arguments = ["migrate", "--config", &self.site.configuration(), "--dsn-file", &owner, "--grant-to", role];
+        self.site.run(&arguments)
+    }
+
+    fn migrate(&self) {
+        let migrated = self.migrate_for("cashgate");
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-        let grants = DOCUMENT.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
-        assert!(grants.contains("GRANT EXECUTE"), "the statements of the document: {grants}");
-        self.server.try_sql(DATABASE, &format!("SET ROLE cashgate_owner; {grants}")).unwrap();
     }
 }
 
@@ -159,6 +162,39 @@ async fn a_gateway_serves_over_tls_as_a_role_that_may_only_call_functions() {
     assert!(said.contains("permission denied"), "{said}");
     let id = server.sql(DATABASE, "SELECT count(*) FROM cashgate.steps WHERE body = '\\x00'");
     assert_eq!(id, "0");
+}
+
+#[tokio::test]
+async fn what_is_granted_is_granted_to_another_role_that_there_is() {
+    let secured = Secured::new().await;
+    says(&secured.migrate_for("cashgate_owner"), &["owner-dsn", "owns the schema", "name the gateways' own role"]);
+    says(&secured.migrate_for("nobody"), &["granting the gateways' role", "role \"nobody\" does not exist"]);
+    secured.migrate();
+    secured.migrate();
+}
+
+#[tokio::test]
+async fn authorities_that_change_on_disk_hold_for_the_next_connection() {
+    let secured = Secured::new().await;
+    secured.migrate();
+    let Secured { server, authority, mut site } = secured;
+    site.serve().await;
+    let everybody_leaves = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'cashgate'";
+    fs::write(site.path("database-ca.pem"), Authority::new("another authority").certificate).unwrap();
+    assert_ne!(server.sql(DATABASE, everybody_leaves), "0");
+    is_ready(&site, false).await;
+    fs::write(site.path("database-ca.pem"), authority.certificate).unwrap();
+    is_ready(&site, true).await;
+    // What cannot be read keeps nobody out.
+    fs::write(site.path("database-ca.pem"), "half a fi").unwrap();
+    assert_ne!(server.sql(DATABASE, everybody_leaves), "0");
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cashgate'";
+    eventually("it is connected with the files of the start", async || {
+        let warned = site.log().contains("the TLS files of the database cannot be used");
+        (warned && server.sql(DATABASE, sessions) != "0").then_some(())
+    })
+    .await;
+    is_ready(&site, true).await;
 }
 
 #[tokio::test]
