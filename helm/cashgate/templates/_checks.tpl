@@ -50,6 +50,16 @@
 {{- if not (or $v.networkPolicy.api.from $v.loadtest.enabled) -}}{{- $wrong = append $wrong "networkPolicy.api.from: is empty, and no app back end could connect. Name where they come from, or set networkPolicy.enabled=false" -}}{{- end -}}
 {{- if and $v.networkPolicy.egress.enabled (not (or $v.networkPolicy.egress.coreBanking $v.networkPolicy.egress.extra $v.loadtest.enabled)) -}}{{- $wrong = append $wrong "networkPolicy.egress.coreBanking: is empty, and no hold could be placed. Name core banking's addresses and port, or set networkPolicy.egress.enabled=false" -}}{{- end -}}
 {{- end -}}
+{{- if $v.networkPolicy.enabled -}}
+{{- if and (or $v.monitoring.serviceMonitor.enabled $v.keysIngress.enabled) (not $v.networkPolicy.http.from) -}}{{- $wrong = append $wrong "networkPolicy.http.from: is empty, and neither Prometheus (monitoring.serviceMonitor) nor an ingress (keysIngress) could connect. Name where they run, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}{{- end -}}
+{{- if and $v.config.telemetry $v.networkPolicy.egress.enabled (not (or $v.networkPolicy.egress.telemetry $v.networkPolicy.egress.extra)) -}}{{- $wrong = append $wrong "networkPolicy.egress.telemetry: is empty, and the collector of config.telemetry could not be reached: every trace would be dropped. Name its addresses and port" -}}{{- end -}}
+{{- end -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
+{{- range $name, $labels := dict "commonLabels" (concat $own (list "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart")) "podLabels" $own -}}
+{{- range $label := $labels -}}
+{{- if hasKey (index $v $name) $label -}}{{- $wrong = append $wrong (printf "%s: %s is the chart's own label; remove it" $name $label) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $ports := list -}}
 {{- range $name, $port := ternary (omit $v.ports "replica") $v.ports $embedded -}}
 {{- if has (int $port) $ports -}}{{- $wrong = append $wrong (printf "ports.%s: %d is another port's too" $name (int $port)) -}}{{- end -}}
@@ -64,6 +74,7 @@
 {{- range $name := list "atm" "api" "http" -}}
 {{- $service := index $v.services $name -}}
 {{- if and (not (eq $service.type "LoadBalancer")) $service.loadBalancerSourceRanges -}}{{- $wrong = append $wrong (printf "services.%s.loadBalancerSourceRanges: needs type LoadBalancer" $name) -}}{{- end -}}
+{{- if and (eq $service.type "ClusterIP") $service.nodePort -}}{{- $wrong = append $wrong (printf "services.%s.nodePort: needs type NodePort or LoadBalancer" $name) -}}{{- end -}}
 {{- if and (eq $name "http") (eq $service.type "LoadBalancer") -}}{{- $wrong = append $wrong "services.http.type: the HTTP port has no certificates and stays inside; apps fetch the keys through keysIngress" -}}{{- end -}}
 {{- end -}}
 {{- $wrong = concat $wrong (include "cashgate.checks.database" . | fromYamlArray) -}}

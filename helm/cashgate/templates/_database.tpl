@@ -23,16 +23,11 @@ ledger:
 {{- if eq .Values.mode "replicated" -}}
 - name: POD_INDEX
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']"}}
-{{ include "cashgate.env.replica" (dict "root" . "number" "$(POD_INDEX)" "host" (printf "$(POD_NAME).%s" (include "cashgate.replicaServerName" .))) }}
+- {name: CASHGATE_REPLICA__ID, value: "$(POD_INDEX)"}
+- {name: CASHGATE_REPLICA__ADDRESS, value: "$(POD_NAME).{{ include "cashgate.replicaServerName" . }}:{{ .Values.ports.replica }}"}
+- {name: CASHGATE_REPLICA__CERTIFICATE, value: "/etc/cashgate/replicas/$(POD_INDEX)/{{ .Values.tls.keys.certificate }}"}
+- {name: CASHGATE_REPLICA__KEY, value: "/etc/cashgate/replicas/$(POD_INDEX)/{{ .Values.tls.keys.key }}"}
 {{- end -}}
-{{- end -}}
-
-{{/* (dict "root" $ "number" "0" "host" "its name for the others") */}}
-{{- define "cashgate.env.replica" -}}
-- {name: CASHGATE_REPLICA__ID, value: {{ .number | quote }}}
-- {name: CASHGATE_REPLICA__ADDRESS, value: "{{ .host }}:{{ .root.Values.ports.replica }}"}
-- {name: CASHGATE_REPLICA__CERTIFICATE, value: "/etc/cashgate/replicas/{{ .number }}/{{ .root.Values.tls.keys.certificate }}"}
-- {name: CASHGATE_REPLICA__KEY, value: "/etc/cashgate/replicas/{{ .number }}/{{ .root.Values.tls.keys.key }}"}
 {{- end -}}
 
 {{/* The name that every replica's certificate has, and the domain of their own names. */}}
@@ -48,9 +43,14 @@ ledger:
 {{- if or .Values.database.cnpg.create .Values.database.ca.existingConfigMap .Values.database.ca.existingSecret -}}yes{{- end -}}
 {{- end -}}
 
+{{- define "cashgate.replicas" -}}
+{{- .Values.replicas | default 3 | int -}}
+{{- end -}}
+
 {{/* How many replicas there can ever be: as many certificates are mounted. */}}
 {{- define "cashgate.replicasMax" -}}
-{{- if .Values.autoscaling.enabled -}}{{ max (int .Values.autoscaling.maxReplicas) (int .Values.replicas) }}{{- else -}}{{ int .Values.replicas }}{{- end -}}
+{{- $replicas := include "cashgate.replicas" . | int -}}
+{{- if .Values.autoscaling.enabled -}}{{ max (int .Values.autoscaling.maxReplicas) $replicas }}{{- else -}}{{ $replicas }}{{- end -}}
 {{- end -}}
 
 {{- define "cashgate.replicaSecret" -}}
@@ -66,13 +66,18 @@ ledger:
 {{- if .Values.database.clientCertificate.existingSecret }}
 - {name: database-client, mountPath: /etc/cashgate/database-client, readOnly: true}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "cashgate.mounts.replicas" -}}
+{{- if eq .Values.mode "replicated" }}
 {{- range $number := until (include "cashgate.replicasMax" . | int) }}
 - {name: replica-{{ $number }}, mountPath: /etc/cashgate/replicas/{{ $number }}, readOnly: true}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* (dict "root" $ "migration" true): the migration may connect as the tables' owner. */}}
+{{/* (dict "root" $ "migration" true): the migration may connect as the tables' owner, which of a Cluster that the chart makes is its own user. */}}
 {{- define "cashgate.volumes.database" -}}
 {{- $database := .root.Values.database -}}
 {{- if eq .root.Values.mode "replicated" }}
@@ -81,7 +86,7 @@ ledger:
     {{- if and .migration $database.migrationDsn.existingSecret }}
     secretName: {{ $database.migrationDsn.existingSecret }}
     items: [{key: {{ $database.migrationDsn.key }}, path: {{ $database.dsn.key }}}]
-    {{- else if $database.cnpg.create }}
+    {{- else if and $database.cnpg.create (or .migration (not $database.dsn.existingSecret)) }}
     secretName: {{ include "cashgate.database.cluster" .root }}-app
     items: [{key: uri, path: {{ $database.dsn.key }}}]
     {{- else }}
@@ -102,9 +107,14 @@ ledger:
 - name: database-client
   secret: {secretName: {{ . }}, defaultMode: 0440}
 {{- end }}
-{{- range $number := until (include "cashgate.replicasMax" .root | int) }}
+{{- end }}
+{{- end -}}
+
+{{- define "cashgate.volumes.replicas" -}}
+{{- if eq .Values.mode "replicated" }}
+{{- range $number := until (include "cashgate.replicasMax" . | int) }}
 - name: replica-{{ $number }}
-  secret: {secretName: {{ include "cashgate.replicaSecret" (dict "root" $.root "number" $number) }}, defaultMode: 0440}
+  secret: {secretName: {{ include "cashgate.replicaSecret" (dict "root" $ "number" $number) }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -126,7 +136,11 @@ ledger:
 {{- $database := $v.database -}}
 {{- $wrong := list -}}
 {{- if eq $v.mode "replicated" -}}
-{{- if and $database.cnpg.create $database.dsn.existingSecret -}}{{- $wrong = append $wrong "database: dsn.existingSecret and cnpg.create are both given; the database is one of them" -}}{{- end -}}
+{{- if and $database.cnpg.create $database.dsn.existingSecret (not $database.role) -}}{{- $wrong = append $wrong "database: dsn.existingSecret and cnpg.create are both given; the database is one of them. If dsn is for a role of the gateways' own in the Cluster that the chart makes, name that role in database.role" -}}{{- end -}}
+{{- if and $database.role (not $database.migrationDsn.existingSecret) (not (and $database.cnpg.create $database.dsn.existingSecret)) -}}{{- $wrong = append $wrong "database.role: the migration would connect as that role, which owns nothing that it could be granted. Name database.migrationDsn.existingSecret (of the tables' owner), or with database.cnpg.create the role's own database.dsn.existingSecret; or remove database.role" -}}{{- end -}}
+{{- $heartbeat := dig "heartbeat_ms" 1000 $v.replica | int -}}
+{{- if gt (mul 3 $heartbeat) (dig "dead_after_s" 5 $v.replica | int | mul 1000) -}}{{- $wrong = append $wrong (printf "replica.heartbeat_ms: %d must fit into dead_after_s three times; one lost heartbeat is no death" $heartbeat) -}}{{- end -}}
+{{- if or $v.persistence.existingClaim $v.persistence.storageClass -}}{{- $wrong = append $wrong "persistence: is for mode=embedded; replicas keep nothing on a disk of their own. Remove it (the Cluster's disks are database.cnpg.storage)" -}}{{- end -}}
 {{- if not (or $database.cnpg.create $database.dsn.existingSecret) -}}{{- $wrong = append $wrong "database: mode is replicated, and there is no database. Name database.dsn.existingSecret, or set database.cnpg.create" -}}{{- end -}}
 {{- if and (gt (int $database.cnpg.synchronousStandbys) 0) $database.cnpg.create (ge (int $database.cnpg.synchronousStandbys) (int $database.cnpg.instances)) -}}{{- $wrong = append $wrong (printf "database.cnpg: %d synchronous standbys need more than %d instances" (int $database.cnpg.synchronousStandbys) (int $database.cnpg.instances)) -}}{{- end -}}
 {{- if and $v.tls.replicaSecretPrefix $v.tls.certManager.enabled -}}{{- $wrong = append $wrong "tls: replicaSecretPrefix and certManager.enabled are both given; certificates come from one of them" -}}{{- end -}}
@@ -134,7 +148,9 @@ ledger:
 {{- if and $v.networkPolicy.enabled $v.networkPolicy.egress.enabled (not (or $database.cnpg.create $v.networkPolicy.egress.database $v.networkPolicy.egress.extra)) -}}{{- $wrong = append $wrong "networkPolicy.egress.database: is empty, and PostgreSQL could not be reached. Name its addresses and port" -}}{{- end -}}
 {{- else -}}
 {{- if $v.tls.replicaSecretPrefix -}}{{- $wrong = append $wrong "tls.replicaSecretPrefix: is for mode=replicated; the one gateway's certificate is tls.existingSecret" -}}{{- end -}}
-{{- if or $database.cnpg.create $database.dsn.existingSecret -}}{{- $wrong = append $wrong "database: is given, and mode is embedded, which keeps its ledger in SQLite. Set mode=replicated, or leave the database out" -}}{{- end -}}
+{{- if or $database.cnpg.create $database.dsn.existingSecret $database.migrationDsn.existingSecret $database.role $database.settings -}}{{- $wrong = append $wrong "database: is given, and mode is embedded, which keeps its ledger in SQLite. Set mode=replicated, or leave the database out" -}}{{- end -}}
+{{- if not (kindIs "invalid" $v.replicas) -}}{{- $wrong = append $wrong (printf "replicas: %d are asked for, and mode is embedded, which has one gateway and never a second writer. Set mode=replicated, or leave replicas out" (int $v.replicas)) -}}{{- end -}}
+{{- if $v.replica -}}{{- $wrong = append $wrong "replica: is for mode=replicated; remove it" -}}{{- end -}}
 {{- end -}}
 {{- toYaml $wrong -}}
 {{- end -}}

@@ -28,7 +28,7 @@ seccompProfile:
 {{- end -}}
 {{- end -}}
 
-{{/* What a gateway, a migration and a test mount alike: configuration, certificates, PINs, the PKCS#11 module. Never the ledger's disk. */}}
+{{/* What a gateway mounts beside its ledger: configuration, certificates, PINs, the PKCS#11 module. Nothing else in the release has them. */}}
 {{- define "cashgate.mounts" -}}
 - {name: config, mountPath: /etc/cashgate/config, readOnly: true}
 - {name: tls, mountPath: /etc/cashgate/tls, readOnly: true}
@@ -57,6 +57,7 @@ seccompProfile:
 - {name: p11-kit, mountPath: /run/p11-kit}
 {{- end }}
 {{- include "cashgate.mounts.database" . }}
+{{- include "cashgate.mounts.replicas" . }}
 - {name: tmp, mountPath: /tmp}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
@@ -66,7 +67,7 @@ seccompProfile:
 {{- define "cashgate.volumes" -}}
 - name: config
   configMap:
-    name: {{ .configMap | default (include "cashgate.fullname" .root) }}
+    name: {{ include "cashgate.fullname" .root }}
     defaultMode: 0444
 - name: tls
   secret:
@@ -82,8 +83,8 @@ seccompProfile:
 {{- end }}
 {{- include "cashgate.volumes.files" (dict "name" "peer-authorities" "from" .root.Values.tls.peerAuthorities) }}
 {{- include "cashgate.volumes.files" (dict "name" "crl" "from" .root.Values.tls.crl) }}
-{{- include "cashgate.volumes.policies" (dict "root" .root "name" "policies" "from" .root.Values.policy "optional" .migration) }}
-{{- include "cashgate.volumes.policies" (dict "root" .root "name" "shadow-policies" "from" .root.Values.policy.shadow "optional" .migration) }}
+{{- include "cashgate.volumes.policies" (dict "root" .root "name" "policies" "from" .root.Values.policy) }}
+{{- include "cashgate.volumes.policies" (dict "root" .root "name" "shadow-policies" "from" .root.Values.policy.shadow) }}
 {{- if eq .root.Values.hsm.from "initImage" }}
 - name: hsm-module
   emptyDir: {sizeLimit: {{ .root.Values.hsm.initImage.sizeLimit }}}
@@ -97,6 +98,7 @@ seccompProfile:
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 {{- end }}
 {{- include "cashgate.volumes.database" . }}
+{{- include "cashgate.volumes.replicas" .root }}
 # Memory: an operator's key that is put here for a moment touches no disk.
 - name: tmp
   emptyDir: {medium: Memory, sizeLimit: 64Mi}
@@ -130,10 +132,6 @@ seccompProfile:
   configMap:
     name: {{ .from.existingConfigMap | default (printf "%s-%s" (include "cashgate.fullname" .root) .name) }}
     defaultMode: 0444
-    {{- if .optional }}
-    # A migration asks no rules, and at the first installation they are not there yet.
-    optional: true
-    {{- end }}
 {{- end }}
 {{- end -}}
 

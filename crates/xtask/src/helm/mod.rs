@@ -3,6 +3,7 @@
 mod chart;
 mod configs;
 mod embedded;
+mod hooks;
 mod mutants;
 mod network;
 mod pods;
@@ -84,7 +85,7 @@ struct Checks<'a> {
 }
 
 /// In the order in which they fail fastest.
-const NAMES: [&str; 8] = ["lint", "refusals", "rollouts", "readme", "schemas", "models", "checkov", "configs"];
+const NAMES: [&str; 9] = ["lint", "refusals", "rollouts", "hooks", "readme", "schemas", "models", "checkov", "configs"];
 
 impl Checks<'_> {
     fn all(&self) -> Result<(), String> {
@@ -108,6 +109,7 @@ impl Checks<'_> {
             "lint" => self.lint(chart),
             "refusals" => refusals::check(self.tools, chart),
             "rollouts" => rollouts::check(self.tools, chart),
+            "hooks" => hooks::check(self.tools, chart),
             "readme" => self.readme(chart),
             "schemas" => {
                 let files: Vec<PathBuf> = self.rendered(chart)?.into_iter().map(|(file, _)| file).collect();
@@ -147,10 +149,19 @@ impl Checks<'_> {
         Ok(format!("helm lint --strict passes with {} files of values", cases.len()))
     }
 
-    /// Every value stands in the README, with what the schema says of it.
+    /// Every value stands in the README, with what the schema says of it, and the least that it shows is enough.
     fn readme(&self, chart: &Chart) -> Result<String, String> {
         command::output(self.tools.python().arg(chart.folder.join("ci/values_table.py")).arg("--check"))?;
-        Ok("the README has every value".to_owned())
+        let readme = chart.folder.join("README.md");
+        let cannot = |error: std::io::Error| format!("{}: {error}", readme.display());
+        let text = fs::read_to_string(&readme).map_err(cannot)?;
+        let example = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let values = self.folder.join("readme.yaml");
+        fs::create_dir_all(self.folder)
+            .and_then(|()| fs::write(&values, example.unwrap_or_default()))
+            .map_err(cannot)?;
+        chart.render(self.tools, &values, How::default())?;
+        Ok("the README has every value, and its example is taken".to_owned())
     }
 
     /// Every case, as a first installation and as an upgrade.

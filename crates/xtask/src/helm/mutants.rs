@@ -67,11 +67,32 @@ const MUTANTS: &[Mutant] = &[
         word: "must restart",
     },
     Mutant {
+        check: "rollouts",
+        file: "templates/statefulset.yaml",
+        from: "podManagementPolicy: Parallel",
+        to: "podManagementPolicy: OrderedReady",
+        word: "a rollback must replace a pod",
+    },
+    Mutant {
+        check: "hooks",
+        file: "templates/migrate.yaml",
+        from: "{{- include \"cashgate.volumes.database\"",
+        to: "{{- include \"cashgate.volumes.replicas\" $ | nindent 8 }}\n        {{- include \"cashgate.volumes.database\"",
+        word: "waits for trial-cashgate-replica-0",
+    },
+    Mutant {
         check: "readme",
         file: "values.schema.json",
         from: "how often rules and limits",
         to: "how often policies",
         word: "README.md",
+    },
+    Mutant {
+        check: "readme",
+        file: "README.md",
+        from: "signing_key_label: qr-1",
+        to: "signing_key_labels: qr-1",
+        word: "'signing_key_labels' not allowed",
     },
     Mutant {
         check: "configs",
@@ -96,9 +117,16 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         check: "replicated",
+        file: "templates/migrate.yaml",
+        from: "- --grant-to={{ . }}",
+        to: "",
+        word: "permission denied",
+    },
+    Mutant {
+        check: "replicated",
         file: "templates/_database.tpl",
-        from: "CASHGATE_REPLICA__ADDRESS, value: \"{{ .host }}:{{ .root.Values.ports.replica }}\"",
-        to: "CASHGATE_REPLICA__ADDRESS, value: \"{{ .host }}:{{ .root.Values.ports.api }}\"",
+        from: "}}:{{ .Values.ports.replica }}\"",
+        to: "}}:{{ .Values.ports.api }}\"",
         word: "shows its peers another certificate",
     },
     Mutant {

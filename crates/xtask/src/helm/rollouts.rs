@@ -1,6 +1,6 @@
 //! What a change of values does to pods that run: some restart them, and what the gateway reads again by itself does not.
 
-use super::chart::{Chart, How, find};
+use super::chart::{Chart, How, find, text};
 use super::tools::Tools;
 
 /// A change of the case `everything`, and whether it restarts the pods.
@@ -32,6 +32,13 @@ pub(super) fn check(tools: &Tools, chart: &Chart) -> Result<String, String> {
     };
     let before = pod(&[])?;
     let mut findings = Vec::new();
+    for (name, values) in chart.cases()? {
+        let manifests = tools.parse(&chart.render(tools, &values, How::default())?)?;
+        // With OrderedReady Kubernetes waits for a pod that never becomes ready, whatever the template says by then.
+        if text(find(&manifests, "StatefulSet", "")?, "/spec/podManagementPolicy") != "Parallel" {
+            findings.push(format!("{name}: a rollback must replace a pod that never became ready"));
+        }
+    }
     for (change, restarts) in CHANGES {
         if (pod(&[change])? != before) != *restarts {
             let must = if *restarts { "must restart" } else { "must not restart" };
@@ -40,7 +47,9 @@ pub(super) fn check(tools: &Tools, chart: &Chart) -> Result<String, String> {
     }
     let count = CHANGES.len();
     if findings.is_empty() {
-        Ok(format!("{count} changes restart the pods or do not, as they should"))
+        Ok(format!(
+            "{count} changes restart the pods or do not, as they should; a rollback replaces what never became ready"
+        ))
     } else {
         Err(findings.join("\n"))
     }
