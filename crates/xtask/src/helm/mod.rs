@@ -7,6 +7,7 @@ mod hooks;
 mod mutants;
 mod network;
 mod pods;
+mod publishing;
 mod refusals;
 mod replicated;
 mod rollouts;

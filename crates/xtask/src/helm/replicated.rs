@@ -10,6 +10,7 @@ use super::chart::{Chart, How, find, list, text};
 use super::configs::{Given, pod_of};
 use super::network::{self, Endpoints, Network};
 use super::pods::{Machine, Objects, Pod};
+use super::publishing;
 use super::running::{self, Probe, SOON};
 use super::surroundings::{Surroundings, shown_by};
 use super::tools::Tools;
@@ -18,7 +19,7 @@ use crate::{clock, http, interrupt};
 
 pub(super) const ATMS: u32 = 9;
 const CONTAINER: &str = "cashgate";
-const CONFIG: [&str; 2] = ["--config", "/etc/cashgate/config/cashgate.toml"];
+pub(super) const CONFIG: [&str; 2] = ["--config", "/etc/cashgate/config/cashgate.toml"];
 /// A change that restarts pods, as an upgrade does.
 const UPGRADE: &str = "config.guard.messages_per_atm_s=60";
 /// How long customers come before pods are upgraded, and before one is killed.
@@ -61,10 +62,12 @@ impl<'a> Replicated<'a> {
         let seen = pods.under_load(self)?;
         drop(network);
         let first = pods.running.first().ok_or("the StatefulSet has no pod")?;
+        publishing::in_force(&first.pod, first.pod.container(CONTAINER)?, &self.around.given)?;
         first.pod.run(first.pod.container(CONTAINER)?, &[&["ledger", "verify"], &CONFIG[..]].concat(), SOON)?;
         pods.stop()?;
         Ok(format!(
-            "three rendered pods ran on PostgreSQL: migrated by a role of its own, peers believed by their certificates, helm tests, {seen}"
+            "three rendered pods ran on PostgreSQL: migrated by a role of its own that granted the gateways' one, rules published through the ledger, peers \
+             believed by their certificates, helm tests, {seen}"
         ))
     }
 
@@ -85,7 +88,6 @@ impl<'a> Replicated<'a> {
         self.around.share_token(&machine.claim("hsm"))?;
         self.around.empty_database()?;
         self.migrate(&machine, &manifests)?;
-        self.around.grant()?;
         Ok((machine, manifests))
     }
 
@@ -135,6 +137,7 @@ impl<'a> Pods<'a> {
             let started = pods.started(ordinal)?;
             pods.running.push(started);
         }
+        pods.publish()?;
         for ordinal in 0..count {
             pods.wait_until_ready(ordinal)?;
         }
@@ -165,6 +168,17 @@ impl<'a> Pods<'a> {
         running::wait_until_ready(pod, &pod.container(CONTAINER)?.clone(), process)?;
         self.endpoints.change(ordinal, |endpoint| (endpoint.is_there, endpoint.leaves) = (true, false));
         Ok(())
+    }
+
+    /// What the chart's README has an operator do once after a first installation with `policy.source: ledger`. Until then nobody is ready.
+    fn publish(&mut self) -> Result<(), String> {
+        let Running { pod, process } = self.running.first_mut().ok_or("the StatefulSet has no pod")?;
+        let container = pod.container(CONTAINER)?.clone();
+        running::wait_for("/startupProbe", pod, &container, process)?;
+        if Probe::of(pod, &container, "/readinessProbe")?.succeeds() {
+            return Err("a gateway is ready, and no rules have been published".to_owned());
+        }
+        publishing::published(pod, &container, self.given)
     }
 
     fn at(&mut self, ordinal: usize) -> Result<&mut Running<'a>, String> {

@@ -55,20 +55,25 @@ pub(super) fn port(container: &Value, name: &str) -> Result<u16, String> {
 
 /// As kubelet would: the startup probe until it succeeds, then the other two.
 pub(super) fn wait_until_ready(pod: &Pod<'_>, container: &Value, gateway: &mut Process) -> Result<(), String> {
-    for name in ["/startupProbe", "/livenessProbe", "/readinessProbe"] {
-        let probe = Probe::of(pod, container, name)?;
-        let deadline = Deadline::after(READY);
-        while !probe.succeeds() {
-            interrupt::check()?;
-            if !gateway.runs() {
-                return Err(format!("the gateway ended: {}", gateway.last_words(12)));
-            }
-            if deadline.has_passed() {
-                let answer = probe.answer();
-                return Err(format!("{name} answers {answer:?} after {READY:?}: {}", gateway.last_words(12)));
-            }
-            std::thread::sleep(ASK_EVERY);
+    ["/startupProbe", "/livenessProbe", "/readinessProbe"]
+        .into_iter()
+        .try_for_each(|name| wait_for(name, pod, container, gateway))
+}
+
+/// The same with one probe.
+pub(super) fn wait_for(name: &str, pod: &Pod<'_>, container: &Value, gateway: &mut Process) -> Result<(), String> {
+    let probe = Probe::of(pod, container, name)?;
+    let deadline = Deadline::after(READY);
+    while !probe.succeeds() {
+        interrupt::check()?;
+        if !gateway.runs() {
+            return Err(format!("the gateway ended: {}", gateway.last_words(12)));
         }
+        if deadline.has_passed() {
+            let answer = probe.answer();
+            return Err(format!("{name} answers {answer:?} after {READY:?}: {}", gateway.last_words(12)));
+        }
+        std::thread::sleep(ASK_EVERY);
     }
     Ok(())
 }

@@ -20,11 +20,10 @@ use crate::site::{Site, free_port};
 
 const SCENARIO: &str = include_str!("replicated.toml");
 const DATABASE: &str = "cashgate";
-/// Owns the tables; only migrations connect as it.
+/// As docs/postgresql.md calls them: who owns the tables, and only migrations connect as it; and the gateways' role.
 const OWNER: &str = "cashgate_owner";
-/// As docs/postgresql.md calls the gateways' role.
 const ROLE: &str = "cashgate";
-const GRANTS: &str = "docs/postgresql.md";
+const DOCUMENT: &str = "docs/postgresql.md";
 /// Where pods mount the token that all replicas use, as they would reach one HSM.
 const TOKEN: &str = "/var/lib/hsm";
 /// How the chart names the objects that it is given.
@@ -48,8 +47,8 @@ impl<'a> Surroundings<'a> {
     /// Starts the database, and makes what Secrets hold. Names and usages of certificates are those that the chart renders for cert-manager.
     pub(super) fn start(tools: &Tools, chart: &Chart, site: &'a Site) -> Result<Self, String> {
         let server = Server::start_with(&tls_settings(site)?);
-        for role in [OWNER, ROLE] {
-            let _ = server.sql("postgres", &format!("CREATE ROLE {role} LOGIN"));
+        for statement in documented("CREATE ROLE")? {
+            let _ = server.sql("postgres", &statement);
         }
         let mut given = Given::of(site)?;
         let asked = certificates(tools, chart)?;
@@ -83,7 +82,6 @@ impl<'a> Surroundings<'a> {
             "extraVolumes": [{"name": "hsm", "persistentVolumeClaim": {"claimName": "hsm"}}],
             "extraVolumeMounts": [{"name": "hsm", "mountPath": TOKEN}],
             "tls": {"existingSecret": self.secrets.gateway, "replicaSecretPrefix": self.secrets.replica_prefix},
-            "policy": {"source": "files", "files": {"trial.cedar": "permit (principal, action == Action::\"withdraw\", resource);\n"}},
             "preStopSleepSeconds": 1,
             "tests": {"operator": {"existingSecret": "trial-operator"}},
             "loadtest": {
@@ -97,7 +95,6 @@ impl<'a> Surroundings<'a> {
                 "institution": [{
                     "id": "sakura", "currency": "JPY", "time_zone": "Asia/Tokyo",
                     "core_banking": {"endpoint": format!("https://{RELEASE}-cashgate-loadtest:{bank}"), "server_name": "localhost"},
-                    "limits": {"new_device": []},
                 }],
             },
         });
@@ -118,28 +115,24 @@ impl<'a> Surroundings<'a> {
         command::run(Command::new("chmod").args(["-R", "g+rwX,o-rwx"]).arg(claim))
     }
 
-    /// As if nobody had ever been here.
+    /// As if nobody had ever been here: as the documentation has a bank make it.
     pub(super) fn empty_database(&self) -> Result<(), String> {
-        for sql in [
-            format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"),
-            format!("CREATE DATABASE {DATABASE} OWNER {OWNER}"),
-            format!("REVOKE CREATE, TEMPORARY ON DATABASE {DATABASE} FROM PUBLIC"),
-        ] {
-            let _ = self.server.sql("postgres", &sql);
+        let _ = self.server.sql("postgres", &format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"));
+        for statement in documented(" DATABASE ")? {
+            let _ = self.server.sql("postgres", &statement);
         }
         Ok(())
     }
+}
 
-    /// What the documentation has a bank grant to the gateways' role, as it stands there.
-    pub(super) fn grant(&self) -> Result<(), String> {
-        let document = command::root().join(GRANTS);
-        let page =
-            fs::read_to_string(&document).map_err(|error| format!("cannot read {}: {error}", document.display()))?;
-        let grants =
-            page.split("```sql\n").filter_map(|rest| rest.split("```").next()).find(|sql| sql.contains("GRANT"));
-        let _ = self.server.sql(DATABASE, grants.ok_or_else(|| format!("{GRANTS} grants nothing"))?);
-        Ok(())
-    }
+/// Statements out of the documentation for whoever prepares the database.
+fn documented(words: &str) -> Result<Vec<String>, String> {
+    let document = command::root().join(DOCUMENT);
+    let page = fs::read_to_string(&document).map_err(|error| format!("cannot read {}: {error}", document.display()))?;
+    let blocks = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let statements = blocks.flat_map(str::lines).filter_map(|line| line.split("--").next());
+    let found: Vec<String> = statements.filter(|line| line.contains(words)).map(str::to_owned).collect();
+    if found.is_empty() { Err(format!("{DOCUMENT} has no `{words}`")) } else { Ok(found) }
 }
 
 /// The Certificates that the chart asks cert-manager for.
