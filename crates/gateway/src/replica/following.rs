@@ -9,14 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_ledger::{AttemptsPart, LedgerReader, Publication, Sequence, StoredNotice, Tail, TailMark};
-use cashgate_wire::{journal, notices};
-use cashgate_withdrawal::notice::{Happening, Notice};
+use cashgate_ledger::{Publication, Sequence, StoredNotice, Tail, TailMark};
+use cashgate_wire::notices;
 use tokio::sync::watch;
 
-use super::Member;
-use super::alarms::SharedAlarms;
-use crate::admission::Desk;
+use super::{Attempts, Heard, Member};
 use crate::clock;
 use crate::keys::KeyOffice;
 use crate::lanes::Lanes;
@@ -26,9 +23,6 @@ use crate::stops::StopSwitch;
 
 /// How often is looked, beside the ledger's own hints.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// The notices that tell who asked for money, and what stood out.
-const OF_ATTEMPTS: [&str; 2] = ["approval_refused", "alarm"];
 
 /// What is kept in memory of what replicas write.
 #[derive(Clone, Debug)]
@@ -44,7 +38,7 @@ pub struct Followers {
 /// Follows the ledger from a mark for ever. While it cannot be read no new withdrawal begins here: it might be one that was stopped.
 pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, followers: Followers, mut mark: TailMark) {
     let mut hints = lanes.surroundings().ledger.subscribe_tail();
-    let mut attempts = Attempts { through: mark.sequence, alarms: SharedAlarms::of_replica(member.id()) };
+    let mut attempts = Attempts::behind(mark.sequence, member.id(), Arc::clone(&lanes.surroundings().desk));
     loop {
         let asked_at = clock::now();
         let known = match look(&lanes, mark).await {
@@ -71,7 +65,7 @@ pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, followers: Followers
             member.pulse().followed(asked_at);
         }
         lanes.surroundings().desk.ledger_is_followed(member.pulse().is_fresh(clock::now()));
-        let all_attempts = attempts.hear(&lanes, mark.sequence).await;
+        let all_attempts = hear(&mut attempts, &lanes, mark.sequence).await;
         if known == Known::Nothing || known == Known::All && all_attempts {
             wait_for_hint(&mut hints).await;
         }
@@ -133,78 +127,21 @@ fn learn(switch: &StopSwitch, stored: &StoredNotice) -> bool {
     }
 }
 
-/// Who asked for money, as far as it has been heard.
-struct Attempts {
-    through: Sequence,
-    alarms: SharedAlarms,
-}
-
-impl Attempts {
-    /// Hears the next part, if the ledger goes further, and says whether that was all. What cannot be read is asked for at the next look.
-    async fn hear(&mut self, lanes: &Lanes, last: Sequence) -> bool {
-        let (after, desk) = (self.through, Arc::clone(&lanes.surroundings().desk));
-        let mut is_whole = true;
-        if after < last {
-            let reader = lanes.surroundings().ledger.reader();
-            match ledger_reads::read(reader, move |reader| heard(reader, &desk, after)).await {
-                Ok((part, heard)) => {
-                    (self.through, is_whole) = part;
-                    heard.into_iter().for_each(|heard| self.take(heard));
-                }
-                Err(error) => tracing::warn!(%error, "what other replicas were asked for cannot be read"),
-            }
-        }
-        for alarm in self.alarms.due(clock::now()) {
-            lanes.surroundings().desk.tell_alarm(alarm);
-        }
-        is_whole
-    }
-
-    fn take(&mut self, heard: Heard) {
-        match heard {
-            Heard::Raised(alarm) => self.alarms.raised(alarm, clock::now()),
-            Heard::Told(notice) => self.alarms.heard(&notice),
+/// Hears the next part of who asked for money, if the ledger goes further, and says whether that was all. What cannot be read is asked for at the
+/// next look.
+async fn hear(attempts: &mut Attempts, lanes: &Lanes, last: Sequence) -> bool {
+    let (after, desk) = (attempts.through(), Arc::clone(&lanes.surroundings().desk));
+    let mut is_whole = true;
+    if after < last {
+        let reader = lanes.surroundings().ledger.reader();
+        let read = ledger_reads::read(reader, move |reader| {
+            reader.attempts_after(after, &Attempts::NOTICES).map(|part| Heard::of(part, &desk))
+        });
+        match read.await {
+            Ok(heard) => is_whole = attempts.take(heard, clock::now()),
+            Err(error) => tracing::warn!(%error, "what other replicas were asked for cannot be read"),
         }
     }
-}
-
-/// What came of what was heard.
-enum Heard {
-    /// A pattern stands out.
-    Raised(Notice),
-    /// Some replica has told so.
-    Told(Notice),
-}
-
-/// Reads a part and has the desk remember it, in the ledger's order. Blocking.
-fn heard(
-    reader: &LedgerReader,
-    desk: &Desk,
-    after: Sequence,
-) -> Result<((Sequence, bool), Vec<Heard>), cashgate_ledger::ReadError> {
-    let AttemptsPart { approved, notices, through, is_whole } = reader.attempts_after(after, &OF_ATTEMPTS)?;
-    let mut notices = notices.into_iter().peekable();
-    let mut all = Vec::new();
-    for (summary, first) in approved {
-        while let Some(notice) = notices.next_if(|notice| notice.sequence < first.sequence) {
-            hear_notice(desk, &notice, &mut all);
-        }
-        match journal::replay(summary.id, [(first.number, first.at, first.body.as_slice())]) {
-            Ok(withdrawal) => all.extend(desk.hear_approved(&withdrawal.terms).into_iter().map(Heard::Raised)),
-            // It is only remembered as a pattern; whoever adopts it will say what is wrong.
-            Err(error) => tracing::error!(%error, "an approval cannot be read"),
-        }
-    }
-    notices.for_each(|notice| hear_notice(desk, &notice, &mut all));
-    Ok(((through, is_whole), all))
-}
-
-fn hear_notice(desk: &Desk, stored: &StoredNotice, all: &mut Vec<Heard>) {
-    match notices::decode(&stored.body) {
-        Ok(Notice { at, what: Happening::ApprovalRefused(refused) }) => {
-            all.extend(desk.hear_refused(&refused, at).into_iter().map(Heard::Raised));
-        }
-        Ok(notice) => all.push(Heard::Told(notice)),
-        Err(error) => tracing::error!(sequence = %stored.sequence, %error, "a notice cannot be read"),
-    }
+    attempts.tell_due(clock::now());
+    is_whole
 }
