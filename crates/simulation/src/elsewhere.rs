@@ -3,6 +3,8 @@
 //! Whether a replica may act, and whether it takes machines, the production's own [`Pulse`](cashgate_gateway::replica::Pulse) says. Who is asked,
 //! and what a lane's driver does then, is modelled here: in production both are bound up with connections and tasks.
 
+use std::time::Duration;
+
 use cashgate_withdrawal::lane::{Input, LinkId};
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
@@ -16,6 +18,8 @@ use crate::world::World;
 
 /// How often a replica that does not hear asks whether others do.
 const LOOK_EVERY_MS: u64 = 250;
+/// Who has heard so long ago may soon not act any more.
+const BEHIND: Duration = Duration::from_secs(1);
 /// How long it waits for the answer.
 const ANSWER_MS_MAX: u64 = 500;
 
@@ -30,12 +34,18 @@ impl World {
         self.after(LOOK_EVERY_MS, Event::LooksElsewhere { life });
     }
 
+    /// Whether the present replica has heard nothing for a second. Looking costs events, so it is done only then.
+    pub(crate) fn is_behind(&self) -> bool {
+        let behind = self.gateway.members.pulse.behind(Timestamp::from_unix_ms(self.now));
+        behind.is_none_or(|behind| behind >= BEHIND)
+    }
+
     /// Asks all others whether they take machines, if it may not act itself.
     pub(crate) fn looks_elsewhere(&mut self) {
         let (life, now) = (self.gateway.life, Timestamp::from_unix_ms(self.now));
         if self.gateway.members.pulse.may_act(now) {
             self.gateway.members.served_elsewhere = false;
-            self.gateway.members.is_looking = !self.gateway.members.pulse.is_fresh(now);
+            self.gateway.members.is_looking = self.is_behind();
             if self.gateway.members.is_looking {
                 self.after(LOOK_EVERY_MS, Event::LooksElsewhere { life });
             }

@@ -193,7 +193,7 @@ impl Plan {
         let count = if self.replicas > 0 { chance.between(4, 24) } else { chance.between(1, 10) };
         // With several replicas, customers come all at once in some worlds.
         let is_rush = self.replicas > 0 && chance.per_mille(300);
-        let rush_at = chance.below(self.faulty_for_ms);
+        let rush_at = if self.replicas > 0 { chance.below(self.faulty_for_ms) } else { 0 };
         let number = |chance: &mut Chance, of: u16| u16::try_from(chance.below(u64::from(of))).unwrap_or(0);
         (0..count)
             .map(|_| {

@@ -253,7 +253,7 @@ impl World {
     pub(crate) fn goes_stale(&mut self) {
         let is_fresh = self.gateway.members.pulse.is_fresh(Timestamp::from_unix_ms(self.now));
         self.gateway.desk.ledger_is_followed(is_fresh);
-        if !is_fresh {
+        if self.is_behind() {
             self.begins_to_look();
         }
     }
