@@ -48,12 +48,31 @@ pub fn in_ledger(notice: &Notice) -> LedgerNotice {
     }
 }
 
-/// The phones that were refused lately: since when, and how often since.
+/// Which refusals are told: of one phone not too many. Remembers the phones that were refused lately, since when, and how often since.
 #[derive(Debug, Default)]
-struct Refused {
+pub struct RefusalsTold {
     phones: HashMap<(InstitutionId, DeviceId), (Timestamp, u32)>,
     /// How many there were after those whose hour is over had been let go.
     kept: usize,
+}
+
+impl RefusalsTold {
+    /// Whether this refusal is told. Those of the past hour are counted by phone.
+    pub fn is_told(&mut self, institution: &InstitutionId, device: &DeviceId, now: Timestamp) -> bool {
+        let is_over = |since: Timestamp| since.unix_ms().saturating_add(REFUSALS_EACH_MS) <= now.unix_ms();
+        let (since, count) = self.phones.entry((institution.clone(), device.clone())).or_insert((now, 0));
+        if is_over(*since) {
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        let is_told = *count <= REFUSALS_MAX;
+        // Phones whose hour is over are let go whenever there are twice as many as after the last time.
+        if self.phones.len() > self.kept.saturating_mul(2).max(1_024) {
+            self.phones.retain(|_, (since, _)| !is_over(*since));
+            self.kept = self.phones.len();
+        }
+        is_told
+    }
 }
 
 /// The gateway's board.
@@ -61,7 +80,7 @@ struct Refused {
 pub struct LedgerBoard {
     ledger: Ledger,
     metrics: Metrics,
-    refused: Mutex<Refused>,
+    refused: Mutex<RefusalsTold>,
 }
 
 impl LedgerBoard {
@@ -71,22 +90,9 @@ impl LedgerBoard {
         Self { ledger, metrics, refused: Mutex::default() }
     }
 
-    /// Whether this refusal is told. Those of the past hour are counted by phone.
     fn is_told(&self, institution: &InstitutionId, device: &DeviceId, now: Timestamp) -> bool {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = |since: Timestamp| since.unix_ms().saturating_add(REFUSALS_EACH_MS) <= now.unix_ms();
-        let (since, count) = refused.phones.entry((institution.clone(), device.clone())).or_insert((now, 0));
-        if is_over(*since) {
-            (*since, *count) = (now, 0);
-        }
-        *count = count.saturating_add(1);
-        let is_told = *count <= REFUSALS_MAX;
-        // Phones whose hour is over are let go whenever there are twice as many as after the last time.
-        if refused.phones.len() > refused.kept.saturating_mul(2).max(1_024) {
-            refused.phones.retain(|_, (since, _)| !is_over(*since));
-            refused.kept = refused.phones.len();
-        }
-        is_told
+        refused.is_told(institution, device, now)
     }
 }
 

@@ -51,6 +51,11 @@ impl World {
         if let Some(owner) = owner
             && self.database.is_alive(owner.life, self.now, dead_after_ms())
         {
+            #[cfg(feature = "planted")]
+            if is(Bug::AdoptsOnlyFromTheDead) {
+                self.gateway.adopting.remove(&atm);
+                return self.break_link(atm, 100);
+            }
             let is_heard = self.now >= self.gateway.members.peers_cut_until_ms
                 && self.gateways().any(|peer| peer.life == owner.life && self.now >= peer.members.peers_cut_until_ms);
             let is_heard = is_heard && self.strikes(FaultKind::LettingGoLost, 0).is_none();
@@ -102,6 +107,7 @@ impl World {
         self.gateway.insert_slot(atm, slot);
         self.complete(atm, first);
         if let Some(Waiting { link, facts, unresolved }) = self.gateway.adopting.remove(&atm) {
+            self.perhaps_was_sent_here(atm);
             self.connects(atm, link, facts, unresolved);
         }
         self.work(atm);

@@ -3,6 +3,10 @@
 //! Nothing here is a type of `withdrawal` or `limits`: a checker that shares the code it judges would share its mistakes. Amounts are whole
 //! yen, times are milliseconds since 1970-01-01T00:00:00Z by the world's true clock, ids are bare numbers.
 
+mod among;
+
+pub use among::{Alarm, Among, Attempt, Memory, Pattern};
+
 /// A withdrawal's id.
 pub type WithdrawalNo = u128;
 /// A machine, from 0.
@@ -31,6 +35,10 @@ pub struct Setup {
     pub end_to_end_atms: Vec<AtmNo>,
     /// Whether the institution believes that less than everything left only if a dispenser proves it.
     pub demands_proof: bool,
+    /// Phones that are new: what they do is watched.
+    pub new_phones: Vec<PhoneNo>,
+    /// Whether machines always have power, a line, and somebody who knows which replicas are ready.
+    pub machines_reach_who_is_ready: bool,
 }
 
 /// A dispense token in plain numbers.
@@ -280,6 +288,8 @@ pub enum What {
         /// How.
         book: Book,
     },
+    /// Something that only worlds with several replicas have.
+    Among(Among),
 }
 
 /// What a machine says became of a command.
@@ -339,7 +349,7 @@ pub enum Standing {
 }
 
 /// What is compared when the world has healed and nothing is under way any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closing {
     /// The gateway's books.
     pub books: Vec<Book>,
@@ -347,6 +357,8 @@ pub struct Closing {
     pub reserved: Vec<(AccountNo, u64)>,
     /// The numbers of all that became durable, in the order of the feed: each must be one more than the one before, from 1 on.
     pub sequence: Vec<u64>,
+    /// With several replicas: what each remembers.
+    pub memories: Vec<Memory>,
     /// Where a PIN block was found, of all that was ever written to the gateway's disk or sent to a machine; nowhere, it must be.
     pub secrets_found: Vec<String>,
 }

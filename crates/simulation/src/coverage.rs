@@ -164,7 +164,7 @@ impl Coverage {
 }
 
 /// What replicas and their database go through.
-const OVER_REPLICAS: [&str; 19] = [
+const OVER_REPLICAS: [&str; 33] = [
     "replica kills",
     "database kills",
     "database failovers",
@@ -184,6 +184,20 @@ const OVER_REPLICAS: [&str; 19] = [
     "requests lost between replicas",
     "stops followed",
     "pauses past the word of the ledger",
+    "machines sent elsewhere",
+    "machines sent elsewhere while a write is on its way",
+    "machines served elsewhere",
+    "newcomers sent elsewhere",
+    "machines kept, because nobody hears",
+    "late writes refused after a machine was sent elsewhere",
+    "approvals heard of",
+    "refusals heard of",
+    "attempts heard in parts",
+    "attempts read at a start and heard again",
+    "alarms told at once",
+    "alarms told after a wait",
+    "alarms that wait for another to tell",
+    "alarms that another told",
 ];
 
 /// What present tokens in these worlds can turn out to be; their machines write no others.

@@ -322,6 +322,8 @@ impl World {
         self.note(|| format!("phone of visit {number}: {}", said(&answer)));
         match (&asks, answer) {
             (PhoneAsks::Scan { second_phone: true, .. }, _) => {}
+            // It asks again.
+            (_, Err(Refusal::OutcomeUnknown)) => {}
             (PhoneAsks::Scan { .. }, Ok(Answer::Scanned { .. })) => self.chooses(number),
             (PhoneAsks::Scan { .. }, Err(_)) => self.leaves(number),
             (PhoneAsks::Approve { .. }, Ok(Answer::Approved { withdrawal, confirm_code })) => {

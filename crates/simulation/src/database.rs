@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cashgate_gateway::admission::{Desk, LimitKey};
 use cashgate_gateway::lanes::History;
 use cashgate_ledger::{Append, ApprovedRow, StoredStep, WithdrawalSummary};
+use cashgate_withdrawal::notice::Notice;
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::time::Timestamp;
@@ -31,6 +32,15 @@ pub(crate) struct Write {
     pub(crate) atm: AtmNo,
     pub(crate) epoch: u64,
     pub(crate) append: Append,
+}
+
+/// What goes to the database together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Commit {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) notices: Vec<Notice>,
+    /// Whether it came to the database: its notices are there once.
+    pub(crate) came: bool,
 }
 
 /// What became of it.
@@ -79,7 +89,9 @@ pub(crate) struct Database {
     heartbeats: BTreeMap<u32, u64>,
     stops: Vec<StopNotice>,
     /// Commits that were sent, by number: what is on its way outlives its sender.
-    pub(crate) sent: BTreeMap<u64, Vec<Write>>,
+    pub(crate) sent: BTreeMap<u64, Commit>,
+    /// Machines that were sent elsewhere, by which process, and whether another has served them since.
+    pub(crate) sent_elsewhere: BTreeMap<AtmNo, (u32, bool)>,
     last_sent: u64,
     /// What all customers of the institution withdrew: the sum, and how many withdrawals.
     spent: (i64, i64),
@@ -88,9 +100,9 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) fn send(&mut self, writes: Vec<Write>) -> u64 {
+    pub(crate) fn send(&mut self, writes: Vec<Write>, notices: Vec<Notice>) -> u64 {
         self.last_sent += 1;
-        self.sent.insert(self.last_sent, writes);
+        self.sent.insert(self.last_sent, Commit { writes, notices, came: false });
         self.last_sent
     }
 
@@ -168,6 +180,10 @@ impl Database {
     pub(crate) fn commit(&mut self, journal: &mut Journal, life: u32, write: &Write, repeated: bool) -> Verdict {
         let Write { atm, epoch, append } = write;
         if !self.owns(*atm, life, *epoch) {
+            #[cfg(feature = "planted")]
+            if is(Bug::RefusedWriteHeard) {
+                append.steps.iter().for_each(|step| journal.haunt(step));
+            }
             return Verdict::NotOwner;
         }
         if repeated && append.steps.iter().all(|step| journal.has(step)) {
@@ -201,9 +217,14 @@ impl Database {
         self.spent
     }
 
+    /// Whether this process was the last to send a machine elsewhere.
+    pub(crate) fn was_sent_elsewhere(&self, atm: AtmNo, life: u32) -> bool {
+        self.sent_elsewhere.get(&atm).is_some_and(|(by, _)| *by == life)
+    }
+
     fn owns(&self, atm: AtmNo, life: u32, epoch: u64) -> bool {
         #[cfg(feature = "planted")]
-        if is(Bug::EpochNotChecked) {
+        if is(Bug::EpochNotChecked) || is(Bug::LateWriteTaken) && self.was_sent_elsewhere(atm, life) {
             return true;
         }
         self.owner(atm) == Some(Owner { life, epoch })

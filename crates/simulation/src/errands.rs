@@ -12,7 +12,7 @@ use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Terms;
 
 use crate::books::number;
-use crate::boundary::{AtmNo, What};
+use crate::boundary::{Among, AtmNo, What};
 use crate::crash_plan::Point;
 use crate::dispenser::token_seen;
 use crate::event::{Answered, Asked, BankAnswer, Caller, Code, Event, PhoneAsks, Verifying};
@@ -116,6 +116,7 @@ impl World {
                 let nonce = present_nonce.as_ref().and_then(|nonce| u128::from_str_radix(nonce.as_str(), 16).ok());
                 self.crosses(What::OutcomeAsked { atm, withdrawal: number(*withdrawal), nonce });
             }
+            ToAtm::Welcome { .. } => self.crosses_among(Among::AtmWelcomed { atm }),
             ToAtm::OutcomeRecorded(id) => self.crosses(What::OutcomeAcknowledged { atm, withdrawal: number(*id) }),
             _ => {}
         }
@@ -137,7 +138,11 @@ impl World {
     }
 
     pub(crate) fn answer_phone(&mut self, visit: usize, phone: u16, asks: PhoneAsks, answer: Result<Answer, Refusal>) {
-        let answer = answer.or_else(|refusal| self.approved_earlier(visit, &asks).ok_or(refusal));
+        let answer = answer.or_else(|refusal| {
+            // Who says that nobody knows could not look.
+            let earlier = (refusal != Refusal::OutcomeUnknown).then(|| self.approved_earlier(visit, &asks)).flatten();
+            earlier.ok_or(refusal)
+        });
         match (&asks, &answer) {
             (PhoneAsks::Scan { code, .. }, Ok(Answer::Scanned { .. })) => {
                 self.crosses(What::ScanAccepted { nonce: code.nonce, phone });

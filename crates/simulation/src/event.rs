@@ -1,6 +1,7 @@
 //! What may happen next in a world.
 
 use cashgate_gateway::admission::LimitKey;
+use cashgate_ledger::AttemptsPart;
 use cashgate_withdrawal::dispense::OutcomeReport;
 use cashgate_withdrawal::event::Settlement;
 use cashgate_withdrawal::evidence::DispenseToken;
@@ -20,6 +21,7 @@ use crate::faults::FaultKind;
 pub(crate) enum Event {
     // The gateway.
     GatewayStarts { replica: u16 },
+    ReplicaRecalls { replica: u16, mark: u64 },
     Wakes { life: u32, atm: AtmNo },
     Written { life: u32 },
     Synced { life: u32 },
@@ -56,6 +58,10 @@ pub(crate) enum Event {
     Polls { life: u32 },
     Polled { life: u32, asked_at_ms: u64, heard: Heard },
     GoesStale { life: u32 },
+    AttemptsRead { life: u32, part: AttemptsPart },
+    LooksElsewhere { life: u32 },
+    AsksElsewhere { life: u32 },
+    ElsewhereAnswered { life: u32, takes: bool },
     Claims { life: u32, atm: AtmNo, expected: Option<Owner> },
     Claimed { life: u32, atm: AtmNo, claimed: Box<Claimed> },
     LetsGo { life: u32, atm: AtmNo },
@@ -90,6 +96,10 @@ impl Event {
             | Self::Polls { life }
             | Self::Polled { life, .. }
             | Self::GoesStale { life }
+            | Self::AttemptsRead { life, .. }
+            | Self::LooksElsewhere { life }
+            | Self::AsksElsewhere { life }
+            | Self::ElsewhereAnswered { life, .. }
             | Self::Claims { life, .. }
             | Self::Claimed { life, .. }
             | Self::LetsGo { life, .. }

@@ -125,6 +125,22 @@ const OF_ONE_GATEWAY: &[FaultKind] = &[
     FaultKind::ReadFails,
 ];
 
+/// What keeps a machine from those who would serve it.
+const OF_MACHINES_WAYS: &[FaultKind] = &[
+    FaultKind::MessageLost,
+    FaultKind::MessageDelayed,
+    FaultKind::MessageHeld,
+    FaultKind::MessageReordered,
+    FaultKind::MessageDuplicated,
+    FaultKind::LineCut,
+    FaultKind::DeafAtm,
+    FaultKind::DeafGateway,
+    FaultKind::AtmPartition,
+    FaultKind::CutWhileHeld,
+    FaultKind::AtmPowerCut,
+    FaultKind::BalancerBlind,
+];
+
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
@@ -296,6 +312,12 @@ impl Faults {
             self.struck.push((now_ms, id));
         }
         strikes.then_some(chance)
+    }
+
+    /// Whether machines always have power and a line, and whoever sends them somewhere knows which replicas are ready.
+    #[must_use]
+    pub fn leave_machines_their_ways(&self) -> bool {
+        !OF_MACHINES_WAYS.iter().any(|kind| self.has(*kind))
     }
 
     /// What has struck, in order.

@@ -12,7 +12,7 @@ use cashgate_gateway::config::{CoreBanking, Institution};
 use cashgate_gateway::devices::{Device, KnownDevices};
 use cashgate_gateway::lanes::{Attendant, Intent};
 use cashgate_ledger::StepRecord;
-use cashgate_limits::{Burst, Caps, LimitFigures, Limits, SumCaps};
+use cashgate_limits::{Burst, Caps, LimitFigures, Limits, SumCaps, Tier};
 use cashgate_policy::{Decision, Facts, Verdict};
 use cashgate_qr::approval::DeviceKey;
 use cashgate_wire::customer::PinBlock;
@@ -20,6 +20,7 @@ use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::lane::{Input, LaneSettings, RequestId};
 use cashgate_withdrawal::money::Currency;
+use cashgate_withdrawal::notice::Notice;
 use cashgate_withdrawal::time::Timestamp;
 
 use crate::adopting::Waiting;
@@ -32,6 +33,8 @@ use crate::names;
 use crate::plan::Plan;
 use crate::replicas::Membership;
 
+/// For so long a phone is new.
+const NEW_FOR: Duration = Duration::from_secs(3 * 24 * 3_600);
 /// Small worlds need few shards.
 const SHARDS: usize = 2;
 
@@ -48,6 +51,8 @@ pub(crate) struct Gateway {
     pub(crate) adopting: BTreeMap<AtmNo, Waiting>,
     /// What waits for the next commit, and the one that was sent, with how often it was sent before.
     pub(crate) to_commit: Vec<Write>,
+    /// Notices that go with it.
+    pub(crate) to_tell: Vec<Notice>,
     pub(crate) sent: Option<(u64, u32)>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) desk: Arc<Desk>,
@@ -122,7 +127,9 @@ fn institution(plan: &Plan) -> Institution {
         withdrawals_per_day: setup.withdrawals_per_day,
         ..Caps::UNLIMITED
     };
-    let limits = LimitFigures::new(Currency::JPY, caps, Vec::new(), None, SumCaps::default(), burst);
+    // Replicas share phones' entries too, and a phone is new in its first days.
+    let tiers = if plan.replicas > 0 { vec![Tier { until_age: NEW_FOR, caps }] } else { Vec::new() };
+    let limits = LimitFigures::new(Currency::JPY, caps, tiers, None, SumCaps::default(), burst);
     Institution {
         id: names::institution(),
         currency: Currency::JPY,
@@ -149,6 +156,7 @@ impl Gateway {
             members: Membership::new(Arc::default()),
             adopting: BTreeMap::new(),
             to_commit: Vec::new(),
+            to_tell: Vec::new(),
             sent: None,
             desk: Arc::new(desk(plan, &limits, &institutions)),
             limits,
@@ -222,14 +230,13 @@ impl Gateway {
     }
 }
 
-/// A phone that has been known for ever.
-fn device() -> Device {
-    let ever = Timestamp::from_unix_ms(0);
+/// A phone that has been known since a moment.
+fn device(since: Timestamp) -> Device {
     Device {
         key: PHONE_KEY.clone(),
-        key_since: ever,
-        registered_at: ever,
-        bound_at: ever,
+        key_since: since,
+        registered_at: since,
+        bound_at: since,
         channel: String::new(),
         attestation: None,
         failed_attempts: 0,
@@ -241,7 +248,9 @@ fn device() -> Device {
 fn desk(plan: &Plan, limits: &Arc<Limits>, institutions: &[Institution]) -> Desk {
     let known = KnownDevices::default();
     for phone in 0..plan.phones {
-        known.remember(names::institution(), names::phone(phone), device());
+        // An hour before the world begins, or for ever.
+        let since = if plan.is_new(phone) { plan.begins_at_ms - 3_600_000 } else { 0 };
+        known.remember(names::institution(), names::phone(phone), device(Timestamp::from_unix_ms(since)));
     }
     let policy = Arc::new(Wary { seed: plan.seed, per_mille: plan.step_up_per_mille });
     let rulebook = Arc::new(Rulebook::new(Rules::new(policy, institutions)));

@@ -6,17 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cashgate_gateway::lanes::History;
+use cashgate_gateway::notice_board::in_ledger;
 use cashgate_ledger::{
-    ApprovedRow, Damage, Fault, ReadError, RowCheck, Seal, Sequence, StepRecord, StoredStep, WithdrawalRow,
-    WithdrawalSummary, check_chain,
+    ApprovedRow, AttemptsPart, Damage, Fault, Notice as LedgerNotice, ReadError, RowCheck, Seal, Sequence, StepRecord,
+    StoredNotice, StoredStep, WithdrawalRow, WithdrawalSummary, check_chain,
 };
+use cashgate_wire::notices;
 use cashgate_withdrawal::ids::{AtmId, WithdrawalId};
 use cashgate_withdrawal::money::Money;
-use cashgate_withdrawal::notice::RefusedApproval;
+use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
 use cashgate_withdrawal::time::Timestamp;
 
 use crate::chance::Chance;
 
+/// How many steps and notices a reader is told of at once.
+const PART: u64 = 6;
 /// How many groups the reserve takes once the disk is full.
 const RESERVE_GROUPS: u32 = 400;
 
@@ -27,6 +31,11 @@ pub(crate) struct Journal {
     nonces: BTreeMap<[u8; 16], WithdrawalId>,
     last: u64,
     notices: Vec<u64>,
+    /// Those that tell who asked for money, and of alarms.
+    told: Vec<StoredNotice>,
+    /// Steps that were refused and are told all the same.
+    #[cfg(feature = "planted")]
+    ghosts: Vec<(WithdrawalSummary, StoredStep)>,
     unsynced: Option<Vec<StepRecord>>,
     pub(crate) full: bool,
     used_of_reserve: u32,
@@ -188,6 +197,35 @@ impl Journal {
         self.last
     }
 
+    /// What was told becomes durable; gives its number.
+    pub(crate) fn tell(&mut self, notice: &Notice) -> u64 {
+        let (sequence, notice) = (Sequence(self.notice()), in_ledger(notice));
+        let row_check = RowCheck::of_notice(sequence, &notice);
+        let LedgerNotice { at, kind, institution, body } = notice;
+        self.told.push(StoredNotice { sequence, at, kind: kind.to_owned(), institution, body, row_check });
+        sequence.0
+    }
+
+    /// Who asked for money behind a number: the next part of it.
+    pub(crate) fn attempts_after(&self, after: Sequence) -> AttemptsPart {
+        let last = Sequence(self.last);
+        let through = Sequence(after.0 + PART).min(last);
+        let is_in = |sequence: Sequence| after < sequence && sequence <= through;
+        let firsts = self.entries.values().filter_map(|entry| Some((&entry.summary, entry.steps.first()?)));
+        let firsts = firsts.filter(|(_, first)| is_in(first.sequence));
+        let mut approved: Vec<_> = firsts.map(|(summary, first)| (summary.clone(), first.clone())).collect();
+        #[cfg(feature = "planted")]
+        approved.extend(self.ghosts.iter().filter(|(_, first)| is_in(first.sequence)).cloned());
+        approved.sort_by_key(|(_, first)| first.sequence);
+        let notices = self.told.iter().filter(|notice| is_in(notice.sequence)).cloned().collect();
+        AttemptsPart { approved, notices, through, is_whole: through >= last }
+    }
+
+    /// The number with which a withdrawal was approved.
+    pub(crate) fn approved_as(&self, id: WithdrawalId) -> Option<u64> {
+        self.entries.get(&id)?.steps.first().map(|first| first.sequence.0)
+    }
+
     /// The numbers of everything, in the order of the feed.
     pub(crate) fn sequence(&self) -> Vec<u64> {
         let steps = self.entries.values().flat_map(|entry| entry.steps.iter().map(|step| step.sequence.0));
@@ -227,6 +265,19 @@ impl Journal {
         self.unsynced.is_none() && self.entries.values().all(|entry| !entry.summary.row.open)
     }
 
+    /// A step that was refused is told with the next one that is not.
+    #[cfg(feature = "planted")]
+    pub(crate) fn haunt(&mut self, step: &StepRecord) {
+        if step.number == 1 && !self.entries.contains_key(&step.withdrawal) {
+            let sequence = Sequence(self.last + 1);
+            let (id, seal) = (step.withdrawal, Seal::of_step(None, sequence, step));
+            let stored = stored(step.clone(), sequence, seal);
+            let summary =
+                WithdrawalSummary { id, row: step.row.clone(), last_step: 1, changed_at: step.at, last_seal: seal };
+            self.ghosts.push((summary, stored));
+        }
+    }
+
     fn insert(&mut self, step: StepRecord) -> Result<(), NotAppended> {
         let id = step.withdrawal;
         let known = self.entries.get(&id);
@@ -249,18 +300,9 @@ impl Journal {
         }
         self.last += 1;
         let seal = Seal::of_step(known.map(|entry| &entry.summary.last_seal), Sequence(self.last), &step);
-        let stored = StoredStep {
-            sequence: Sequence(self.last),
-            withdrawal: id,
-            institution: step.row.institution.clone(),
-            number: step.number,
-            at: step.at,
-            kind: step.kind.to_owned(),
-            body: step.body,
-            seal,
-        };
-        let (number, at) = (step.number, step.at);
-        let summary = WithdrawalSummary { id, row: step.row, last_step: number, changed_at: at, last_seal: seal };
+        let (number, at, row) = (step.number, step.at, step.row.clone());
+        let stored = stored(step, Sequence(self.last), seal);
+        let summary = WithdrawalSummary { id, row, last_step: number, changed_at: at, last_seal: seal };
         let check = RowCheck::of(&summary);
         if let Some((_, whole)) = self.backup.as_mut().filter(|(damaged, _)| *damaged == id) {
             // The backup is of the stream of writes, so it has this one too.
@@ -274,6 +316,11 @@ impl Journal {
         self.entries.insert(id, Entry { summary, check, steps, open_in_index });
         Ok(())
     }
+}
+
+fn stored(step: StepRecord, sequence: Sequence, seal: Seal) -> StoredStep {
+    let (withdrawal, institution, kind) = (step.withdrawal, step.row.institution, step.kind.to_owned());
+    StoredStep { sequence, withdrawal, institution, number: step.number, at: step.at, kind, body: step.body, seal }
 }
 
 impl Entry {
@@ -322,12 +369,16 @@ impl History for Journal {
         Ok(count)
     }
 
-    /// A world keeps no notices.
     fn for_each_refused_since(
         &self,
-        _: Timestamp,
-        _: &mut dyn FnMut(Timestamp, RefusedApproval),
+        since: Timestamp,
+        each: &mut dyn FnMut(Timestamp, RefusedApproval),
     ) -> Result<(), ReadError> {
+        for stored in self.told.iter().filter(|stored| stored.at >= since) {
+            if let Ok(Happening::ApprovalRefused(refused)) = notices::decode(&stored.body).map(|notice| notice.what) {
+                each(stored.at, *refused);
+            }
+        }
         Ok(())
     }
 }

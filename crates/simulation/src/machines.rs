@@ -11,7 +11,7 @@ use cashgate_withdrawal::money::Currency;
 use crate::adopting::Waiting;
 use crate::atm::{Atm, Fate, report};
 use crate::books::{self, number};
-use crate::boundary::{AtmNo, What};
+use crate::boundary::{Among, AtmNo, What};
 use crate::event::{AtmSays, Code, Event};
 use crate::faults::FaultKind;
 use crate::names::yen;
@@ -42,7 +42,13 @@ impl World {
                     self.report_arrives(atm, *id, said);
                 }
                 let facts = facts(end_to_end);
+                if self.atm(atm).is_some_and(|machine| machine.link == Some(link)) {
+                    self.crosses_among(Among::AtmConnected { atm });
+                }
                 if self.is_replicated() && self.gateway.slot(atm).is_none() {
+                    if self.gateway.members.served_elsewhere {
+                        return self.refuses_newcomer(atm, link);
+                    }
                     return self.begins_adoption(atm, Waiting { link, facts, unresolved });
                 }
                 self.gateway.connecting(atm, link);
@@ -77,6 +83,10 @@ impl World {
         if life != self.gateway.life || self.gateway.link(atm) != Some(link) {
             return;
         }
+        if self.atm(atm).is_some_and(|machine| machine.link == Some(link)) {
+            // It cannot send away whom it has lost, whatever that one still believes.
+            self.crosses_among(Among::AtmLostLink { atm });
+        }
         if let Some(slot) = self.gateway.slot(atm) {
             slot.link = None;
         }
@@ -87,6 +97,7 @@ impl World {
         let Some(machine) = self.atm(atm).filter(|machine| machine.link == Some(link)) else { return };
         machine.link = None;
         let boot = machine.boot;
+        self.crosses_among(Among::AtmLostLink { atm });
         self.customer_leaves(atm);
         let after = self.network.between(500, 5_000);
         self.after(after, Event::AtmDials { atm, boot });
@@ -226,6 +237,7 @@ impl World {
         self.customer_leaves(atm);
         let after = self.network.between(0, 30_000);
         if let Some(link) = link {
+            self.crosses_among(Among::AtmLostLink { atm });
             if self.is_replicated() {
                 self.enter(self.lines.replica(link));
             }

@@ -7,6 +7,8 @@ use cashgate_withdrawal::money::{Currency, Money};
 
 use crate::boundary::{AccountNo, AtmNo, PhoneNo};
 
+/// An account of which no customer is.
+pub(crate) const NOBODYS: AccountNo = NUMBERS - 1;
 /// More than any world has.
 const NUMBERS: u16 = 16;
 
@@ -52,6 +54,10 @@ pub(crate) fn atm_number(id: &AtmId) -> AtmNo {
 }
 
 pub(crate) fn account_number(id: &AccountId) -> AccountNo {
+    number(id.as_str())
+}
+
+pub(crate) fn phone_number(id: &DeviceId) -> PhoneNo {
     number(id.as_str())
 }
 

@@ -7,7 +7,7 @@ use cashgate_withdrawal::lane::{Input, Resolution};
 use cashgate_withdrawal::stop::StopScope;
 
 use crate::books;
-use crate::boundary::{AtmNo, Closing, What};
+use crate::boundary::{Among, AtmNo, Closing, What};
 use crate::chance::Chance;
 use crate::checker::{Rule, Violation};
 use crate::core_bank::Standing;
@@ -93,19 +93,6 @@ impl World {
                 self.enter(replica);
                 self.gateway_starts();
             }
-            Event::DatabaseHears { life, commit, tried } => self.database_hears(life, commit, tried),
-            Event::DatabaseAnswers { commit, tried, verdicts, .. } => self.database_answers(commit, tried, verdicts),
-            Event::CommitTimesOut { commit, tried, .. } => self.commit_times_out(commit, tried),
-            Event::ReadsEntries { atm, keys, .. } => self.entries_are_read(atm, keys),
-            Event::EntriesRead { atm, entries, .. } => self.entries_read(atm, &entries),
-            Event::Polls { .. } => self.polls(),
-            Event::Polled { asked_at_ms, heard, .. } => self.polled(asked_at_ms, heard),
-            Event::GoesStale { .. } => self.goes_stale(),
-            Event::Claims { atm, expected, .. } => self.claims(atm, expected),
-            Event::Claimed { atm, claimed, .. } => self.claimed(atm, *claimed),
-            Event::LetsGo { atm, .. } => self.lets_go(atm, "let go when asked"),
-            Event::Forwarded { phone, visit, asks, .. } => self.phone_asks_here(phone, visit, asks),
-            Event::StopTakenBack { atm } => self.stop_taken_back(atm),
             Event::Wakes { life, atm } => self.wakes(life, atm),
             Event::Written { life } => self.written(life),
             Event::Synced { life } => self.synced(life),
@@ -133,6 +120,7 @@ impl World {
             Event::Strikes { kind, place } => self.gets_its_chance(kind, place),
             Event::SpaceAgain => self.journal.has_space(),
             Event::Heal => self.heal(),
+            of_replicas => self.happens_to_replicas(of_replicas),
         }
     }
 
@@ -203,6 +191,7 @@ impl World {
                 self.enter(place);
                 let for_ms = chance.between(500, 60_000);
                 self.gateway.members.paused_until_ms = self.now + for_ms;
+                self.crosses_among(Among::StandsStill { until_ms: self.now + for_ms });
                 if for_ms > 3_000 {
                     self.count("pauses past the word of the ledger");
                 }
@@ -214,7 +203,9 @@ impl World {
             }
             FaultKind::PeersCut => {
                 self.enter(place);
-                self.gateway.members.peers_cut_until_ms = self.now + chance.between(500, 120_000);
+                let until_ms = self.now + chance.between(500, 120_000);
+                self.gateway.members.peers_cut_until_ms = until_ms;
+                self.crosses_among(Among::CutFromPeers { until_ms });
             }
             FaultKind::BankCutOfReplica => {
                 self.enter(place);
@@ -342,7 +333,8 @@ impl World {
         for why in unreadable {
             self.broken(why);
         }
-        Closing { books, reserved: self.reserved(), sequence: self.journal.sequence(), secrets_found }
+        let (reserved, sequence, memories) = (self.reserved(), self.journal.sequence(), self.memories());
+        Closing { books, reserved, sequence, memories, secrets_found }
     }
 
     /// Something that no rule of the design names, and that must not be all the same.

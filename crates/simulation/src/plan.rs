@@ -35,6 +35,8 @@ pub struct Plan {
     pub end_to_end: u16,
     /// What grade of evidence the institution demands: 0 for C, 1 for B, 2 for A.
     pub evidence_demanded: u8,
+    /// One bit a phone, the lowest for the first: whether it is new.
+    pub new_phones: u16,
     /// How many replicas of the gateway share a database; 0 for one gateway with a disk of its own.
     pub replicas: u16,
     /// The customers of a scenario; in a drawn world they are drawn too.
@@ -94,6 +96,7 @@ impl Plan {
             step_up_per_mille: chance.pick(&[0, 0, 300, 1_000]).unwrap_or(0),
             end_to_end: chance.pick(&[0b000, 0b000, 0b111, 0b010, 0b101]).unwrap_or(0),
             evidence_demanded: chance.pick(&[0, 0, 0, 1, 2]).unwrap_or(0),
+            new_phones: 0,
             replicas: 0,
             script: None,
         }
@@ -109,6 +112,7 @@ impl Plan {
             accounts: u16::try_from(chance.between(1, 3)).unwrap_or(1),
             replicas: u16::try_from(chance.between(2, 5)).unwrap_or(2),
             faulty_for_ms: chance.between(2, 12) * 60_000,
+            new_phones: chance.pick(&[0b0000, 0b1111, 0b1111, 0b0101, 0b1110]).unwrap_or(0),
             ..Self::of(seed)
         }
     }
@@ -127,6 +131,7 @@ impl Plan {
             step_up_per_mille: if step_up { 1_000 } else { 0 },
             end_to_end: 0,
             evidence_demanded: 0,
+            new_phones: 0,
             replicas: 0,
             script: Some(script),
         }
@@ -144,6 +149,8 @@ impl Plan {
             core_bank_contradicts: false,
             end_to_end_atms: (0..self.atms).filter(|atm| self.is_end_to_end(*atm)).collect(),
             demands_proof: self.evidence_demanded == 2,
+            new_phones: (0..self.phones).filter(|phone| self.is_new(*phone)).collect(),
+            machines_reach_who_is_ready: false,
         }
     }
 
@@ -151,6 +158,12 @@ impl Plan {
     #[must_use]
     pub const fn is_end_to_end(&self, atm: AtmNo) -> bool {
         self.end_to_end >> atm & 1 == 1
+    }
+
+    /// Whether a phone is new.
+    #[must_use]
+    pub const fn is_new(&self, phone: PhoneNo) -> bool {
+        self.new_phones >> phone & 1 == 1
     }
 
     /// The machines that lie, if any do.
@@ -178,10 +191,14 @@ impl Plan {
         }
         let mut chance = Chance::of(self.seed, 0x7151);
         let count = if self.replicas > 0 { chance.between(4, 24) } else { chance.between(1, 10) };
+        // With several replicas, customers come all at once in some worlds.
+        let is_rush = self.replicas > 0 && chance.per_mille(300);
+        let rush_at = if self.replicas > 0 { chance.below(self.faulty_for_ms) } else { 0 };
         let number = |chance: &mut Chance, of: u16| u16::try_from(chance.below(u64::from(of))).unwrap_or(0);
         (0..count)
             .map(|_| {
-                let begins_at = self.begins_at_ms + chance.below(self.faulty_for_ms);
+                let at = if is_rush { rush_at + chance.below(20_000) } else { chance.below(self.faulty_for_ms) };
+                let begins_at = self.begins_at_ms + at;
                 let (atm, phone): (AtmNo, PhoneNo) = (number(&mut chance, self.atms), number(&mut chance, self.phones));
                 let account = number(&mut chance, self.accounts);
                 let amount = match chance.below(12) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_gateway::admission::Desk;
-use cashgate_gateway::replica::{DEAD_AFTER_USUAL, Pulse};
+use cashgate_gateway::notice_board::RefusalsTold;
+use cashgate_gateway::replica::{Attempts, DEAD_AFTER_USUAL, Pulse};
 use cashgate_gateway::stops::Stops;
 use cashgate_withdrawal::lane::Input;
 use cashgate_withdrawal::notice::{Happening, Notice};
@@ -13,11 +14,12 @@ use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::stop::StopScope;
 use cashgate_withdrawal::time::Timestamp;
 
-use crate::boundary::{AtmNo, What};
+use crate::boundary::{Among, AtmNo, What};
 use crate::database::{Heard, StopNotice};
 use crate::event::Event;
 use crate::faults::FaultKind;
 use crate::gateway::Gateway;
+use crate::hearing::Board;
 use crate::names;
 use crate::world::World;
 
@@ -31,6 +33,17 @@ pub(crate) const DEAD_AFTER: Duration = DEAD_AFTER_USUAL;
 pub(crate) struct Membership {
     pub(crate) pulse: Pulse,
     pub(crate) stops: Arc<Stops>,
+    /// What its desk puts up, and which refusals are told.
+    pub(crate) board: Arc<Board>,
+    pub(crate) refusals: RefusalsTold,
+    /// Who asked for money, as far as it has heard; nothing before it has read what the ledger had at its start.
+    pub(crate) attempts: Option<Attempts>,
+    pub(crate) is_reading_attempts: bool,
+    /// What became durable up to here it has read at its start.
+    pub(crate) recalled: u64,
+    /// Whether it asks again and again who hears the database, and whether somebody else does and it does not.
+    pub(crate) is_looking: bool,
+    pub(crate) served_elsewhere: bool,
     /// Up to where it knows what others wrote.
     pub(crate) seen: u64,
     pub(crate) paused_until_ms: u64,
@@ -44,6 +57,13 @@ impl Membership {
         Self {
             pulse: Pulse::new(DEAD_AFTER),
             stops,
+            board: Arc::default(),
+            refusals: RefusalsTold::default(),
+            attempts: None,
+            is_reading_attempts: false,
+            recalled: 0,
+            is_looking: false,
+            served_elsewhere: false,
             seen: 0,
             paused_until_ms: 0,
             database_cut_until_ms: 0,
@@ -151,8 +171,37 @@ impl World {
         }
     }
 
+    /// What happens to replicas and their database.
+    pub(crate) fn happens_to_replicas(&mut self, event: Event) {
+        match event {
+            Event::ReplicaRecalls { replica, mark } => {
+                self.enter(replica);
+                self.replica_recalls(mark);
+            }
+            Event::DatabaseHears { life, commit, tried } => self.database_hears(life, commit, tried),
+            Event::DatabaseAnswers { commit, tried, verdicts, .. } => self.database_answers(commit, tried, verdicts),
+            Event::CommitTimesOut { commit, tried, .. } => self.commit_times_out(commit, tried),
+            Event::ReadsEntries { atm, keys, .. } => self.entries_are_read(atm, keys),
+            Event::EntriesRead { atm, entries, .. } => self.entries_read(atm, &entries),
+            Event::Polls { .. } => self.polls(),
+            Event::Polled { asked_at_ms, heard, .. } => self.polled(asked_at_ms, heard),
+            Event::GoesStale { .. } => self.goes_stale(),
+            Event::AttemptsRead { part, .. } => self.attempts_read(part),
+            Event::LooksElsewhere { .. } => self.looks_elsewhere(),
+            Event::AsksElsewhere { .. } => self.asks_elsewhere(),
+            Event::ElsewhereAnswered { takes, .. } => self.elsewhere_answered(takes),
+            Event::Claims { atm, expected, .. } => self.claims(atm, expected),
+            Event::Claimed { atm, claimed, .. } => self.claimed(atm, *claimed),
+            Event::LetsGo { atm, .. } => self.lets_go(atm, "let go when asked"),
+            Event::Forwarded { phone, visit, asks, .. } => self.phone_asks_here(phone, visit, asks),
+            Event::StopTakenBack { atm } => self.stop_taken_back(atm),
+            _ => {}
+        }
+    }
+
     /// Says that it lives, and asks what others wrote.
     pub(crate) fn polls(&mut self) {
+        self.tells_due_alarms();
         let life = self.gateway.life;
         self.after(POLL_EVERY_MS, Event::Polls { life });
         if !self.reaches_database() {
@@ -180,9 +229,10 @@ impl World {
         let members = &mut self.gateway.members;
         members.pulse.heard(Timestamp::from_unix_ms(asked_at_ms));
         members.pulse.followed(Timestamp::from_unix_ms(asked_at_ms));
-        let is_fresh = members.pulse.is_fresh(now);
+        self.crosses_among(Among::Heard { asked_at_ms });
+        let members = &self.gateway.members;
         let may_sweep = members.pulse.may_sweep(now);
-        self.gateway.desk.ledger_is_followed(is_fresh);
+        self.gateway.desk.ledger_is_followed_until(members.pulse.fresh_until());
         if !news.is_empty() {
             self.count("stops followed");
             for atm in 0..self.plan.atms {
@@ -190,6 +240,7 @@ impl World {
             }
         }
         self.wakes_what_waited();
+        self.reads_attempts();
         if may_sweep && self.gateway.up {
             self.sweeps();
         }
@@ -197,10 +248,11 @@ impl World {
         self.after(1_000, Event::GoesStale { life });
     }
 
-    /// Nothing was heard for a second: new withdrawals wait.
+    /// Nothing was heard for a second: the desk admits nobody by itself from here on.
     pub(crate) fn goes_stale(&mut self) {
-        let is_fresh = self.gateway.members.pulse.is_fresh(Timestamp::from_unix_ms(self.now));
-        self.gateway.desk.ledger_is_followed(is_fresh);
+        if self.is_behind() {
+            self.begins_to_look();
+        }
     }
 
     /// The kill switch is thrown at a machine: whoever threw it is told so when it is durable.
@@ -273,7 +325,7 @@ pub(crate) fn account_key(account: u16) -> cashgate_gateway::admission::LimitKey
     cashgate_gateway::admission::LimitKey::Account(names::institution(), names::account(account))
 }
 
-/// A desk's stops.
-pub(crate) fn with_stops(desk: Desk, stops: &Arc<Stops>) -> Desk {
-    desk.with_shared_limits().with_stops(Arc::clone(stops), Arc::new(cashgate_gateway::notice_board::NoBoard))
+/// A desk among others, with what it is told and what it tells.
+pub(crate) fn among_others(desk: Desk, members: &Membership) -> Desk {
+    desk.with_shared_limits().with_stops(Arc::clone(&members.stops), Arc::<Board>::clone(&members.board))
 }

@@ -10,8 +10,9 @@ use cashgate_ledger::Epoch;
 use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::time::Timestamp;
 
-use crate::boundary::AtmNo;
-use crate::database::{Entry, Verdict, Write};
+use crate::books::number;
+use crate::boundary::{Among, AtmNo};
+use crate::database::{Commit, Entry, Verdict, Write};
 use crate::event::Event;
 use crate::faults::FaultKind;
 use crate::names;
@@ -32,18 +33,17 @@ impl World {
         let write = Write { atm, epoch, append };
         slot.waiting = Some(intent);
         self.gateway.to_commit.push(write);
-        if self.gateway.sent.is_none() {
-            self.sends_commit();
-        }
+        self.sends_what_waits();
     }
 
-    fn sends_commit(&mut self) {
-        let writes = take(&mut self.gateway.to_commit);
-        if writes.is_empty() {
-            return;
+    /// Sends what waits, unless an answer is waited for.
+    pub(crate) fn sends_what_waits(&mut self) {
+        let has_what = !self.gateway.to_commit.is_empty() || !self.gateway.to_tell.is_empty();
+        if self.gateway.up && has_what && self.gateway.sent.is_none() {
+            let (writes, notices) = (take(&mut self.gateway.to_commit), take(&mut self.gateway.to_tell));
+            let commit = self.database.send(writes, notices);
+            self.sends_again(commit, 0);
         }
-        let commit = self.database.send(writes);
-        self.sends_again(commit, 0);
     }
 
     fn sends_again(&mut self, commit: u64, tried: u32) {
@@ -71,9 +71,18 @@ impl World {
         let repeated = tried > 0;
         #[cfg(feature = "planted")]
         let repeated = repeated && !is(Bug::CommitRepeatedBlindly);
-        let writes = self.database.sent.get(&commit).cloned().unwrap_or_default();
+        let Commit { writes, notices, came } = self.database.sent.get(&commit).cloned().unwrap_or_default();
+        #[cfg(feature = "planted")]
+        let came = came && !is(Bug::NoticesRepeated);
+        if !came {
+            self.notices_become_durable(&notices);
+        }
         let judged = writes.iter().map(|write| self.database.commit(&mut self.journal, life, write, repeated));
         let verdicts: Vec<Verdict> = judged.collect();
+        if let Some(commit) = self.database.sent.get_mut(&commit) {
+            commit.came = true;
+        }
+        self.writes_are_judged(life, &writes, &verdicts);
         if let Some(mut chance) = self.strikes(FaultKind::CommitAnswerLost, 0) {
             return self.database_goes(chance.between(1_000, 20_000), "database failovers");
         }
@@ -82,6 +91,24 @@ impl World {
         }
         let after = self.database_takes();
         self.after(after, Event::DatabaseAnswers { life, commit, tried, verdicts });
+    }
+
+    fn writes_are_judged(&mut self, life: u32, writes: &[Write], verdicts: &[Verdict]) {
+        for (Write { atm, append, .. }, verdict) in writes.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Done(Some(_)) => {
+                    for step in append.steps.iter().filter(|step| step.number == 1) {
+                        let sequence = self.journal.approved_as(step.withdrawal).unwrap_or_default();
+                        let withdrawal = number(step.withdrawal);
+                        self.crosses_among(Among::AttemptDurable { withdrawal, sequence });
+                    }
+                }
+                Verdict::NotOwner if self.database.was_sent_elsewhere(*atm, life) => {
+                    self.count("late writes refused after a machine was sent elsewhere");
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The database is away for a while.
@@ -97,7 +124,7 @@ impl World {
         }
         #[cfg(feature = "planted")]
         if is(Bug::LostAnswerIsRefusal) {
-            let writes = self.database.sent.get(&commit).map_or(0, Vec::len);
+            let writes = self.database.sent.get(&commit).map_or(0, |commit| commit.writes.len());
             return self.database_answers(commit, tried, vec![Verdict::LimitsMoved; writes]);
         }
         self.count("commits repeated");
@@ -109,12 +136,12 @@ impl World {
             return; // an answer that was given up and came all the same
         }
         self.gateway.sent = None;
-        let writes = self.database.sent.get(&commit).cloned().unwrap_or_default();
+        let Commit { writes, .. } = self.database.sent.get(&commit).cloned().unwrap_or_default();
         let place = self.gateway.replica;
         if self.strikes(FaultKind::GatewayCrash, place).is_some() {
             return self.gateway_dies("after a commit", 3_000);
         }
-        self.sends_commit();
+        self.sends_what_waits();
         for (write, verdict) in writes.into_iter().zip(verdicts) {
             let is_present = self.gateway.slot(write.atm).is_some_and(|slot| slot.epoch == write.epoch);
             if is_present && self.gateway.up {

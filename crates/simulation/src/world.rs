@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use cashgate_withdrawal::ids::WithdrawalId;
 
 use crate::atm::Atm;
-use crate::boundary::{Book, Crossing, Setup, What, WithdrawalNo};
+use crate::boundary::{Among, Book, Crossing, Setup, What, WithdrawalNo};
 use crate::chance::Chance;
 use crate::checker::{Checker, Violation};
 use crate::core_bank::CoreBank;
@@ -52,6 +52,8 @@ pub struct World {
     pub(crate) heals_at: u64,
     /// What customers really have, by withdrawal.
     pub(crate) cash: BTreeMap<WithdrawalId, u64>,
+    /// When policy was asked last.
+    pub(crate) last_asked_ms: u64,
     /// Codes that were shown before.
     pub(crate) old_codes: Vec<Code>,
     /// Where a PIN block was found that has no business there.
@@ -100,6 +102,7 @@ impl World {
         let setup = Setup {
             lying_atms: plan.lying_atms(&faults),
             core_bank_contradicts: faults.has(FaultKind::BankContradicts),
+            machines_reach_who_is_ready: faults.leave_machines_their_ways(),
             ..plan.setup()
         };
         let mut world = Self {
@@ -120,6 +123,7 @@ impl World {
             healing: false,
             heals_at: plan.begins_at_ms + plan.faulty_for_ms,
             cash: BTreeMap::new(),
+            last_asked_ms: 0,
             old_codes: Vec::new(),
             secrets_found: Vec::new(),
             checker: Checker::new(setup),
@@ -171,10 +175,22 @@ impl World {
 
     /// Something crosses the gateway's boundary.
     pub(crate) fn crosses(&mut self, what: What) {
-        self.note(|| format!("{what:?}"));
+        match &what {
+            // Twice a second each.
+            What::Among(Among::Heard { .. } | Among::AttemptsHeard { .. }) => {}
+            What::Among(among) => self.note(|| format!("{among:?}")),
+            what => self.note(|| format!("{what:?}")),
+        }
         let crossing = Crossing { at_ms: self.now, process: self.gateway.life, what };
         if let Err(violation) = self.checker.observe(&crossing) {
             self.violated(violation);
+        }
+    }
+
+    /// The same, if there are several replicas.
+    pub(crate) fn crosses_among(&mut self, among: Among) {
+        if self.is_replicated() {
+            self.crosses(What::Among(among));
         }
     }
 
@@ -205,6 +221,7 @@ impl World {
         self.gateways().all(|gateway| gateway.up && gateway.is_idle())
             && self.journal.has_nothing_open()
             && self.nobody_waits()
+            && self.all_is_heard()
     }
 
     fn conclude(mut self) -> Ended {

@@ -106,6 +106,22 @@ bugs! {
     StopsNotFollowed: "the stops of other replicas are not followed",
     StaleAdmits: "new withdrawals begin while it is not known what other replicas have stopped",
     LostAnswerIsRefusal: "a commit whose answer was lost counts as refused",
+    DeafKeepsAtms: "a replica that does not hear the ledger keeps its machines, though another hears it",
+    SentInCircles: "a replica that does not hear the ledger sends its machines away, whoever hears it",
+    TakesAtmsTooSoon: "a replica takes machines as soon as it hears the ledger again",
+    SentWithoutSecondLook: "a replica that has come to hear the ledger while it asked sends its machines away all the same",
+    AdoptsOnlyFromTheDead: "a machine is refused if the replica that has its lane lives",
+    LateWriteTaken: "the ledger takes what a replica wrote for a machine that it sent elsewhere, though the lane is another's",
+    ApprovalsNotHeard: "what other replicas approved is not remembered",
+    RefusalsNotHeard: "what other replicas refused is not remembered",
+    OwnAttemptHeard: "what a replica decided itself is counted again when the ledger tells it",
+    RecalledHeardAgain: "what was read at a start is counted again when the ledger tells it",
+    AskedAgainCounted: "an approval that is computed again is counted again",
+    PartOverlooked: "who has heard a part of what the ledger tells goes on a step too far",
+    RefusedWriteHeard: "the ledger tells of approvals that it has refused",
+    NoticesRepeated: "what a commit tells is told again when it is repeated",
+    AlarmToldByAll: "every replica tells of an alarm, though another has told of it",
+    SharedAlarmForgotten: "an alarm that comes of what other replicas decided is not told",
 }
 
 thread_local! {

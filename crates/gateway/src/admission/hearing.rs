@@ -7,11 +7,13 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{MutexGuard, PoisonError};
 
 use cashgate_ledger::ApprovedRow;
-use cashgate_policy::patterns::{Alarm, Attempt, Place};
+use cashgate_policy::patterns::{Alarm, Attempt, Gathered, Place};
 use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, InstitutionId, WithdrawalId};
 use cashgate_withdrawal::location::Location;
 use cashgate_withdrawal::money::Money;
 use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
+#[cfg(feature = "planted")]
+use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::time::Timestamp;
 use cashgate_withdrawal::withdrawal::Terms;
 
@@ -43,6 +45,10 @@ impl Counted {
 
     /// Whether an attempt that the ledger tells of is counted already; the ledger tells of each once.
     fn took(&mut self, id: WithdrawalId) -> bool {
+        #[cfg(feature = "planted")]
+        if is(Bug::OwnAttemptHeard) {
+            return false;
+        }
         self.ids.remove(&id)
     }
 }
@@ -57,6 +63,10 @@ impl Desk {
 
     /// A withdrawal was approved, by whatever replica: counts it unless that was done. Gives alarms of what stands out because of it.
     pub fn hear_approved(&self, terms: &Terms) -> Vec<Notice> {
+        #[cfg(feature = "planted")]
+        if is(Bug::ApprovalsNotHeard) {
+            return Vec::new();
+        }
         if self.counted().is_none_or(|mut counted| counted.took(terms.withdrawal)) {
             return Vec::new();
         }
@@ -74,6 +84,10 @@ impl Desk {
     /// An approval was refused, by whatever replica: counts the attempt unless that was done. What policy was never asked about is none:
     /// anybody can name a phone.
     pub fn hear_refused(&self, refused: &RefusedApproval, at: Timestamp) -> Vec<Notice> {
+        #[cfg(feature = "planted")]
+        if is(Bug::RefusalsNotHeard) {
+            return Vec::new();
+        }
         let counted = |attempt| self.counted().is_none_or(|mut counted| counted.took(attempt));
         if refused.policy_verdict.is_empty() || refused.attempt.is_none_or(counted) {
             return Vec::new();
@@ -83,6 +97,12 @@ impl Desk {
         let attempt = self.heard(of, Asker::of_refused(refused), None, at);
         let alarms = self.patterns().alarms_of(|patterns| patterns.attempted(&attempt));
         alarms.into_iter().map(notice_of).collect()
+    }
+
+    /// What policy would be told of the past, if this were asked.
+    #[must_use]
+    pub fn remembered(&self, attempt: &Attempt<'_>) -> Gathered {
+        self.patterns().gathered(attempt)
     }
 
     /// Tells of one pattern that stands out.
@@ -109,6 +129,13 @@ impl Desk {
             device_age,
             is_new_device: of.limits.is_new(device_age),
             now,
+        }
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) fn forget_counted(&self) {
+        if let Some(mut counted) = self.counted() {
+            *counted = Counted::default();
         }
     }
 

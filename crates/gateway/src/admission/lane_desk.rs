@@ -152,6 +152,8 @@ impl Admission for LaneDesk {
         // Before anything is computed: what is counted meanwhile only makes it stricter than it says.
         let basis = self.desk.shared.as_ref().map(|shared| shared.basis(self.desk.limit_keys(asked.intended())));
         let is_again = self.again.take() == Some(approval.fresh);
+        #[cfg(feature = "planted")]
+        let is_again = is_again && !is(Bug::AskedAgainCounted);
         let admitted = self.desk.judge(&rules, &asked, is_again).and_then(|judged| {
             let reservation = self.desk.reserve(&rules, &asked, &judged)?;
             if !is_again {

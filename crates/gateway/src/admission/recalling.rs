@@ -60,6 +60,10 @@ impl Desk {
             }
             patterns.attempted(&self.heard(institution, Asker::of_refused(&refused), None, at));
         })?;
+        #[cfg(feature = "planted")]
+        if is(Bug::RecalledHeardAgain) {
+            self.forget_counted();
+        }
         // What stood out then was told then.
         drop(patterns.alarms());
         Ok(withdrawals)

@@ -9,6 +9,8 @@ use std::time::Duration;
 use cashgate_ledger::ReplicaId;
 use cashgate_withdrawal::ids::{AtmId, DeviceId, InstitutionId};
 use cashgate_withdrawal::notice::{Happening, Notice};
+#[cfg(feature = "planted")]
+use cashgate_withdrawal::planted::{Bug, is};
 use cashgate_withdrawal::time::Timestamp;
 
 /// How long the replica with the lowest number waits, and each other one longer than the one before it: four looks at what others wrote.
@@ -53,6 +55,10 @@ impl SharedAlarms {
 
     /// A pattern stands out in what was heard.
     pub(super) fn raised(&mut self, alarm: Notice, now: Timestamp) {
+        #[cfg(feature = "planted")]
+        if is(Bug::SharedAlarmForgotten) {
+            return;
+        }
         if self.waiting.len() < MOST && !self.is_told(&alarm) {
             self.waiting.push_back((now.after(self.wait), alarm));
         }
@@ -60,6 +66,10 @@ impl SharedAlarms {
 
     /// The ledger has an alarm, told by whatever replica.
     pub(super) fn heard(&mut self, notice: &Notice) {
+        #[cfg(feature = "planted")]
+        if is(Bug::AlarmToldByAll) {
+            return;
+        }
         let Some(about) = About::of(notice) else { return };
         self.told.push_back((about, notice.at));
         while self.told.len() > MOST {
@@ -75,6 +85,11 @@ impl SharedAlarms {
             std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at <= now);
         self.waiting = waiting;
         due.into_iter().map(|(_, alarm)| alarm).collect()
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     fn is_told(&self, alarm: &Notice) -> bool {

@@ -9,14 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cashgate_ledger::{AttemptsPart, LedgerReader, Publication, Sequence, StoredNotice, Tail, TailMark};
-use cashgate_wire::{journal, notices};
-use cashgate_withdrawal::notice::{Happening, Notice};
+use cashgate_ledger::{Publication, Sequence, StoredNotice, Tail, TailMark};
+use cashgate_wire::notices;
 use tokio::sync::watch;
 
-use super::Member;
-use super::alarms::SharedAlarms;
-use crate::admission::Desk;
+use super::{Attempts, Heard, Member};
 use crate::clock;
 use crate::keys::KeyOffice;
 use crate::lanes::Lanes;
@@ -26,9 +23,6 @@ use crate::stops::StopSwitch;
 
 /// How often is looked, beside the ledger's own hints.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// The notices that tell who asked for money, and what stood out.
-const OF_ATTEMPTS: [&str; 2] = ["approval_refused", "alarm"];
 
 /// What is kept in memory of what replicas write.
 #[derive(Clone, Debug)]
@@ -44,10 +38,10 @@ pub struct Followers {
 /// Follows the ledger from a mark for ever. While it cannot be read no new withdrawal begins here: it might be one that was stopped.
 pub async fn follow(member: Arc<Member>, lanes: Arc<Lanes>, followers: Followers, mark: TailMark) {
     let followed = watch::Sender::new(mark.sequence);
-    let attempts = Attempts { through: mark.sequence, alarms: SharedAlarms::of_replica(member.id()) };
+    let attempts = Attempts::behind(mark.sequence, member.id(), Arc::clone(&lanes.surroundings().desk));
     // Beside each other: a stop does not wait until what was asked for meanwhile is read.
     tokio::join!(
-        attempts.hear(&lanes, followed.subscribe()),
+        hear(attempts, &lanes, followed.subscribe()),
         follow_tail(&member, &lanes, &followers, mark, &followed)
     );
 }
@@ -149,90 +143,31 @@ fn learn(switch: &StopSwitch, stored: &StoredNotice) -> bool {
     }
 }
 
-/// Who asked for money, as far as it has been heard.
-struct Attempts {
-    through: Sequence,
-    alarms: SharedAlarms,
-}
-
-impl Attempts {
-    /// Hears part by part, for ever, whenever the ledger goes further and all else in it is known already.
-    async fn hear(mut self, lanes: &Lanes, mut followed: watch::Receiver<Sequence>) {
-        loop {
-            let last = *followed.borrow_and_update();
-            match self.hear_part(lanes, last).await {
-                Ok(true) => {
-                    let due = self.alarms.due(clock::now());
-                    due.into_iter().for_each(|alarm| lanes.surroundings().desk.tell_alarm(alarm));
-                }
-                // The rest may say that an alarm was told already.
-                Ok(false) => continue,
-                Err(error) => tracing::warn!(%error, "what other replicas were asked for cannot be read"),
+/// Hears who asked for money, part by part, for ever, whenever the ledger goes further and all else in it is known already.
+async fn hear(mut attempts: Attempts, lanes: &Lanes, mut followed: watch::Receiver<Sequence>) {
+    loop {
+        let last = *followed.borrow_and_update();
+        match hear_part(&mut attempts, lanes, last).await {
+            Ok(true) => {
+                attempts.tell_due(clock::now());
             }
-            // What cannot be read is asked for again, and alarms come to be due.
-            let _ = tokio::time::timeout(LOOK_EVERY, followed.changed()).await;
+            // The rest may say that an alarm was told already.
+            Ok(false) => continue,
+            Err(error) => tracing::warn!(%error, "what other replicas were asked for cannot be read"),
         }
-    }
-
-    /// Hears the next part, if the ledger goes further than `last`, and says whether that was all.
-    async fn hear_part(&mut self, lanes: &Lanes, last: Sequence) -> Result<bool, String> {
-        let after = self.through;
-        if after >= last {
-            return Ok(true);
-        }
-        let (reader, desk) = (lanes.surroundings().ledger.reader(), Arc::clone(&lanes.surroundings().desk));
-        let (part, heard) = ledger_reads::read(reader, move |reader| heard(reader, &desk, after)).await?;
-        heard.into_iter().for_each(|heard| self.take(heard));
-        let (through, is_whole) = part;
-        self.through = through;
-        Ok(is_whole)
-    }
-
-    fn take(&mut self, heard: Heard) {
-        match heard {
-            Heard::Raised(alarm) => self.alarms.raised(alarm, clock::now()),
-            Heard::Told(notice) => self.alarms.heard(&notice),
-        }
+        // What cannot be read is asked for again, and alarms come to be due.
+        let _ = tokio::time::timeout(LOOK_EVERY, followed.changed()).await;
     }
 }
 
-/// What came of what was heard.
-enum Heard {
-    /// A pattern stands out.
-    Raised(Notice),
-    /// Some replica has told so.
-    Told(Notice),
-}
-
-/// Reads a part and has the desk remember it, in the ledger's order. Blocking.
-fn heard(
-    reader: &LedgerReader,
-    desk: &Desk,
-    after: Sequence,
-) -> Result<((Sequence, bool), Vec<Heard>), cashgate_ledger::ReadError> {
-    let AttemptsPart { approved, notices, through, is_whole } = reader.attempts_after(after, &OF_ATTEMPTS)?;
-    let mut notices = notices.into_iter().peekable();
-    let mut all = Vec::new();
-    for (summary, first) in approved {
-        while let Some(notice) = notices.next_if(|notice| notice.sequence < first.sequence) {
-            hear_notice(desk, &notice, &mut all);
-        }
-        match journal::replay(summary.id, [(first.number, first.at, first.body.as_slice())]) {
-            Ok(withdrawal) => all.extend(desk.hear_approved(&withdrawal.terms).into_iter().map(Heard::Raised)),
-            // It is only remembered as a pattern; whoever adopts it will say what is wrong.
-            Err(error) => tracing::error!(%error, "an approval cannot be read"),
-        }
+/// Hears the next part, if the ledger goes further than `last`, and says whether that was all.
+async fn hear_part(attempts: &mut Attempts, lanes: &Lanes, last: Sequence) -> Result<bool, String> {
+    let (after, desk) = (attempts.through(), Arc::clone(&lanes.surroundings().desk));
+    if after >= last {
+        return Ok(true);
     }
-    notices.for_each(|notice| hear_notice(desk, &notice, &mut all));
-    Ok(((through, is_whole), all))
-}
-
-fn hear_notice(desk: &Desk, stored: &StoredNotice, all: &mut Vec<Heard>) {
-    match notices::decode(&stored.body) {
-        Ok(Notice { at, what: Happening::ApprovalRefused(refused) }) => {
-            all.extend(desk.hear_refused(&refused, at).into_iter().map(Heard::Raised));
-        }
-        Ok(notice) => all.push(Heard::Told(notice)),
-        Err(error) => tracing::error!(sequence = %stored.sequence, %error, "a notice cannot be read"),
-    }
+    let read = ledger_reads::read(lanes.surroundings().ledger.reader(), move |reader| {
+        reader.attempts_after(after, &Attempts::NOTICES).map(|part| Heard::of(part, &desk))
+    });
+    Ok(attempts.take(read.await?, clock::now()))
 }

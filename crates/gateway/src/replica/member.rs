@@ -83,10 +83,10 @@ impl Member {
         }
     }
 
-    /// Whether ATMs do well to connect here: the ledger has been heard without a gap for as long as others are given to be heard themselves.
+    /// Whether ATMs do well to connect here: see [`Pulse::takes_atms`].
     #[must_use]
     pub fn takes_atms(&self) -> bool {
-        self.pulse.may_sweep(clock::now()) && !self.draining.load(Ordering::Acquire)
+        self.pulse.takes_atms(clock::now()) && !self.draining.load(Ordering::Acquire)
     }
 
     /// Whether ATMs are to go to other replicas, because they hear the ledger and this one does not.

@@ -6,6 +6,7 @@
 mod alarms;
 pub mod alone;
 mod appending;
+mod attempts;
 mod following;
 mod forwarding;
 mod member;
@@ -13,6 +14,7 @@ mod peers;
 mod pulse;
 
 pub use appending::{append_of, keys_of};
+pub use attempts::{Attempts, Heard};
 pub use following::{Followers, follow};
 pub(crate) use forwarding::{AtmsElsewhere, Forwarding, Route, marked};
 pub use member::Member;

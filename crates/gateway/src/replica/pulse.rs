@@ -99,6 +99,17 @@ impl Pulse {
         self.may_act(now) && now.unix_ms().saturating_sub(steady_since_ms) >= self.dead_after_ms
     }
 
+    /// Whether machines of replicas that do not hear the ledger do well to come here: it has been heard without a gap for as long as others are given to
+    /// be heard themselves.
+    #[must_use]
+    pub fn takes_atms(&self, now: Timestamp) -> bool {
+        #[cfg(feature = "planted")]
+        if is(Bug::TakesAtmsTooSoon) {
+            return self.may_act(now);
+        }
+        self.may_sweep(now)
+    }
+
     const fn acts_for_ms(&self) -> u64 {
         self.dead_after_ms / 5 * 3
     }

@@ -43,6 +43,8 @@ impl Checker {
                 break;
             }
         }
+        self.judge_alarms(&mut note);
+        self.judge_memories(&closing.memories, &mut note);
         for place in &closing.secrets_found {
             note(broken_by_none(Rule::Eleven, || format!("a PIN block was found: {place}")));
         }

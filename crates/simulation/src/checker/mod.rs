@@ -24,7 +24,9 @@ mod allowance;
 mod closing;
 mod codes;
 mod dispensing;
+mod elsewhere;
 mod evidence;
+mod memory;
 mod ownership;
 mod postings;
 mod settling;
@@ -38,6 +40,8 @@ use std::collections::BTreeMap;
 
 use crate::boundary::{AccountNo, AtmNo, Crossing, Setup, What, WithdrawalNo};
 use codes::Codes;
+use elsewhere::Elsewhere;
+use memory::Attempts;
 use ownership::Ownership;
 use postings::AccountBook;
 use settling::Owed;
@@ -55,6 +59,8 @@ pub struct Checker {
     /// When each process started.
     started_ms: BTreeMap<u32, u64>,
     ownership: Ownership,
+    elsewhere: Elsewhere,
+    attempts: Attempts,
     codes: Codes,
     trails: BTreeMap<WithdrawalNo, Trail>,
     accounts: BTreeMap<AccountNo, AccountBook>,
@@ -73,6 +79,8 @@ impl Checker {
             life: 0,
             started_ms: BTreeMap::new(),
             ownership: Ownership::default(),
+            elsewhere: Elsewhere::default(),
+            attempts: Attempts::default(),
             codes: Codes::default(),
             trails: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -96,15 +104,15 @@ impl Checker {
 
     fn judge(&mut self, what: &What) -> Judgement {
         match *what {
-            What::GatewayStarted => {
-                self.started_ms.insert(self.life, self.now_ms);
+            What::GatewayStarted | What::GatewayStopped => {
+                self.process_changed(what);
                 Ok(())
             }
-            What::GatewayStopped => Ok(()),
             What::LaneTaken { .. } | What::StopDurable { .. } | What::StopTakenBack { .. } => {
                 self.ownership_changed(what);
                 Ok(())
             }
+            What::Among(among) => self.judge_elsewhere(among).and_then(|()| self.judge_memory(among)),
             What::CodeSigned { nonce, atm, qr_session, expires_at_ms, command_nonce } => {
                 self.nonces.insert(atm, command_nonce);
                 self.codes.signed(nonce, atm, qr_session, expires_at_ms, self.life)
@@ -152,6 +160,17 @@ impl Checker {
             }
             What::SuspectResolved { withdrawal, confirm } => self.suspect_resolved(withdrawal, confirm),
             What::Shown { book } => self.shown(book),
+        }
+    }
+
+    fn process_changed(&mut self, what: &What) {
+        if *what == What::GatewayStarted {
+            self.started_ms.insert(self.life, self.now_ms);
+            self.elsewhere.started(self.life, self.now_ms);
+            self.attempts.started(self.life);
+        } else {
+            self.elsewhere.stopped(self.life, self.now_ms);
+            self.attempts.stopped(self.life);
         }
     }
 

@@ -37,6 +37,12 @@ pub enum Rule {
     Stop,
     /// Not one of the twelve: what became durable has one sequence without a gap.
     Sequence,
+    /// Not one of the twelve: machines of a replica that does not hear the database go where it is heard, and nobody is sent round in circles.
+    Elsewhere,
+    /// Not one of the twelve: every replica remembers every attempt once.
+    Memory,
+    /// Not one of the twelve: what stands out is told, by one replica.
+    Alarm,
     /// Not one of the twelve: when the world has healed, every withdrawal ends.
     Liveness,
 }
@@ -59,6 +65,9 @@ impl fmt::Display for Rule {
             Self::Owner => return f.write_str("one owner at a time"),
             Self::Stop => return f.write_str("a stop holds everywhere"),
             Self::Sequence => return f.write_str("one sequence"),
+            Self::Elsewhere => return f.write_str("served where the database is heard"),
+            Self::Memory => return f.write_str("remembered once"),
+            Self::Alarm => return f.write_str("told by one"),
             Self::Liveness => return f.write_str("liveness"),
         };
         write!(f, "rule {number}")

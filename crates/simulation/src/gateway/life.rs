@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use cashgate_gateway::admission::Desk;
 use cashgate_gateway::lanes::{Recovered, recover};
+use cashgate_gateway::replica::Attempts;
 use cashgate_gateway::stops::Stops;
+use cashgate_ledger::{ReplicaId, Sequence};
 use cashgate_limits::Limits;
 use cashgate_wire::customer::PinBlock;
 use cashgate_withdrawal::lane::Input;
 use cashgate_withdrawal::time::Timestamp;
 
 use super::{Gateway, SHARDS, Slot, desk};
-use crate::boundary::{AtmNo, What};
+use crate::boundary::{Among, AtmNo, What};
 use crate::crash_plan::Tail;
 use crate::event::Event;
 use crate::faults::FaultKind;
 use crate::journal::NotAppended;
 use crate::names;
-use crate::replicas::{Membership, with_stops};
+use crate::replicas::{Membership, among_others};
 use crate::world::World;
 
 impl World {
@@ -74,30 +76,47 @@ impl World {
         }
     }
 
-    /// A replica's process begins: a new member, with the lanes that its predecessor left.
+    /// A replica's process begins: it looks how far the ledger goes, and then reads it. What others write meanwhile it reads again.
     fn replica_starts(&mut self) {
+        let (replica, mark) = (self.gateway.replica, self.journal.last());
+        if self.now < self.database.down_until_ms {
+            return self.after(1_000, Event::GatewayStarts { replica });
+        }
+        let after = self.network.between(1, 1_500);
+        self.after(after, Event::ReplicaRecalls { replica, mark });
+    }
+
+    /// The process is up: a new member, with the lanes that its predecessor left.
+    pub(crate) fn replica_recalls(&mut self, mark: u64) {
         let replica = self.gateway.replica;
         if self.now < self.database.down_until_ms {
             return self.after(1_000, Event::GatewayStarts { replica });
         }
         let institutions = Arc::clone(&self.gateway.institutions);
         let now = Timestamp::from_unix_ms(self.now);
-        let (limits, stops) = (Arc::new(Limits::with_shards(SHARDS)), Arc::<Stops>::default());
-        let desk = Arc::new(with_stops(desk(&self.plan, &limits, &institutions), &stops));
+        let mut members = Membership::new(Arc::<Stops>::default());
+        let limits = Arc::new(Limits::with_shards(SHARDS));
+        let desk = Arc::new(among_others(desk(&self.plan, &limits, &institutions), &members));
         if let Err(error) = desk.recall(&self.journal, now) {
             return self.broken(format!("replica {replica} does not start: {error}"));
         }
         self.database.is_gone(self.gateway.life);
         self.lives += 1;
         let life = self.lives;
+        let before = &self.gateway.members;
+        (members.database_cut_until_ms, members.peers_cut_until_ms) =
+            (before.database_cut_until_ms, before.peers_cut_until_ms);
+        members.attempts = Some(Attempts::behind(Sequence(mark), ReplicaId(replica), Arc::clone(&desk)));
+        members.recalled = self.journal.last();
+        desk.ledger_is_followed(false);
         let gateway = &mut self.gateway;
         (gateway.up, gateway.life, gateway.limits, gateway.desk) = (true, life, limits, desk);
-        let (cut, peers_cut) = (gateway.members.database_cut_until_ms, gateway.members.peers_cut_until_ms);
-        gateway.members = Membership::new(stops);
-        (gateway.members.database_cut_until_ms, gateway.members.peers_cut_until_ms) = (cut, peers_cut);
-        gateway.desk.ledger_is_followed(false);
+        gateway.members = members;
         self.crosses(What::GatewayStarted);
+        let until_ms = self.gateway.members.peers_cut_until_ms;
+        self.crosses_among(Among::CutFromPeers { until_ms });
         self.polls();
+        self.begins_to_look();
     }
 
     /// The process is gone, and with it all that it had in memory.
@@ -124,6 +143,7 @@ impl World {
         gateway.calls.clear();
         gateway.adopting.clear();
         gateway.to_commit.clear();
+        gateway.to_tell.clear();
         gateway.sent = None;
         let replica = gateway.replica;
         // Reservations of a process that is gone must not reach into the next one's limits; those are made anew at its start.
@@ -174,7 +194,12 @@ impl World {
             let Some(slot) = self.gateway.slot(atm) else { return };
             let Some((input, pin_block)) = slot.inbox.pop_front() else { break };
             let intent = slot.attendant.take(input, pin_block, now);
+            if self.is_replicated() {
+                self.was_asked(&intent);
+                self.tells();
+            }
             self.complete(atm, intent);
+            self.sends_what_waits();
         }
         self.set_alarm(atm);
     }

@@ -1,5 +1,6 @@
 //! Histories written by hand: the healthy ones pass, and each broken one is found under the rule that it breaks.
 
+mod among;
 mod broken_ends;
 mod broken_ways;
 mod contradictions;
@@ -44,9 +45,10 @@ impl Story {
             core_bank_contradicts: false,
             end_to_end_atms: Vec::new(),
             demands_proof: false,
+            new_phones: Vec::new(),
+            machines_reach_who_is_ready: false,
         };
-        let closing =
-            Closing { books: Vec::new(), reserved: vec![(0, 0)], sequence: Vec::new(), secrets_found: Vec::new() };
+        let closing = Closing { reserved: vec![(0, 0)], ..Closing::default() };
         Self { setup, crossings: vec![What::GatewayStarted], closing }
     }
 
