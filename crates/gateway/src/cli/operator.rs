@@ -13,7 +13,7 @@ use super::output::say;
 #[derive(Debug, Args)]
 pub(crate) struct How {
     /// The gateway's configuration. Of it only `listen.api` and `tls.ca` are looked at, so that a stop does not fail because of what else is in
-    /// it; by `policy publish` all of it.
+    /// it; by `policy publish` all its keys.
     #[arg(long)]
     config: PathBuf,
     /// The operator's certificate; certs/operator-dev.pem beside the configuration if left out. Its name is recorded with every change.

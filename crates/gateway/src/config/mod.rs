@@ -21,16 +21,13 @@ use cashgate_withdrawal::evidence::EvidenceGrade;
 use cashgate_withdrawal::ids::{InstitutionId, NetworkId};
 use cashgate_withdrawal::lane::LaneSettings;
 use cashgate_withdrawal::money::Currency;
-use figment::Figment;
-use figment::providers::{Env, Format, Toml};
-use figment::value::Dict;
 pub use guard::GuardSection;
 pub use hsm::{HsmSection, PinSource, SlotSection};
 pub use ledger::LedgerSection;
 pub use limits::{FAILED_ATTEMPTS_USUAL, usual_limits};
 pub use published::{InstitutionFigures, PublishedFigures, published_figures};
 pub use reach::Reach;
-use reader::{NamedFiles, Reader};
+use reader::{NamedFiles, Reader, opened};
 pub use replica::ReplicaSection;
 pub use telemetry::TelemetrySection;
 
@@ -158,8 +155,8 @@ impl Config {
         Self::load_with(file, NamedFiles::Here)
     }
 
-    /// The same for who is no gateway: looks after its database, or judges a configuration before it is where its files are. What it names need
-    /// not be there, nor what the environment tells each replica.
+    /// The same for who is no gateway: looks after its database, or judges a configuration before it is where its files are. What it names need not be
+    /// there, nor what the environment tells each replica.
     pub fn load_elsewhere(file: &Path) -> Result<Self, ConfigError> {
         Self::load_with(file, NamedFiles::Elsewhere)
     }
@@ -234,30 +231,6 @@ impl Config {
             institutions: institutions?,
         })
     }
-}
-
-/// The file and the variables, not looked at yet.
-fn opened(file: &Path, files: NamedFiles) -> Result<Reader, ConfigError> {
-    let refused = |problems| ConfigError { file: file.to_owned(), problems };
-    if file.is_dir() {
-        return Err(refused(vec!["it is a folder; name the file in it, such as cashgate.toml".to_owned()]));
-    }
-    if !file.is_file() {
-        return Err(refused(vec!["there is no such file; `cashgate init DIR` makes one to begin with".to_owned()]));
-    }
-    let table: Dict = Figment::new()
-        .merge(Toml::file_exact(file))
-        .merge(Env::prefixed("CASHGATE_").filter(|key| is_setting(key.as_str())).split("__"))
-        .extract()
-        .map_err(|error| refused(error.into_iter().map(|one| one.to_string()).collect()))?;
-    let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    Ok(Reader::new(table, folder.parent().unwrap_or(Path::new(".")), files))
-}
-
-/// Whether an environment variable (without its prefix) is meant for the configuration. Others that begin alike are not, such as
-/// `CASHGATE_LOG`, or what Kubernetes sets for a service named `cashgate`.
-fn is_setting(name: &str) -> bool {
-    name.contains("__") || ["trust_domain", "network"].contains(&name.to_ascii_lowercase().as_str())
 }
 
 fn read_policy(root: &Reader) -> Option<PolicySection> {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::reader::NamedFiles;
-use super::{ConfigError, opened};
+use super::ConfigError;
+use super::reader::{NamedFiles, opened};
 
 /// Where a gateway is, and whose certificate it has. Nothing else of the configuration is looked at: somebody may be writing it just now, or the
 /// variable of a PIN may be set for the gateway alone, and the kill switch has to work all the same.

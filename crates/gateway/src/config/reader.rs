@@ -8,7 +8,11 @@ use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
 
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
 use figment::value::{Dict, Value};
+
+use super::ConfigError;
 
 /// Whether the files that a configuration names must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,4 +209,28 @@ impl Reader {
         self.error(key, what);
         None
     }
+}
+
+/// The file and the variables, not looked at yet.
+pub(super) fn opened(file: &Path, files: NamedFiles) -> Result<Reader, ConfigError> {
+    let refused = |problems| ConfigError { file: file.to_owned(), problems };
+    if file.is_dir() {
+        return Err(refused(vec!["it is a folder; name the file in it, such as cashgate.toml".to_owned()]));
+    }
+    if !file.is_file() {
+        return Err(refused(vec!["there is no such file; `cashgate init DIR` makes one to begin with".to_owned()]));
+    }
+    let table: Dict = Figment::new()
+        .merge(Toml::file_exact(file))
+        .merge(Env::prefixed("CASHGATE_").filter(|key| is_setting(key.as_str())).split("__"))
+        .extract()
+        .map_err(|error| refused(error.into_iter().map(|one| one.to_string()).collect()))?;
+    let folder = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    Ok(Reader::new(table, folder.parent().unwrap_or(Path::new(".")), files))
+}
+
+/// Whether an environment variable (without its prefix) is meant for the configuration. Others that begin alike are not, such as
+/// `CASHGATE_LOG`, or what Kubernetes sets for a service named `cashgate`.
+fn is_setting(name: &str) -> bool {
+    name.contains("__") || ["trust_domain", "network"].contains(&name.to_ascii_lowercase().as_str())
 }
