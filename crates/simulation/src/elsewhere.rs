@@ -3,8 +3,6 @@
 //! Whether a replica may act, and whether it takes machines, the production's own [`Pulse`](cashgate_gateway::replica::Pulse) says. Who is asked,
 //! and what a lane's driver does then, is modelled here: in production both are bound up with connections and tasks.
 
-use std::time::Duration;
-
 use cashgate_withdrawal::lane::{Input, LinkId};
 #[cfg(feature = "planted")]
 use cashgate_withdrawal::planted::{Bug, is};
@@ -18,8 +16,6 @@ use crate::world::World;
 
 /// How often a replica that does not hear asks whether others do.
 const LOOK_EVERY_MS: u64 = 250;
-/// Who has heard so long ago may soon not act any more.
-const BEHIND: Duration = Duration::from_secs(1);
 /// How long it waits for the answer.
 const ANSWER_MS_MAX: u64 = 500;
 
@@ -36,8 +32,7 @@ impl World {
 
     /// Whether the present replica has heard nothing for a second. Looking costs events, so it is done only then.
     pub(crate) fn is_behind(&self) -> bool {
-        let behind = self.gateway.members.pulse.behind(Timestamp::from_unix_ms(self.now));
-        behind.is_none_or(|behind| behind >= BEHIND)
+        !self.gateway.members.pulse.is_fresh(Timestamp::from_unix_ms(self.now))
     }
 
     /// Asks all others whether they take machines, if it may not act itself.
