@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use cashgate_hsm::{Hsm, HsmConfig, HsmError, HsmState};
 
 use crate::api::Papers;
+use crate::faulty::Faulty;
 
 /// How long anything may take that is to happen. A test never asserts that something is quick but in seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -151,6 +152,13 @@ pub(crate) fn until_state(hsm: &PaperHsm, state: HsmState) -> Duration {
 pub(crate) fn until_signed_more(hsm: &PaperHsm, many: u64) -> Duration {
     let before = hsm.stats().signed;
     until("it signs", hsm, || hsm.stats().signed >= before + many)
+}
+
+/// Waits until so many workers have proved their keys, which they do before they take work: a fault that strikes a few calls would be spent on
+/// that otherwise, where a wrong signature has no consequence that a caller could see.
+pub(crate) fn until_proved(hsm: &PaperHsm, faulty: &Faulty, workers: u64) {
+    let proved = || faulty.calls("C_Verify") >= workers && faulty.inside("C_Verify") == 0;
+    until("every worker has proved its key", hsm, proved);
 }
 
 /// One call from outside any runtime.

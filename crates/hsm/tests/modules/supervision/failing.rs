@@ -6,7 +6,7 @@ use cashgate_hsm::{HsmConfig, HsmError, HsmState, HsmStats};
 
 use super::{config, never_finalised_over_a_call};
 use crate::harness::{ModuleUnderTest, in_own_process};
-use crate::load::{Load, ask_once, now, opened, reason, until, until_signed_more, until_state};
+use crate::load::{Load, ask_once, now, opened, reason, until, until_proved, until_signed_more, until_state};
 
 in_own_process! {
     fn one_lost_hsm_session_costs_one_worker_and_no_caller_an_error() on (Kind::SoftHsm) |module| {
@@ -14,6 +14,7 @@ in_own_process! {
         let hsm = opened(config.clone());
         let load = Load::start(&hsm, 40);
         until_signed_more(&hsm, 100);
+        until_proved(&hsm, &module.faulty, 4);
         let sessions = module.faulty.calls("C_OpenSession");
         module.faulty.order(&["fail C_Sign CKR_SESSION_HANDLE_INVALID times 1"]);
         until("a worker fails", &hsm, || hsm.stats().failures == 1);
@@ -118,11 +119,12 @@ in_own_process! {
         let config = config(&module);
         let hsm = opened(config.clone());
         let load = Load::start(&hsm, 40);
-        for (order, said) in [
-            ("wrong C_Sign", "C_Sign: a signature that does not verify"),
-            ("short C_Sign", "C_Sign: 32 bytes instead of a P-256 signature's 64"),
+        for (workers, order, said) in [
+            (4, "wrong C_Sign", "C_Sign: a signature that does not verify"),
+            (5, "short C_Sign", "C_Sign: 32 bytes instead of a P-256 signature's 64"),
         ] {
             until_signed_more(&hsm, 100);
+            until_proved(&hsm, &module.faulty, workers);
             let failures = hsm.stats().failures;
             module.faulty.order(&[&format!("{order} times 1")]);
             let mut why = String::new();

@@ -9,7 +9,7 @@ use cashgate_hsm::{HsmConfig, HsmError, HsmState};
 use super::{config, never_finalised_over_a_call};
 use crate::faulty::HANGING;
 use crate::harness::{KEY_LABEL, ModuleUnderTest, in_own_process};
-use crate::load::{Load, ask_once, now, opened, reason, until, until_signed_more, until_state};
+use crate::load::{Load, ask_once, now, opened, reason, until, until_proved, until_signed_more, until_state};
 
 /// Small enough for a test, large enough that a busy machine does not make good calls late.
 const CALL_DEADLINE: Duration = Duration::from_millis(400);
@@ -27,6 +27,7 @@ in_own_process! {
         let hsm = opened(config.clone());
         let load = Load::start(&hsm, 40);
         until_signed_more(&hsm, 100);
+        until_proved(&hsm, &module.faulty, 4);
         module.faulty.order(&["hang C_Sign times 2"]);
         let found = until("two are given up", &hsm, || hsm.stats().stuck == 2);
         assert!(found < FOUND_WITHIN, "{found:?}");
@@ -55,6 +56,7 @@ in_own_process! {
         let hsm = opened(config.clone());
         let load = Load::start(&hsm, 40);
         until_signed_more(&hsm, 100);
+        until_proved(&hsm, &module.faulty, 4);
         // Four workers and four in their place; three of those hang too.
         module.faulty.order(&["hang C_Sign times 7"]);
         until("seven are given up", &hsm, || hsm.stats().stuck == 7);
@@ -106,6 +108,7 @@ in_own_process! {
         let hsm = opened(config.clone());
         let load = Load::start(&hsm, 40);
         until_signed_more(&hsm, 100);
+        until_proved(&hsm, &module.faulty, 4);
         module.faulty.order(&["hang C_Sign times 1"]);
         until("one is given up", &hsm, || hsm.stats().stuck == 1);
         // Enough for every worker and every replacement, so that the slot is taken out.
@@ -193,6 +196,7 @@ in_own_process! {
         let hsm = opened(config.clone());
         let load = Load::start(&hsm, 40);
         until_signed_more(&hsm, 100);
+        until_proved(&hsm, &module.faulty, 4);
         let hang = "hang C_Sign times 1";
         module.faulty.order(&[hang]);
         until("a call hangs", &hsm, || module.faulty.inside(HANGING) > 0);
