@@ -125,6 +125,16 @@ const OF_ONE_GATEWAY: &[FaultKind] = &[
     FaultKind::ReadFails,
 ];
 
+/// What strikes a claim or a commit while the database is heard: whoever waits for one waits longer.
+const OF_THE_DATABASE: &[FaultKind] = &[
+    FaultKind::CommitLost,
+    FaultKind::CommitAnswerLost,
+    FaultKind::AnswerLost,
+    FaultKind::OutOfConnections,
+    FaultKind::LettingGoLost,
+    FaultKind::DatabaseSlow,
+];
+
 /// What keeps a machine from those who would serve it.
 const OF_MACHINES_WAYS: &[FaultKind] = &[
     FaultKind::MessageLost,
@@ -208,6 +218,14 @@ pub struct Faults {
     struck: Vec<(u64, FaultId)>,
     /// In a scenario: what strikes, each at its first opportunity.
     script: Vec<FaultKind>,
+}
+
+impl FaultKind {
+    /// Whether it strikes what somebody has under way with the database.
+    #[must_use]
+    pub fn is_of_the_database(self) -> bool {
+        OF_THE_DATABASE.contains(&self)
+    }
 }
 
 impl Faults {

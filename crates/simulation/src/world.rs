@@ -208,6 +208,9 @@ impl World {
         if struck.is_some() {
             self.coverage.struck(kind);
             self.note(|| format!("** {} [{kind}@{place}]", kind.meaning()));
+            if kind.is_of_the_database() {
+                self.crosses_among(Among::DatabaseStruck);
+            }
         }
         struck
     }

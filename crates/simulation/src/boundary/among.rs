@@ -20,6 +20,8 @@ pub enum Among {
         /// Until then at the latest.
         until_ms: u64,
     },
+    /// A fault strikes what some process has under way with the database.
+    DatabaseStruck,
     /// A machine said to this process who it is, over the connection that it believes in.
     AtmConnected {
         /// The machine.

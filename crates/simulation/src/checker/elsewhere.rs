@@ -125,6 +125,7 @@ impl Checker {
                 self.judge_served()?;
             }
             Among::CutFromPeers { until_ms } | Among::StandsStill { until_ms } => elsewhere.is_out(process, until_ms),
+            Among::DatabaseStruck => elsewhere.disturbed(now_ms),
             Among::AtmConnected { atm } => {
                 elsewhere.machines.insert(atm, (process, now_ms));
             }

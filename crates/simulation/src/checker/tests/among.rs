@@ -90,6 +90,10 @@ fn a_machine_that_was_sent_away_is_served() {
     then.retain(|(_, process, _)| *process == 1);
     assert_eq!(machines_go([10_000, 40_000], &then), Ok(()));
     assert_eq!(machines_go([10_000, 60_000], &then), Err(Rule::Elsewhere));
+    then.push(among(30_000, 2, Among::DatabaseStruck));
+    assert_eq!(machines_go([10_000, 60_000], &then), Ok(()), "its claim may have been lost");
+    assert_eq!(machines_go([10_000, 70_000], &then), Err(Rule::Elsewhere));
+    then.pop();
     then.push((30_000, 3, What::GatewayStarted));
     then.push((31_000, 3, What::GatewayStopped));
     assert_eq!(machines_go([10_000, 60_000], &then), Ok(()), "something else was wrong");
