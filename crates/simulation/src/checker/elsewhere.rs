@@ -43,12 +43,22 @@ struct Process {
     took_ms: u64,
     /// Until when it stands still or is cut off from the others.
     out_until_ms: u64,
+    /// Until when it stands still.
+    still_until_ms: u64,
 }
 
 impl Process {
     const fn started(now_ms: u64) -> Self {
         let asked_ms = now_ms.saturating_sub(WORD_HOLDS_MS);
-        Self { is_up: true, asked_ms, steady_since_ms: now_ms, acts_since_ms: u64::MAX, took_ms: 0, out_until_ms: 0 }
+        Self {
+            is_up: true,
+            asked_ms,
+            steady_since_ms: now_ms,
+            acts_since_ms: u64::MAX,
+            took_ms: 0,
+            out_until_ms: 0,
+            still_until_ms: 0,
+        }
     }
 
     const fn word_ends_ms(self) -> u64 {
@@ -124,7 +134,13 @@ impl Checker {
                 self.judge_machines()?;
                 self.judge_served()?;
             }
-            Among::CutFromPeers { until_ms } | Among::StandsStill { until_ms } => elsewhere.is_out(process, until_ms),
+            Among::CutFromPeers { until_ms } => elsewhere.is_out(process, until_ms),
+            Among::StandsStill { until_ms } => {
+                elsewhere.is_out(process, until_ms);
+                if let Some(one) = elsewhere.processes.get_mut(&process) {
+                    one.still_until_ms = one.still_until_ms.max(until_ms);
+                }
+            }
             Among::DatabaseStruck => elsewhere.disturbed(now_ms),
             Among::AtmConnected { atm } => {
                 elsewhere.machines.insert(atm, (process, now_ms));
@@ -157,7 +173,10 @@ impl Checker {
             });
         }
         let took = |(other, one): (&u32, &Process)| *other != process && one.took_ms(now_ms) + ANSWER_MS_MAX >= now_ms;
-        if processes.iter().any(took) {
+        // Who wakes up finds an answer from before. What it may have cost, its machines' lanes, was lost while it stood still.
+        let wakes =
+            processes.get(&process).is_some_and(|one| one.still_until_ms.saturating_add(ANSWER_MS_MAX) >= now_ms);
+        if wakes || processes.iter().any(took) {
             return Ok(());
         }
         broken_by_none(Rule::Elsewhere, || {

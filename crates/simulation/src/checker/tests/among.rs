@@ -71,6 +71,14 @@ fn who_cannot_ask_keeps_its_machines() {
 }
 
 #[test]
+fn who_wakes_up_may_find_an_old_answer() {
+    let still = among(13_000, 1, Among::StandsStill { until_ms: DAWN_MS + 30_000 });
+    let sent_after = |after_ms| [still.clone()].into_iter().chain(sent(after_ms)).collect::<Vec<_>>();
+    assert_eq!(machines_go([10_000, 20_000], &sent_after(30_000)), Ok(()));
+    assert_eq!(machines_go([10_000, 20_000], &sent_after(31_100)), Err(Rule::Elsewhere), "it has asked again since");
+}
+
+#[test]
 fn nobody_is_sent_to_a_replica_that_hears_again_only_just_now() {
     let mut then = sent(22_600);
     // Process 2 hears again from 20 s on, and takes machines from 25 s on.
