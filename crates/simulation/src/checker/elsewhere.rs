@@ -15,8 +15,8 @@ const WORD_HOLDS_MS: u64 = 3_000;
 const STEADY_MS: u64 = 5_000;
 /// The answer that another one takes machines may be so old when one is sent away.
 const ANSWER_MS_MAX: u64 = 1_000;
-/// A replica that could send a machine away has done so after this time.
-const SENT_WITHIN_MS: u64 = 1_500;
+/// A replica that could send a machine away has done so after this time, or the machine has found by itself that nobody answers.
+const SENT_WITHIN_MS: u64 = 20_000;
 /// Where nothing is wrong but the cut, a machine that was sent away is served after this time.
 const SERVED_WITHIN_MS: u64 = 30_000;
 
@@ -153,6 +153,8 @@ impl Checker {
                 // One that has left by itself, unheard, waits for nobody.
                 if self.elsewhere.machines.get(&atm).is_some_and(|(kept_by, _)| *kept_by == process) {
                     self.elsewhere.sent.entry(atm).or_insert((process, now_ms));
+                    // It is let go, also if a bad line keeps the machine from noticing.
+                    self.elsewhere.machines.remove(&atm);
                 }
             }
             Among::AtmWelcomed { atm } => {
