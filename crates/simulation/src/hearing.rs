@@ -12,8 +12,11 @@ use cashgate_gateway::replica::Heard;
 use cashgate_ledger::{AttemptsPart, Sequence};
 use cashgate_policy::Decision;
 use cashgate_policy::patterns::{Attempt as Approval, Gathered};
-use cashgate_withdrawal::notice::{Happening, Notice};
+use cashgate_withdrawal::ids::{AccountId, AtmId, DeviceId, WithdrawalId};
+use cashgate_withdrawal::money::Money;
+use cashgate_withdrawal::notice::{Happening, Notice, RefusedApproval};
 use cashgate_withdrawal::time::Timestamp;
+use cashgate_withdrawal::withdrawal::Terms;
 
 use crate::books::number;
 use crate::boundary::{AccountNo, Alarm, Among, AtmNo, Attempt, Memory, Pattern, PhoneNo};
@@ -49,17 +52,22 @@ impl World {
     pub(crate) fn was_asked(&mut self, intent: &Intent) {
         for record in intent.records().iter().filter(|record| record.event.is_none()) {
             let terms = &record.after.terms;
-            let asked = Attempt {
-                withdrawal: number(terms.withdrawal),
-                phone: names::phone_number(&terms.device),
-                account: names::account_number(&terms.account),
-                atm: names::atm_number(&terms.atm),
-                amount: terms.amount.minor_units(),
-                granted: true,
-            };
-            self.last_asked_ms = self.now;
-            self.crosses_among(Among::Asked(asked));
+            let Terms { withdrawal, device, account, atm, amount, .. } = terms;
+            self.is_asked(*withdrawal, (device, account, atm), *amount, true);
         }
+    }
+
+    fn is_asked(&mut self, id: WithdrawalId, of: (&DeviceId, &AccountId, &AtmId), amount: Money, granted: bool) {
+        let (device, account, atm) = of;
+        self.last_asked_ms = self.now;
+        self.crosses_among(Among::Asked(Attempt {
+            withdrawal: number(id),
+            phone: names::phone_number(device),
+            account: names::account_number(account),
+            atm: names::atm_number(atm),
+            amount: amount.minor_units(),
+            granted,
+        }));
     }
 
     /// What the desk has put up goes to the database with the next commit.
@@ -68,16 +76,8 @@ impl World {
             match &notice.what {
                 Happening::ApprovalRefused(refused) => {
                     if let Some(attempt) = refused.attempt {
-                        let asked = Attempt {
-                            withdrawal: number(attempt),
-                            phone: names::phone_number(&refused.device),
-                            account: names::account_number(&refused.account),
-                            atm: names::atm_number(&refused.atm),
-                            amount: refused.amount.minor_units(),
-                            granted: false,
-                        };
-                        self.last_asked_ms = self.now;
-                        self.crosses_among(Among::Asked(asked));
+                        let RefusedApproval { device, account, atm, amount, .. } = &**refused;
+                        self.is_asked(attempt, (device, account, atm), *amount, false);
                     }
                     let told = &mut self.gateway.members.refusals;
                     if !told.is_told(&refused.institution, &refused.device, notice.at) {

@@ -81,7 +81,7 @@ fn reconnect_cpu(order: Order<'_>, bare: &Bare) -> Result<Row, String> {
     let atms = if order.quick { 1_000_u16 } else { 10_000 };
     let (idle, storm) = (load("idle_atms.toml", atms)?, load("reconnecting_atms.toml", atms)?);
     let connected = |sample: &Value| sample.get("atms_connected").and_then(Value::as_u64).unwrap_or(0);
-    let samples = storm.pointer("/samples").and_then(Value::as_array).ok_or("the load test's report has no samples")?;
+    let samples = samples_of(&storm)?;
     let (fewest, last) = (samples.iter().map(connected).min(), samples.last().map(connected));
     if fewest.is_none_or(|fewest| fewest > u64::from(atms) / 2) || last != Some(atms.into()) {
         return Err(format!("not all of {atms} ATMs went and came back: at least {fewest:?}, at last {last:?}"));
@@ -96,15 +96,18 @@ fn reconnect_cpu(order: Order<'_>, bare: &Bare) -> Result<Row, String> {
 
 /// The processor time that a run's samples add up to, and over how many seconds. The report's means leave out what a fault disturbs.
 fn spent_us(report: &Value) -> Result<(f64, f64), String> {
-    let samples =
-        report.pointer("/samples").and_then(Value::as_array).ok_or("the load test's report has no samples")?;
     let (mut spent, mut until) = (0.0, 0.0);
-    for sample in samples {
+    for sample in samples_of(report)? {
         let at = number(sample, "/at_s")?;
         spent += sample.get("gateway_cpu_percent").and_then(Value::as_f64).unwrap_or(0.0) * 10_000.0 * (at - until);
         until = at;
     }
     Ok((spent, until))
+}
+
+fn samples_of(report: &Value) -> Result<&[Value], String> {
+    let samples = report.pointer("/samples").and_then(Value::as_array);
+    Ok(samples.ok_or("the load test's report has no samples")?)
 }
 
 /// Runs a scenario of this folder and reads its report.
