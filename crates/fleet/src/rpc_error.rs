@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cashgate_wire::causes;
 use cashgate_wire::status::code_name;
 use serde::Serialize;
 use tonic::Status;
@@ -37,11 +38,7 @@ impl From<&Status> for RpcError {
 /// last source says which certificate was not believed, or that nobody listens.
 #[must_use]
 pub fn why(status: &Status) -> String {
-    let mut last: &dyn std::error::Error = status;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    let (message, last) = (status.message(), last.to_string());
+    let (message, last) = (status.message(), causes::last(status));
     let is_new = std::error::Error::source(status).is_some() && last != message;
     if is_new {
         format!("{}: {message}: {last}", code_name(status.code()))

@@ -6,7 +6,6 @@
 
 pub mod admission;
 pub mod audit;
-mod causes;
 pub mod certificates;
 pub mod clock;
 pub mod config;

@@ -10,6 +10,7 @@ mod generated {
 }
 
 pub mod atm;
+pub mod causes;
 pub mod corebank;
 pub mod customer;
 pub mod dispense_token;

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cashgate_wire::causes;
 use cashgate_wire::corebank::{self, SettleRequest};
 use cashgate_wire::customer::PinBlock;
 use cashgate_wire::proto::corebank::v1::core_banking_service_client::CoreBankingServiceClient;
@@ -20,7 +21,6 @@ use tokio::time::error::Elapsed;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::causes;
 use crate::clock::Stopwatch;
 use crate::config::{Config, Institution};
 use crate::metrics::Metrics;

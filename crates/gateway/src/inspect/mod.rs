@@ -5,6 +5,7 @@ mod stops;
 
 use std::path::Path;
 
+use cashgate_wire::causes;
 use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use cashgate_wire::proto::operations::v1::resolve_suspect_request::Resolution;
 use cashgate_wire::proto::operations::v1::{
@@ -14,7 +15,6 @@ use cashgate_wire::proto::operations::v1::{
 use cashgate_wire::proto::withdrawal::v1::{Money, WithdrawalState};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use crate::causes;
 use crate::config::Reach;
 use crate::evidence;
 

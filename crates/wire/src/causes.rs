@@ -3,7 +3,8 @@
 use std::error::Error;
 
 /// The last in the chain of what an error comes from; the error itself, if it comes from nothing.
-pub(crate) fn last(error: &dyn Error) -> String {
+#[must_use]
+pub fn last(error: &dyn Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
