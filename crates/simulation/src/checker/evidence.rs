@@ -1,6 +1,6 @@
 //! Rules 5, 6 and 10: what reports prove, and what was acknowledged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
 use super::verdict::{Judgement, Rule, broken};
@@ -50,12 +50,17 @@ pub(super) struct Evidence {
     pub(super) proved: Vec<u64>,
     /// What an acknowledged report proved. The gateway knows it for ever.
     pub(super) settled: Option<u64>,
-    /// The counts below are of this gateway process: what an earlier one did not acknowledge may be lost.
-    life: u32,
+    /// With each gateway process. Several may hear of one withdrawal in turns: replicas to whom its machine talks before they know who owns its lane.
+    dealings: BTreeMap<u32, Dealings>,
+}
+
+/// What one gateway process asked and was told, and what it acknowledged. What it did not acknowledge may be lost with it.
+#[derive(Debug, Default)]
+struct Dealings {
     reports: u32,
     acknowledgements: u32,
     first_proof: Option<Proof>,
-    /// The nonces that this gateway process asked the dispenser's status with; those of an earlier one are forgotten.
+    /// The nonces that it asked the dispenser's status with; no other process knows them.
     asked: BTreeSet<u128>,
 }
 
@@ -76,29 +81,27 @@ impl Evidence {
     }
 
     fn arrived(&mut self, report: &Report, commanded: u64, demands_proof: bool, life: u32) {
-        self.turn_to(life);
         self.reported = true;
-        self.reports += 1;
+        self.with(life).reports += 1;
         // That everything left is believed of anybody.
         let proved = amount_proved(report, commanded).filter(|amount| !demands_proof || *amount == commanded);
         if let Some(amount) = proved {
-            self.proves(amount);
+            self.proves(amount, life);
         }
     }
 
     /// The status came with the report that arrived last.
     fn vouched(&mut self, status: &Status, dispense: u64, life: u32) {
-        self.turn_to(life);
-        if let Some(amount) = amount_vouched(status, dispense, &self.asked) {
-            self.proves(amount);
+        if let Some(amount) = amount_vouched(status, dispense, &self.with(life).asked) {
+            self.proves(amount, life);
         }
     }
 
-    fn proves(&mut self, amount: u64) {
-        if self.first_proof.is_none() {
-            let undisputed = self.proved.iter().all(|other| *other == amount);
-            self.first_proof = Some(Proof { amount, place: self.reports, undisputed });
-        }
+    fn proves(&mut self, amount: u64, life: u32) {
+        let undisputed = self.proved.iter().all(|other| *other == amount);
+        let dealings = self.with(life);
+        let place = dealings.reports;
+        dealings.first_proof.get_or_insert(Proof { amount, place, undisputed });
         if !self.proved.contains(&amount) {
             self.proved.push(amount);
         }
@@ -106,28 +109,31 @@ impl Evidence {
 
     /// Reports are dealt with in their order, each is acknowledged at most once: after so many acknowledgements at least so many were dealt with.
     fn acknowledged(&mut self, life: u32) {
-        self.turn_to(life);
-        self.acknowledgements += 1;
-        match self.first_proof {
-            Some(proof) if self.settled.is_none() && proof.undisputed && proof.place <= self.acknowledgements => {
-                self.settled = Some(proof.amount);
-            }
-            _ => {}
-        }
+        let dealings = self.with(life);
+        dealings.acknowledgements += 1;
+        let dealt_with = dealings.acknowledgements;
+        let settled = dealings.first_proof.filter(|proof| proof.undisputed && proof.place <= dealt_with);
+        self.settled = self.settled.or(settled.map(|proof| proof.amount));
     }
 
-    fn turn_to(&mut self, life: u32) {
-        if self.life != life {
-            self.life = life;
-            self.reports = 0;
-            self.acknowledgements = 0;
-            self.first_proof = None;
-            self.asked.clear();
-        }
+    /// The process begins anew with the lane. What came to the lane that it had before and let go may be lost.
+    fn begin_with_lane(&mut self, life: u32) {
+        let dealings = self.with(life);
+        *dealings = Dealings { asked: std::mem::take(&mut dealings.asked), ..Dealings::default() };
+    }
+
+    fn with(&mut self, life: u32) -> &mut Dealings {
+        self.dealings.entry(life).or_default()
     }
 }
 
 impl Checker {
+    pub(super) fn lane_begins(&mut self, atm: AtmNo) {
+        let life = self.life;
+        let at_machine = self.trails.values_mut().filter(|trail| trail.atm() == Some(atm));
+        at_machine.for_each(|trail| trail.evidence.begin_with_lane(life));
+    }
+
     pub(super) fn report_arrived(&mut self, withdrawal: WithdrawalNo, atm: AtmNo, report: &Report) -> Judgement {
         let trail = self.trails.entry(withdrawal).or_default();
         trail.evidence.heard = true;
@@ -162,8 +168,7 @@ impl Checker {
     pub(super) fn outcome_asked(&mut self, withdrawal: WithdrawalNo, nonce: Option<u128>) -> Judgement {
         let life = self.life;
         let trail = self.trails.entry(withdrawal).or_default();
-        trail.evidence.turn_to(life);
-        trail.evidence.asked.extend(nonce);
+        trail.evidence.with(life).asked.extend(nonce);
         match trail.evidence.settled {
             Some(amount) => broken(Rule::Six, withdrawal, || {
                 format!("the outcome was asked for again after the proof that {amount} yen left had been acknowledged")

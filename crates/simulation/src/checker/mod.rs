@@ -177,7 +177,10 @@ impl Checker {
     /// Who has a lane, and what is stopped at its machine.
     fn ownership_changed(&mut self, what: &What) {
         match *what {
-            What::LaneTaken { atm } => self.ownership.taken(atm, self.life, self.now_ms),
+            What::LaneTaken { atm } => {
+                self.ownership.taken(atm, self.life, self.now_ms);
+                self.lane_begins(atm);
+            }
             What::StopDurable { atm } => self.ownership.stopped(atm, self.now_ms),
             What::StopTakenBack { atm } => self.ownership.released(atm, self.now_ms),
             _ => {}

@@ -6,7 +6,7 @@ use crate::boundary::{Standing, Status, TokenSeen, What, Word};
 
 const NONCE: u128 = 0xA1;
 const ASKED_WITH: u128 = 0xB2;
-const TOKEN: TokenSeen = TokenSeen { nonce: NONCE, amount: AMOUNT, mac: 77 };
+pub(super) const TOKEN: TokenSeen = TokenSeen { nonce: NONCE, amount: AMOUNT, mac: 77 };
 
 fn is_command(what: &What) -> bool {
     matches!(what, What::DispenseSent { .. })
@@ -20,11 +20,11 @@ fn is_question(what: &What) -> bool {
     matches!(what, What::OutcomeAsked { .. })
 }
 
-fn command(token: Option<TokenSeen>) -> What {
+pub(super) fn command(token: Option<TokenSeen>) -> What {
     What::DispenseSent { atm: 0, withdrawal: W, amount: AMOUNT, start_before_ms: DAWN_MS + 60_000, token }
 }
 
-fn nothing_left() -> Status {
+pub(super) fn nothing_left() -> Status {
     Status {
         nonce: ASKED_WITH,
         dispense: Some(TOKEN.mac),
@@ -40,7 +40,7 @@ fn verified(status: Status) -> What {
 }
 
 /// The money is held for a customer at a dispenser that gave a nonce.
-fn secured() -> Story {
+pub(super) fn secured() -> Story {
     let mut story = held();
     story.setup.end_to_end_atms.push(0);
     let with_nonce = What::CodeSigned {
