@@ -33,7 +33,7 @@ use crate::reloading::Seen;
 use crate::replica::{Followers, Member, Peers, alone, follow};
 use crate::stops::StopSwitch;
 use crate::telemetry::{Observed, Telemetry, Tracing};
-use crate::tls::TlsSet;
+use crate::tls::Believers;
 use crate::tls::watching::TlsKeeper;
 use crate::watchers::Watchers;
 use crate::{clock, guard, reloading};
@@ -166,13 +166,11 @@ struct Keepers {
 impl Keepers {
     /// Towards its peers this replica is itself; towards everybody else it is the gateway.
     fn load(config: &Config) -> Result<Self, ServeError> {
-        let loaded = |files| TlsKeeper::load(files).map_err(ServeError::new);
-        let towards_peers = config.replica.as_ref().map(|replica| replica.tls(&config.tls));
-        if let Some(files) = &towards_peers {
-            TlsSet::load_of_replica(files, clock::now()).map_err(ServeError::new)?;
-        }
-        let replica = towards_peers.map(loaded).transpose()?;
-        Ok(Self { gateway: loaded(config.tls.clone())?, replica })
+        let loaded = |files, believers| TlsKeeper::load(files, believers).map_err(ServeError::new);
+        let towards_peers =
+            |replica: &ReplicaSection| loaded(replica.tls(&config.tls), replica.believers(&config.trust_domain));
+        let replica = config.replica.as_ref().map(towards_peers).transpose()?;
+        Ok(Self { gateway: loaded(config.tls.clone(), Believers::Outside)?, replica })
     }
 }
 

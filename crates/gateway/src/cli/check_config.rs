@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cashgate_gateway::config::{Config, PolicySource};
-use cashgate_gateway::tls::TlsSet;
+use cashgate_gateway::tls::{Believers, TlsSet};
 use cashgate_gateway::{clock, reloading};
 use clap::Args;
 
@@ -33,9 +33,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if config.policy.source == PolicySource::Files {
         reloading::rules(&config)?;
     }
-    TlsSet::load(&config.tls, clock::now())?;
+    TlsSet::load(&config.tls, &Believers::Outside, clock::now())?;
     if let Some(replica) = &config.replica {
-        TlsSet::load_of_replica(&replica.tls(&config.tls), clock::now())?;
+        TlsSet::load(&replica.tls(&config.tls), &replica.believers(&config.trust_domain), clock::now())?;
     }
     say("the configuration is valid")?;
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use rustls_pki_types::ServerName;
 use super::ledger::LedgerSection;
 use super::reader::Reader;
 use crate::replica::DEAD_AFTER_USUAL;
-use crate::tls::TlsFiles;
+use crate::tls::{Believers, ReplicaName, TlsFiles};
 
 /// This replica among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,16 @@ impl ReplicaSection {
     #[must_use]
     pub fn tls(&self, gateway: &TlsFiles) -> TlsFiles {
         TlsFiles { certificate: self.certificate.clone(), key: self.key.clone(), ..gateway.clone() }
+    }
+
+    /// Those who must believe what these files hold: the others, who ask for this replica's name.
+    #[must_use]
+    pub fn believers(&self, trust_domain: &str) -> Believers {
+        Believers::Replicas(ReplicaName {
+            trust_domain: trust_domain.into(),
+            number: self.id.0,
+            server_name: self.server_name.clone(),
+        })
     }
 }
 

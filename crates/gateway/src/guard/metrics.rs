@@ -40,7 +40,7 @@ impl GuardMetrics {
             ),
             tls_expires: meter
                 .u64_gauge("cashgate_tls_expires_timestamp_seconds")
-                .with_description("When the gateway's certificate, the first authority and the first revocation list end; 0 without one")
+                .with_description("When the gateway's or replica's certificate, the first authority and the first revocation list of its set end; 0 without one")
                 .build(),
         };
         metrics.begin_at_zero();
@@ -80,9 +80,10 @@ impl GuardMetrics {
         self.tls_reloads.add(1, &[KeyValue::new("result", result)]);
     }
 
-    pub(crate) fn tls_expires(&self, expiry: Expiry) {
+    /// With what certificate, authorities and lists are called.
+    pub(crate) fn tls_expires(&self, called: [&'static str; 3], expiry: Expiry) {
         let Expiry { certificate_s, ca_s, crl_s } = expiry;
-        for (what, at) in [("certificate", certificate_s), ("ca", ca_s), ("crl", crl_s)] {
+        for (what, at) in called.into_iter().zip([certificate_s, ca_s, crl_s]) {
             self.tls_expires.record(at, &[KeyValue::new("what", what)]);
         }
     }

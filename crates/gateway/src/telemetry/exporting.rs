@@ -6,22 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_otlp::{WithExportConfig, WithTonicConfig};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::counts::{Fate, SpanCounts};
-use crate::config::{Config, TelemetrySection};
 
 /// The most spans in one request.
 const BATCH_MAX: usize = 512;
 /// How long a batch waits to become full.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long the collector has for a batch. Then the batch is dropped, not repeated: what comes is newer.
-const EXPORT_MAX: Duration = Duration::from_secs(5);
+pub(super) const EXPORT_MAX: Duration = Duration::from_secs(5);
 /// How long the end of the process waits for the collector.
 const CLOSE_MAX: Duration = Duration::from_secs(3);
 
@@ -117,35 +113,6 @@ async fn fill(batch: &mut Vec<SpanData>, waiting: &mut mpsc::Receiver<SpanData>,
             _ = &mut *closing, if !waiting.is_closed() => waiting.close(),
         }
     }
-}
-
-/// The client of the collector: plain text for `http://`, TLS with the gateway's own certificate for `https://`.
-pub(super) fn exporter(
-    section: &TelemetrySection,
-    config: &Config,
-    resource: &Resource,
-) -> Result<opentelemetry_otlp::SpanExporter, String> {
-    let mut endpoint = Endpoint::from_shared(section.endpoint.clone())
-        .map_err(|error| error.to_string())?
-        .connect_timeout(EXPORT_MAX)
-        .timeout(EXPORT_MAX);
-    if section.endpoint.starts_with("https://") {
-        let read = |file: &std::path::Path| {
-            std::fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))
-        };
-        let authority = read(section.ca.as_deref().unwrap_or(&config.tls.ca))?;
-        let identity = Identity::from_pem(read(&config.tls.certificate)?, read(&config.tls.key)?);
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).identity(identity);
-        endpoint = endpoint.tls_config(tls).map_err(|error| error.to_string())?;
-    }
-    let mut exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_channel(endpoint.connect_lazy())
-        .with_timeout(EXPORT_MAX)
-        .build()
-        .map_err(|error| error.to_string())?;
-    exporter.set_resource(resource);
-    Ok(exporter)
 }
 
 #[cfg(test)]

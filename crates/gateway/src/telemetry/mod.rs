@@ -6,6 +6,7 @@
 //!
 //! **Absent: accounts, devices, PIN blocks, QR tokens and codes.** A span names ATM, institution, QR session and withdrawal, nothing else of a customer.
 
+mod connecting;
 mod counts;
 mod exporting;
 mod keeping;
@@ -18,7 +19,7 @@ mod span;
 use std::sync::Arc;
 
 pub use counts::SpanCounts;
-use exporting::{Exporting, Queue};
+use exporting::{EXPORT_MAX, Exporting, Queue};
 use keeping::Keeper;
 use opentelemetry::Context;
 use opentelemetry::trace::TracerProvider;
@@ -59,12 +60,12 @@ impl Telemetry {
     /// As the configuration says. Connects when there is something to tell, and never waits for the collector. Must run on a tokio runtime.
     ///
     /// # Errors
-    /// The endpoint is none, or a TLS file cannot be read. A collector that is not there is no error.
+    /// The endpoint is none, or the TLS files cannot be used. A collector that is not there is no error.
     pub fn start(config: &Config) -> Result<Self, TelemetryError> {
         let Some(section) = &config.telemetry else { return Ok(Self::off()) };
         let counts = Arc::new(SpanCounts::default());
         let resource = resource(section);
-        let exporter = exporting::exporter(section, config, &resource)
+        let exporter = connecting::exporter(section, config, &resource, EXPORT_MAX)
             .map_err(|why| TelemetryError { endpoint: section.endpoint.clone(), why })?;
         let (queue, exporting) = Queue::before(exporter, section.queue_spans, Arc::clone(&counts));
         let keeper = Keeper::new(queue, section.held_back_spans, Arc::clone(&counts));

@@ -106,6 +106,6 @@ fn named(file: &Path) -> String {
     file.display().to_string()
 }
 
-fn pem(file: &Path, source: rustls_pki_types::pem::Error) -> TlsError {
+pub(super) fn pem(file: &Path, source: rustls_pki_types::pem::Error) -> TlsError {
     TlsError::Pem { file: named(file), source }
 }

@@ -1,11 +1,14 @@
-//! TLS of every port and of the calls to core banking: 1.3 only, HTTP/2 only, both sides with a certificate, and revocation lists if there are any.
+//! TLS of every port and of the calls to core banking and the collector: 1.3 only, HTTP/2 only, both sides with a certificate, and revocation lists if
+//! there are any.
 //!
 //! Everything that comes out of the files is one [`TlsSet`], taken whole or not at all; [`watching`] replaces it when the files change.
 
+mod believing;
+mod client;
 mod material;
 pub mod watching;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +21,9 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 
 use crate::clock;
+use believing::Verifiers;
+pub use believing::{Believers, ReplicaName};
+pub use client::client_towards;
 use material::Material;
 
 /// Where the TLS files are.
@@ -84,7 +90,7 @@ pub enum TlsError {
         /// The authorities' file.
         ca: String,
     },
-    /// A replica's certificate that its peers would refuse.
+    /// A replica's certificate of an authority that its peers do not know.
     #[error(
         "{file}: the other replicas would not believe it ({source}). They hold it against the authorities in {ca}: put its own authority there as well"
     )]
@@ -95,6 +101,18 @@ pub enum TlsError {
         ca: String,
         /// Why.
         source: rustls::Error,
+    },
+    /// A replica's certificate that its peers would refuse for something else.
+    #[error(
+        "{file}: the other replicas would not believe it ({why}): put one there that has {needs}, and is not revoked"
+    )]
+    NotAReplicas {
+        /// The certificate.
+        file: String,
+        /// Why.
+        why: String,
+        /// What peers ask for.
+        needs: String,
     },
     /// Certificate, key and authority do not go together.
     #[error("the TLS certificate, key, authority and revocation lists do not go together: {0}")]
@@ -129,8 +147,8 @@ impl TlsSet {
     ///
     /// # Errors
     /// Anything that would keep peers out: files that cannot be read or do not go together, what has expired, lists that are not our authorities' or
-    /// do not cover them all.
-    pub fn load(files: &TlsFiles, now: Timestamp) -> Result<Self, TlsError> {
+    /// do not cover them all, a certificate that those whom it is shown to would not believe.
+    pub fn load(files: &TlsFiles, believers: &Believers, now: Timestamp) -> Result<Self, TlsError> {
         let Material { chain, key, roots, crls, expiry } = Material::read(files, now)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mismatch = |error: &dyn std::fmt::Display| TlsError::Mismatch(error.to_string());
@@ -143,7 +161,9 @@ impl TlsSet {
         }
         let verifier = clients.build().map_err(|error| mismatch(&error))?;
         let servers = servers.build().map_err(|error| mismatch(&error))?;
-        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let verifiers = Verifiers { clients: &*verifier, servers: &*servers };
+        believers.believe(&chain, &verifiers, files, unix_time(now))?;
+        let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map(|builder| builder.with_client_cert_verifier(Arc::clone(&verifier)))
             .and_then(|builder| builder.with_single_cert(chain.clone(), key.clone_key()))
@@ -154,29 +174,8 @@ impl TlsSet {
         server.send_tls13_tickets = 0;
         // Early data can be replayed by whoever records it.
         server.max_early_data_size = 0;
-        let mut client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map(|builder| builder.with_webpki_verifier(servers))
-            .and_then(|builder| builder.with_client_auth_cert(chain, key))
-            .map_err(|error| mismatch(&error))?;
-        client.alpn_protocols = vec![b"h2".to_vec()];
-        client.resumption = rustls::client::Resumption::disabled();
+        let client = client::client(servers, chain, key).map_err(|error| mismatch(&error))?;
         Ok(Self { server: Arc::new(server), client: Arc::new(client), verifier, expiry })
-    }
-
-    /// The same of a replica, whose peers have the same authorities and must believe what it shows them.
-    ///
-    /// # Errors
-    /// As for [`TlsSet::load`], and if they would not.
-    pub fn load_of_replica(files: &TlsFiles, now: Timestamp) -> Result<Self, TlsError> {
-        let set = Self::load(files, now)?;
-        let named = |file: &Path| file.display().to_string();
-        set.would_accept(&material::certificates(&files.certificate)?).map_err(|source| TlsError::Stranger {
-            file: named(&files.certificate),
-            ca: named(&files.ca),
-            source,
-        })?;
-        Ok(set)
     }
 
     /// Whether a peer that is connected would be let in now.
@@ -185,9 +184,12 @@ impl TlsSet {
     /// It would not: revoked, expired, or of an authority that is no longer ours.
     pub fn would_accept(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
         let (leaf, others) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
-        let now = UnixTime::since_unix_epoch(Duration::from_millis(clock::now().unix_ms()));
-        self.verifier.verify_client_cert(leaf, others, now).map(drop)
+        self.verifier.verify_client_cert(leaf, others, unix_time(clock::now())).map(drop)
     }
+}
+
+fn unix_time(now: Timestamp) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_millis(now.unix_ms()))
 }
 
 /// The set that holds now. Cheap to clone; every clone sees a new set at once.

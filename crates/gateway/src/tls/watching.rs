@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Tls, TlsError, TlsFiles, TlsSet};
+use super::{Believers, Tls, TlsError, TlsFiles, TlsSet};
 use crate::clock;
 use crate::fingerprint::Fingerprint;
 use crate::guard::GuardMetrics;
@@ -14,20 +14,21 @@ use crate::guard::GuardMetrics;
 #[derive(Debug)]
 pub struct TlsKeeper {
     files: TlsFiles,
+    believers: Believers,
     seen: [u8; 32],
     holds: watch::Sender<Arc<TlsSet>>,
 }
 
 impl TlsKeeper {
-    /// Reads the set that a start begins with.
+    /// Reads the set that a start begins with. It and all that follow must be such that these believe it.
     ///
     /// # Errors
     /// It is not fit to serve with.
-    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+    pub fn load(files: TlsFiles, believers: Believers) -> Result<Self, TlsError> {
         // Before reading: what changes in between is then read again.
         let seen = fingerprint(&files);
-        let set = TlsSet::load(&files, clock::now())?;
-        Ok(Self { files, seen, holds: watch::Sender::new(Arc::new(set)) })
+        let set = TlsSet::load(&files, &believers, clock::now())?;
+        Ok(Self { files, believers, seen, holds: watch::Sender::new(Arc::new(set)) })
     }
 
     /// The set, for whoever serves or calls with it.
@@ -41,15 +42,15 @@ impl TlsKeeper {
     /// and key cannot be replaced in one moment.
     pub async fn watch(mut self, every: Duration, metrics: GuardMetrics, changed: impl Fn()) {
         let mut last = self.seen;
-        metrics.tls_expires(self.holds.borrow().expiry);
+        metrics.tls_expires(self.believers.ends_are_called(), self.holds.borrow().expiry);
         loop {
             tokio::time::sleep(every).await;
-            let (files, seen) = (self.files.clone(), self.seen);
+            let (files, believers, seen) = (self.files.clone(), self.believers.clone(), self.seen);
             let looked = tokio::task::spawn_blocking(move || {
                 let now = fingerprint(&files);
                 let at_rest = now == last && now != seen;
                 // Read, and looked at again: a file that is replaced while it is read must not count as seen.
-                let read = at_rest.then(|| TlsSet::load(&files, clock::now()));
+                let read = at_rest.then(|| TlsSet::load(&files, &believers, clock::now()));
                 (now, read.filter(|_| fingerprint(&files) == now))
             });
             let Ok((now, read)) = looked.await else {
@@ -61,7 +62,7 @@ impl TlsKeeper {
                 None => continue,
                 Some(Ok(set)) => {
                     metrics.tls_reloaded("taken");
-                    metrics.tls_expires(set.expiry);
+                    metrics.tls_expires(self.believers.ends_are_called(), set.expiry);
                     tracing::warn!(
                         "certificate, key, authorities and revocation lists were read again and hold from now on"
                     );

@@ -22,6 +22,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
+use crate::harness::certificates::reloads;
 use crate::harness::{Atm, Heard, Port, Site, eventually, in_time, in_words};
 
 /// A list of the site's own authority that revokes these peers' certificates.
@@ -60,13 +61,6 @@ async fn with_list() -> Site {
     });
     site.serve().await;
     site
-}
-
-async fn reloads(site: &Site, result: &str, many: u64) {
-    eventually(&format!("the TLS files are {result}"), async || {
-        (site.metric("cashgate_tls_reloads_total", &[("result", result)]).await >= many).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ mod withdrawing;
 mod on_database {
     mod away;
     mod lost_answers;
+    mod replica_certificates;
     mod replicas;
     mod secured;
     mod several_processes;

@@ -1,14 +1,20 @@
 //! What a collector is told of a customer, and what a collector can do to a gateway: nothing.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use cashgate_wire::proto::atm::v1::atm_message::Message;
 use cashgate_wire::proto::atm::v1::{AtmMessage, StartQrSession};
+use cashgate_wire::proto::operations::v1::ListAtmsRequest;
+use cashgate_wire::proto::operations::v1::operations_service_client::OperationsServiceClient;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tonic::Request;
 
-use crate::harness::{Atm, Collector, Phone, Site, attribute, eventually, hello, report_dispensed, yen};
+use crate::harness::{
+    Atm, Collector, Phone, Port, Site, attribute, certificates, eventually, hello, report_dispensed, yen,
+};
 
 const TOUCH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 const APP: &str = "00-11111111111111111111111111111111-2222222222222222-00";
@@ -272,4 +278,62 @@ async fn a_collector_over_tls_gets_the_gateways_own_certificate() {
     let mut atm = Atm::connect(&site, "A1").await;
     atm.shows_code().await;
     collector.has("a code was made", |spans| spans.iter().any(|span| span.name == "mint")).await;
+}
+
+/// Has the gateway tell something until the collector hears it with this certificate.
+async fn is_told_with(site: &Site, collector: &Collector, certificate: &Path) {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&fs::read(certificate).unwrap()).unwrap();
+    let mut operator = OperationsServiceClient::new(site.channel(Port::Api, "operator/dev").await);
+    eventually("it is told with this certificate", async || {
+        operator.list_atms(ListAtmsRequest {}).await.unwrap();
+        (collector.sender().as_ref() == Some(&pem.contents)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_files_towards_a_collector_are_replaced_without_a_restart() {
+    let mut site = Site::folder_only().await;
+    let collector = Collector::takes_over_tls(&site).await;
+    let authority = site.path("collector-ca.pem");
+    fs::copy(site.path("ca.pem"), &authority).unwrap();
+    for (key, value) in
+        [("endpoint", collector.tls_endpoint().as_str()), ("sampled_of_1000", "1000"), ("ca", "collector-ca.pem")]
+    {
+        site.set(&format!("telemetry.{key}"), value);
+    }
+    site.serve().await;
+    let old = site.path("old.pem");
+    fs::copy(site.path("gateway.pem"), &old).unwrap();
+    is_told_with(&site, &collector, &old).await;
+
+    // Half replaced: what could be used last goes on, on new connections too.
+    let new = site.certificate("corebank/sakura").display().to_string();
+    fs::copy(format!("{new}.pem"), site.path("gateway.pem")).unwrap();
+    has_logged(&site, "the TLS files towards the collector cannot be used").await;
+    let before = collector.requests();
+    eventually("it is still told", async || (collector.requests() > before).then_some(())).await;
+    is_told_with(&site, &collector, &old).await;
+    fs::copy(format!("{new}-key.pem"), site.path("gateway-key.pem")).unwrap();
+    is_told_with(&site, &collector, &site.path("gateway.pem")).await;
+
+    // A collector of an authority that is not in the file any more is told nothing.
+    certificates::replace_by_one_of_another_authority(
+        &authority,
+        &site.path("unused-key.pem"),
+        "spiffe://other/gateway",
+    );
+    has_logged(&site, "the collector does not take spans").await;
+    fs::copy(site.path("ca.pem"), &authority).unwrap();
+    has_logged(&site, "the collector takes spans again").await;
+}
+
+/// Has the gateway tell something until it logs this.
+async fn has_logged(site: &Site, words: &str) {
+    let mut operator = OperationsServiceClient::new(site.channel(Port::Api, "operator/dev").await);
+    eventually(words, async || {
+        operator.list_atms(ListAtmsRequest {}).await.unwrap();
+        site.log().contains(words).then_some(())
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! An OTLP collector that keeps every span, or takes none.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
@@ -18,6 +19,8 @@ use super::{Site, in_time};
 pub(crate) struct Collector {
     port: u16,
     taken: watch::Sender<Vec<ExportTraceServiceRequest>>,
+    /// The certificate that the last request came with, DER.
+    sender: watch::Sender<Option<Vec<u8>>>,
 }
 
 impl Collector {
@@ -26,23 +29,24 @@ impl Collector {
         Self::behind(Server::builder()).await
     }
 
-    /// The same over TLS, with a certificate of the site; it takes only what comes with one, too.
+    /// The same over TLS, with a certificate of the site; it takes only what comes with one, too, and closes connections that are older than a
+    /// second, as a balancer does when an hour is over.
     pub(crate) async fn takes_over_tls(site: &Site) -> Self {
         let stem = site.certificate("corebank/sakura").display().to_string();
         let read = |file: String| std::fs::read(file).unwrap();
         let identity = Identity::from_pem(read(format!("{stem}.pem")), read(format!("{stem}-key.pem")));
         let authority = Certificate::from_pem(read(site.path("ca.pem").display().to_string()));
         let tls = ServerTlsConfig::new().identity(identity).client_ca_root(authority);
-        Self::behind(Server::builder().tls_config(tls).unwrap()).await
+        Self::behind(Server::builder().max_connection_age(Duration::from_secs(1)).tls_config(tls).unwrap()).await
     }
 
     async fn behind(mut server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let taken = watch::Sender::new(Vec::new());
-        let service = TraceServiceServer::new(Taker { taken: taken.clone() });
+        let (taken, sender) = (watch::Sender::new(Vec::new()), watch::Sender::new(None));
+        let service = TraceServiceServer::new(Taker { taken: taken.clone(), sender: sender.clone() });
         tokio::spawn(server.add_service(service).serve_with_incoming(TcpIncoming::from(listener)));
-        Self { port, taken }
+        Self { port, taken, sender }
     }
 
     /// One that accepts connections and never says a word.
@@ -55,7 +59,7 @@ impl Collector {
                 silent.push(connection);
             }
         });
-        Self { port, taken: watch::Sender::new(Vec::new()) }
+        Self { port, taken: watch::Sender::new(Vec::new()), sender: watch::Sender::new(None) }
     }
 
     pub(crate) fn tls_endpoint(&self) -> String {
@@ -64,6 +68,16 @@ impl Collector {
 
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// How many requests came.
+    pub(crate) fn requests(&self) -> usize {
+        self.taken.borrow().len()
+    }
+
+    /// The certificate that the last of them came with, DER.
+    pub(crate) fn sender(&self) -> Option<Vec<u8>> {
+        self.sender.borrow().clone()
     }
 
     /// Every span so far.
@@ -118,6 +132,7 @@ pub(crate) fn attribute(span: &Span, key: &str) -> Option<String> {
 #[derive(Clone)]
 struct Taker {
     taken: watch::Sender<Vec<ExportTraceServiceRequest>>,
+    sender: watch::Sender<Option<Vec<u8>>>,
 }
 
 #[tonic::async_trait]
@@ -126,6 +141,7 @@ impl TraceService for Taker {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.sender.send_replace(request.peer_certs().map(|chain| chain[0].to_vec()));
         self.taken.send_modify(|taken| taken.push(request.into_inner()));
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
