@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::harness::certificates::{reloads, replace_by_one_of_another_authority};
-use crate::harness::{Atm, Phone, Site};
+use crate::harness::{Atm, Phone, Site, eventually, in_words};
 
 const WHY: &str = "would not believe it";
 
@@ -28,7 +28,12 @@ async fn what_peers_would_not_believe_is_not_taken_and_does_not_start() {
         let mut atm = Atm::connect(at, atm).await;
         let shown = atm.shows_code().await;
         let mut phone = Phone::registered(by, phone, "acct-1").await;
-        phone.scan(&shown.qr_text).await.expect("it reaches the replica that shows the code");
+        // A phone is known at the other replica a moment later.
+        eventually("it reaches the replica that shows the code", async || {
+            let scanned = phone.scan(&shown.qr_text).await;
+            scanned.inspect_err(|status| eprintln!("{}", in_words(status))).ok()
+        })
+        .await;
     }
 
     first.kill();
