@@ -1,6 +1,6 @@
 //! What a lane's driver does because other replicas write too. Without them none of this is called.
 
-use cashgate_ledger::AppendError;
+use cashgate_ledger::{AppendError, LimitKey};
 use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::lane::{Input, LinkId, Record};
 use cashgate_withdrawal::refusal::Refusal;
@@ -90,13 +90,26 @@ impl Driver {
         appended
     }
 
-    /// Reads the limits' entries that an input is decided by and that are not known here. Says whether it could.
+    /// Reads the limits' entries that an input is decided by and that are not known here. Says whether it could: not while the ledger is silent here and
+    /// others hear it, since the ATM is to go there.
     pub(super) async fn has_read(&self, input: &Input) -> bool {
-        for key in self.attendant.unread(input) {
+        let unread = self.attendant.unread(input);
+        let Some(Ownership { member, .. }) = self.ownership.as_ref().filter(|_| !unread.is_empty()) else {
+            return self.could_read(&unread).await;
+        };
+        tokio::select! {
+            biased;
+            could = self.could_read(&unread) => could,
+            () = member.served_elsewhere() => false,
+        }
+    }
+
+    async fn could_read(&self, unread: &[LimitKey]) -> bool {
+        for key in unread {
             let (reader, entry) = (self.surroundings.ledger.reader(), key.clone());
             let since = Desk::counts_since(clock::now());
             match ledger_reads::read(reader, move |reader| reader.approved_of(&entry, since)).await {
-                Ok((rows, version)) => self.surroundings.desk.recount(&key, version, &rows),
+                Ok((rows, version)) => self.surroundings.desk.recount(key, version, &rows),
                 Err(error) => {
                     tracing::warn!(atm = %self.attendant.atm(), error, "what counts for an approval cannot be read");
                     return false;
