@@ -1,6 +1,6 @@
 //! Somebody else's session in a database, which has done something and stays.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 
 /// A session inside a transaction that is neither committed nor undone as long as this lives: what it has locked stays locked.
@@ -21,6 +21,14 @@ impl Session {
         let is_done = said.lines().map_while(Result::ok).any(|line| line == "done");
         assert!(is_done, "{sql}");
         session
+    }
+
+    /// Commits what it has done. Waits until that is done, and ends it.
+    pub fn commit(mut self) {
+        let mut asked = self.0.stdin.take().expect("the input of psql");
+        asked.write_all(b"COMMIT;\n").expect("psql hears");
+        drop(asked);
+        assert!(self.0.wait().expect("the end of psql").success(), "not committed");
     }
 }
 

@@ -87,8 +87,11 @@ enum Task {
         /// Chooses victims and moments; a fresh one if not given.
         #[arg(long)]
         seed: Option<u64>,
+        /// Only faults whose name begins so, such as `cut-from`.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
         /// Also puts the table into docs/replicas.md.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "only")]
         write: bool,
     },
     /// Measures the design's figures as ratios, ours and the baseline in turn; writes target/bench/results.json.
@@ -197,7 +200,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Demo { replicas: Some(_), .. } => replicas::demo(),
         Task::Demo { once, ledger, json, .. } => demo::run(once, ledger, json.as_deref()),
-        Task::ReplicasCrashes { rounds, seed, write } => replicas::crashes(rounds, seed, write),
+        Task::ReplicasCrashes { rounds, seed, only, write } => {
+            replicas::crashes(replicas::Order { rounds, only: only.as_deref(), seed, write })
+        }
         Task::Crashes { kills, minutes, seed } => crashes::run(crashes::Order { kills, minutes, seed }),
         Task::Bench { quick, only } => bench::run(bench::Order { quick, only: only.as_deref() }),
         Task::Recovery { open } => recovery::run(open),

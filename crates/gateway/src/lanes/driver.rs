@@ -287,11 +287,6 @@ impl Driver {
                 std::future::pending::<()>().await;
             }
             journal.end();
-            if !self.may_act(None).await {
-                // It is durable: whoever has the lane now carries it out.
-                self.is_gone = true;
-                return Completed::Done;
-            }
             for record in intent.records() {
                 let _within = self.traces.stepped(record).enter();
                 let before = self.surroundings.watchers.state_name(record.after.terms.withdrawal);
@@ -299,6 +294,11 @@ impl Driver {
                 log_step(record);
                 self.count_attempt(record);
                 self.surroundings.watchers.changed(record.after.clone());
+            }
+            if !self.may_act(None).await {
+                // It is durable, and who follows it was told: whoever has the lane now carries it out.
+                self.is_gone = true;
+                return Completed::Done;
             }
         }
         for one in intent.remarks() {

@@ -1,13 +1,14 @@
 //! What a lane's driver does because other replicas write too. Without them none of this is called.
 
-use cashgate_ledger::AppendError;
+use cashgate_ledger::{AppendError, LimitKey};
+use cashgate_withdrawal::ids::WithdrawalId;
 use cashgate_withdrawal::lane::{Input, LinkId, Record};
 use cashgate_withdrawal::refusal::Refusal;
 
-use super::Outbox;
 use super::adopting::Ownership;
 use super::attendant::Intent;
 use super::driver::{Caller, Completed, Driver, ask_to_reconnect};
+use super::{Outbox, Surroundings};
 use crate::admission::Desk;
 use crate::clock;
 use crate::ledger_reads;
@@ -89,13 +90,26 @@ impl Driver {
         appended
     }
 
-    /// Reads the limits' entries that an input is decided by and that are not known here. Says whether it could.
+    /// Reads the limits' entries that an input is decided by and that are not known here. Says whether it could: not while the ledger is silent here and
+    /// others hear it, since the ATM is to go there.
     pub(super) async fn has_read(&self, input: &Input) -> bool {
-        for key in self.attendant.unread(input) {
+        let unread = self.attendant.unread(input);
+        let Some(Ownership { member, .. }) = self.ownership.as_ref().filter(|_| !unread.is_empty()) else {
+            return self.could_read(&unread).await;
+        };
+        tokio::select! {
+            biased;
+            could = self.could_read(&unread) => could,
+            () = member.served_elsewhere() => false,
+        }
+    }
+
+    async fn could_read(&self, unread: &[LimitKey]) -> bool {
+        for key in unread {
             let (reader, entry) = (self.surroundings.ledger.reader(), key.clone());
             let since = Desk::counts_since(clock::now());
             match ledger_reads::read(reader, move |reader| reader.approved_of(&entry, since)).await {
-                Ok((rows, version)) => self.surroundings.desk.recount(&key, version, &rows),
+                Ok((rows, version)) => self.surroundings.desk.recount(key, version, &rows),
                 Err(error) => {
                     tracing::warn!(atm = %self.attendant.atm(), error, "what counts for an approval cannot be read");
                     return false;
@@ -138,6 +152,8 @@ impl Driver {
             _ => {
                 tracing::warn!(atm = %self.attendant.atm(), "the ledger refused a write: the lane is another replica's");
                 self.surroundings.metrics.let_go("refused_write");
+                // Here and not with the lane's end: one that would have ended with this write is not among the lane's open ones any more.
+                intent.records().iter().for_each(|record| self.leave(record.after.terms.withdrawal));
                 self.is_gone = true;
                 Completed::Done
             }
@@ -158,6 +174,16 @@ impl Driver {
         }
     }
 
+    /// A withdrawal goes on at another replica: who follows it here asks again, and is sent there.
+    fn leave(&self, id: WithdrawalId) {
+        let Surroundings { metrics, watchers, .. } = self.surroundings.as_ref();
+        // As it was last counted here: what the lane did since may not have become durable.
+        if let Some(state) = watchers.state_name(id) {
+            metrics.let_go_of(state);
+        }
+        watchers.left(id);
+    }
+
     /// The lane is another replica's: its machine is told to connect anew, its callers to ask again, and nothing of it is left here.
     pub(super) fn end(mut self) {
         self.attendant.let_go();
@@ -166,14 +192,7 @@ impl Driver {
             self.serving.send_modify(|count| *count = count.saturating_sub(1));
         }
         let atm = self.attendant.atm().clone();
-        for withdrawal in self.attendant.open() {
-            let id = withdrawal.terms.withdrawal;
-            // As it was last counted here: what the lane did since may not have become durable.
-            if let Some(state) = self.surroundings.watchers.state_name(id) {
-                self.surroundings.metrics.let_go_of(state);
-            }
-            self.surroundings.watchers.left(id);
-        }
+        self.attendant.open().for_each(|withdrawal| self.leave(withdrawal.terms.withdrawal));
         if let Some(ownership) = &self.ownership {
             ownership.ended(&atm);
         }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::Pulse;
 use super::peers::Peers;
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::lanes::Lanes;
 
 /// This replica.
@@ -125,23 +125,26 @@ impl Member {
     /// must stop.
     pub async fn beat(self: Arc<Self>, lanes: Arc<Lanes>) -> String {
         loop {
-            match self.beat_once(&lanes).await {
-                Ok(()) => {}
+            let asking = Stopwatch::start();
+            let pause = match self.beat_once(&lanes).await {
+                Ok(()) => until_next(self.heartbeat_every, asking.elapsed()),
                 Err(error @ ReplicaError::PutOut { .. }) => return error.to_string(),
                 Err(error) => {
-                    tracing::warn!(%error, "no heartbeat: the replica acts on nothing until the ledger answers")
+                    tracing::warn!(%error, "no heartbeat: the replica acts on nothing until the ledger answers");
+                    self.heartbeat_every
                 }
-            }
-            tokio::time::sleep(self.heartbeat_every).await;
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
     async fn beat_once(&self, lanes: &Arc<Lanes>) -> Result<(), ReplicaError> {
         let asked_at = clock::now();
         self.registry.heartbeat(self.draining.load(Ordering::Acquire)).await?;
-        self.peers.learn(&self.registry.list().await?, self.dead_after);
         let held = lanes.held();
-        for atm in self.registry.lost_lanes(&held).await? {
+        let (replicas, lost) = tokio::try_join!(self.registry.list(), self.registry.lost_lanes(&held))?;
+        self.peers.learn(&replicas, self.dead_after);
+        for atm in lost {
             lanes.lose(&atm, "heard_of_another_owner");
         }
         self.pulse.heard(asked_at);
@@ -155,8 +158,27 @@ impl Member {
     }
 }
 
+/// How long to wait after a heartbeat that took so long. What takes long to be answered is not asked for more rarely: a ledger that is slow for
+/// everybody would be silent for everybody, and machines would be sent round in circles.
+const fn until_next(every: Duration, took: Duration) -> Duration {
+    every.saturating_sub(took)
+}
+
 /// The others that live, with their addresses.
 #[must_use]
 pub(super) fn living(rows: &[ReplicaRow], own: ReplicaId, dead_after: Duration) -> Vec<&ReplicaRow> {
     rows.iter().filter(|row| row.identity.id != own && row.lives(dead_after)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_come_as_often_when_their_answers_take_long() {
+        let (every, ms) = (Duration::from_secs(1), Duration::from_millis);
+        for (took, pause) in [(0, 1_000), (300, 700), (1_000, 0), (2_500, 0)] {
+            assert_eq!(until_next(every, ms(took)), ms(pause), "{took}");
+        }
+    }
 }

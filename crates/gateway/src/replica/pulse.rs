@@ -100,14 +100,14 @@ impl Pulse {
     }
 
     /// Whether machines of replicas that do not hear the ledger do well to come here: it has been heard without a gap for as long as others are given to
-    /// be heard themselves.
+    /// be heard themselves, and so lately that it is not silent for all. Whoever heard it last a heartbeat earlier stops to act while this one still may.
     #[must_use]
     pub fn takes_atms(&self, now: Timestamp) -> bool {
         #[cfg(feature = "planted")]
         if is(Bug::TakesAtmsTooSoon) {
             return self.may_act(now);
         }
-        self.may_sweep(now)
+        self.may_sweep(now) && is_younger(self.heard_so_far().last_ms, now, self.acts_for_ms() / 2)
     }
 
     const fn acts_for_ms(&self) -> u64 {
@@ -155,5 +155,18 @@ mod tests {
         assert!(pulse.may_sweep(at(15_000)));
         pulse.heard(at(19_000));
         assert!(!pulse.may_sweep(at(19_000)), "it was deaf for four seconds");
+    }
+
+    #[test]
+    fn a_replica_takes_no_machines_of_one_that_hears_no_less_than_itself() {
+        let (first, second) = (Pulse::new(DEAD_AFTER_USUAL), Pulse::new(DEAD_AFTER_USUAL));
+        for second_since in 10..20 {
+            first.heard(at(second_since * 1_000));
+            second.heard(at(second_since * 1_000 + 900));
+        }
+        assert!(second.takes_atms(at(20_800)), "between two heartbeats");
+        // From here on the ledger is silent for both.
+        assert!(!first.may_act(at(22_000)) && second.may_act(at(22_000)));
+        assert!(!second.takes_atms(at(22_500)));
     }
 }

@@ -241,9 +241,14 @@ impl Reads for PostgresReader {
 
     fn tail_after(&self, mark: &TailMark) -> Result<Tail, ReadError> {
         self.read(async |transaction| {
-            let now = head(transaction).await?;
-            let values: [&(dyn ToSql + Sync); 2] = [&signed(mark.sequence.0), &i64::from(Tail::NOTICES_MAX)];
-            let notices = rows(transaction, &sql::NOTICES_AFTER, &values, notices::notice).await?;
+            let after: [&(dyn ToSql + Sync); 2] = [&signed(mark.sequence.0), &i64::from(Tail::NOTICES_MAX)];
+            let change: [&(dyn ToSql + Sync); 1] = [&signed(mark.device_changes)];
+            // Sent at once, answered from one moment: what is known here is as old as this takes, and nobody is served while it is older than a second.
+            let (now, notices, devices) = tokio::try_join!(
+                head(transaction),
+                rows(transaction, &sql::NOTICES_AFTER, &after, notices::notice),
+                rows(transaction, &sql::DEVICES_CHANGED, &change, devices::device),
+            )?;
             let mut events = Vec::new();
             if now.key_events > mark.key_events {
                 // The whole chain, for its seals: it is short, and grows a few times a year.
@@ -251,8 +256,6 @@ impl Reads for PostgresReader {
                 let seen = usize::try_from(mark.key_events).unwrap_or(usize::MAX).min(all.len());
                 events = all.drain(seen..).collect::<Result<_, _>>().map_err(ReadError::Damaged)?;
             }
-            let change = signed(mark.device_changes);
-            let devices = rows(transaction, &sql::DEVICES_CHANGED, &[&change], devices::device).await?;
             Ok(Tail::of(mark, now.sequence, notices, events, devices, now.device_changes))
         })
     }

@@ -75,6 +75,37 @@ impl Fault {
         others.into_iter().chain(Step::ALL.map(Self::ReplicaKilledAt)).collect()
     }
 
+    /// Those whose names begin so; an error if none does.
+    pub(super) fn named(beginning: &str) -> Result<Vec<Self>, String> {
+        let chosen: Vec<Self> = Self::all().into_iter().filter(|fault| fault.name().starts_with(beginning)).collect();
+        if chosen.is_empty() {
+            let names: Vec<&str> = Self::all().into_iter().map(Self::name).collect();
+            return Err(format!("nothing is called {beginning:?}; there are {}", names.join(", ")));
+        }
+        Ok(chosen)
+    }
+
+    /// By what `--only` chooses it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::ReplicaKilled => "replica-killed",
+            Self::ReplicaKilledAt(Step::Approved) => "replica-killed-at-approved",
+            Self::ReplicaKilledAt(Step::Held) => "replica-killed-at-held",
+            Self::ReplicaKilledAt(Step::Commanded) => "replica-killed-at-commanded",
+            Self::ReplicaKilledAt(Step::Reported) => "replica-killed-at-reported",
+            Self::ReplicaKilledAt(Step::Confirmed) => "replica-killed-at-confirmed",
+            Self::ReplicaPaused => "replica-paused",
+            Self::ReplicaReplaced => "replica-replaced",
+            Self::ReplicaCutFromDatabase => "cut-from-database",
+            Self::ReplicaCutFromPeers => "cut-from-peers",
+            Self::ReplicaCutFromCoreBanks => "cut-from-core-banks",
+            Self::DatabaseKilled => "database-killed",
+            Self::DatabaseFailsOver => "database-fails-over",
+            Self::DatabaseSlow => "database-slow",
+            Self::DatabaseFull => "database-full",
+        }
+    }
+
     pub(super) const fn meaning(self) -> &'static str {
         match self {
             Self::ReplicaKilled => "a replica is killed (SIGKILL), and starts again after 2 s",

@@ -44,14 +44,28 @@ pub(crate) fn demo() -> Result<(), String> {
     .map(drop)
 }
 
+/// What strikes how often, and what becomes of what was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    /// How often every fault strikes.
+    pub(crate) rounds: u32,
+    /// Only those whose names begin so.
+    pub(crate) only: Option<&'a str>,
+    /// Chooses order, victims and moments.
+    pub(crate) seed: Option<u64>,
+    /// Puts the table into its document.
+    pub(crate) write: bool,
+}
+
 /// Every fault so many times, in an order that the seed chooses; prints what was seen of each, and writes it down if wanted.
-pub(crate) fn crashes(rounds: u32, seed: Option<u64>, write: bool) -> Result<(), String> {
+pub(crate) fn crashes(Order { rounds, only, seed, write }: Order<'_>) -> Result<(), String> {
+    let faults = Fault::named(only.unwrap_or_default())?;
     let seed = seed.unwrap_or_else(clock::nanoseconds);
     println!("seed {seed}");
     let rows = run("cashgate-replicas-crashes", seed, &mut |running| {
         running.customers_for(QUIET)?;
         for _ in 0..rounds {
-            for fault in running.dice.shuffled(&Fault::all()) {
+            for fault in running.dice.shuffled(&faults) {
                 running.strike(fault)?;
             }
         }

@@ -64,7 +64,8 @@ impl CoreBank {
     pub(crate) fn reserve_ports() -> Self {
         let listeners = (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let script = Arc::new(Mutex::new(HoldScript::Grant));
-        let counter = Counter { calls: watch::Sender::new(Vec::new()), traceparents: Arc::default(), script };
+        let (calls, settles) = (watch::Sender::new(Vec::new()), watch::Sender::new(true));
+        let counter = Counter { calls, traceparents: Arc::default(), script, settles };
         Self { listeners, counter }
     }
 
@@ -92,6 +93,11 @@ impl CoreBank {
 
     pub(crate) fn is_to(&self, script: HoldScript) {
         *self.counter.script.lock().unwrap() = script;
+    }
+
+    /// Whether it answers that a hold is confirmed or reversed. Who asks while it does not waits until it does.
+    pub(crate) fn settles(&self, settles: bool) {
+        self.counter.settles.send_replace(settles);
     }
 
     /// Every call about one withdrawal, in order.
@@ -131,6 +137,7 @@ struct Counter {
     calls: watch::Sender<Vec<Call>>,
     traceparents: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<HoldScript>>,
+    settles: watch::Sender<bool>,
 }
 
 impl Counter {
@@ -140,6 +147,11 @@ impl Counter {
         }
         let call = call(request.into_inner());
         self.calls.send_modify(|calls| calls.push(call));
+    }
+
+    async fn settles(&self) {
+        // The sender is part of this.
+        let _ = self.settles.subscribe().wait_for(|settles| *settles).await;
     }
 }
 
@@ -163,6 +175,7 @@ impl CoreBankingService for Counter {
         request: Request<ConfirmHoldRequest>,
     ) -> Result<Response<ConfirmHoldResponse>, Status> {
         self.note(request, Call::Confirm);
+        self.settles().await;
         Ok(Response::new(ConfirmHoldResponse { refused: None }))
     }
 
@@ -171,6 +184,7 @@ impl CoreBankingService for Counter {
         request: Request<ReverseHoldRequest>,
     ) -> Result<Response<ReverseHoldResponse>, Status> {
         self.note(request, Call::Reverse);
+        self.settles().await;
         Ok(Response::new(ReverseHoldResponse { refused: None }))
     }
 

@@ -330,6 +330,16 @@ impl Site {
         self.store.hold(table)
     }
 
+    /// Has the database give a machine's lane to a replica, which nobody sees before what is given commits. Whatever is written meanwhile waits for it.
+    pub(crate) fn gives_lane(&self, atm: &str, to: u16) -> Session {
+        self.store.give_lane(atm, to)
+    }
+
+    /// How many of the gateways' writes wait for somebody else's.
+    pub(crate) fn waiting_writes(&self) -> u64 {
+        self.store.waiting_writes()
+    }
+
     /// Changes a phone's row behind the gateway's back.
     pub(crate) fn damage_phone(&self, device: &str) {
         self.store.damage_phone(&self.path(""), device);

@@ -80,6 +80,25 @@ impl Store {
         database.session(&format!("LOCK TABLE cashgate.{table} IN ACCESS EXCLUSIVE MODE"))
     }
 
+    /// A session that has given a machine's lane to a replica, which nobody sees before it commits. Whatever is written meanwhile waits for it.
+    pub(crate) fn give_lane(&self, atm: &str, to: u16) -> Session {
+        let Self::Postgresql { database, .. } = self else { panic!("a file has no sessions") };
+        database.session(&format!(
+            "SELECT 1 FROM cashgate.ledger_head FOR UPDATE;
+             UPDATE cashgate.lanes SET replica = r.id, incarnation = r.incarnation, epoch = epoch + 1
+                FROM cashgate.replicas r WHERE r.id = {to} AND atm = '{atm}'"
+        ))
+    }
+
+    /// How many writes wait for somebody else's.
+    pub(crate) fn waiting_writes(&self) -> u64 {
+        let Self::Postgresql { database, .. } = self else { panic!("a file has no sessions") };
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+            AND query LIKE '%cashgate_commit%'";
+        database.sql(waiting).parse().unwrap()
+    }
+
     /// Whether a gateway has opened it.
     pub(crate) fn is_begun(&self, folder: &Path) -> bool {
         match self {

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod catching_up;
+mod following;
 mod three;
 
 use cashgate_wire::proto::atm::v1::Hello;
