@@ -96,7 +96,7 @@ pub(crate) fn step_after_previous(row: &impl Cells) -> Result<StoredStep, ReadEr
     if previous.is_none() && step.number > 1 {
         let fault = Fault::StepNumber { expected: step.number.saturating_sub(1), found: step.number };
         Err(ReadError::Damaged(Damage::of_step(&step, fault)))
-    } else if step.seal != Seal::of_stored(previous.as_ref(), &step) {
+    } else if !step.seal.fits(previous.as_ref(), &step) {
         Err(ReadError::Damaged(Damage::of_step(&step, Fault::Seal)))
     } else {
         Ok(step)

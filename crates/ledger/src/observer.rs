@@ -1,13 +1,13 @@
 //! Who watches commits from outside.
 
-/// Hears of every commit, on the writer's thread, so it must not wait. The ledger has no clock: whoever wants to know how long a commit takes
-/// measures between the two.
+/// Hears of every commit, on a writer's thread, so it must not wait. The ledger has no clock: whoever wants to know how long a commit takes
+/// measures between the two. The commits of one writer come one after the other; a file has one writer, a database some, from 0 on.
 pub trait CommitObserver: Send + Sync {
     /// A commit begins.
-    fn begins(&self);
+    fn begins(&self, writer: usize);
 
     /// It is on disk, with so many steps, notices and other rows. Not called for one that failed.
-    fn is_durable(&self, rows: usize);
+    fn is_durable(&self, writer: usize, rows: usize);
 }
 
 #[cfg(test)]
@@ -28,11 +28,11 @@ mod tests {
     }
 
     impl CommitObserver for Counting {
-        fn begins(&self) {
+        fn begins(&self, _writer: usize) {
             self.begun.fetch_add(1, Ordering::Relaxed);
         }
 
-        fn is_durable(&self, rows: usize) {
+        fn is_durable(&self, _writer: usize, rows: usize) {
             self.rows.fetch_add(rows, Ordering::Relaxed);
         }
     }

@@ -17,23 +17,27 @@ use crate::damage::{Damage, Fault};
 use crate::records::{Sequence, StepRecord, StoredStep, WithdrawalSummary};
 
 /// Stands first in what is hashed, so that no seal is ever equal to another kind of hash.
-const STEP_DOMAIN: &[u8] = b"cashgate ledger step seal 1\0";
+const STEP_DOMAIN: &[u8] = b"cashgate ledger step seal 2\0";
+
+/// Of seals made until 2026-11-29, which cover the sequence as well: ledgers that have such are read as ever.
+const STEP_DOMAIN_1: &[u8] = b"cashgate ledger step seal 1\0";
 
 /// SHA-256 over a step and the seal of the step before it in the same withdrawal.
 ///
-/// The hashed bytes are: a domain string; one byte 0, or one byte 1 and the 32 bytes of the previous seal; the sequence (8 bytes), the
-/// withdrawal's id (16), the number (4), the time in milliseconds (8); then kind, institution and body, each after its length (4).
-/// Numbers are big-endian.
+/// The hashed bytes are: a domain string; one byte 0, or one byte 1 and the 32 bytes of the previous seal; the withdrawal's id (16), the
+/// number (4), the time in milliseconds (8); then kind, institution and body, each after its length (4). Numbers are big-endian.
+///
+/// The sequence is not sealed, because it is known last: claims of several writers and replicas are prepared side by side, and get their
+/// places one after the other. A wrong one shows as a gap, as one that is there twice, or as an order that the withdrawal's steps do not
+/// have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seal([u8; 32]);
 
 impl Seal {
-    /// The seal of a step that is about to become the one at `sequence`. `previous` is the seal of its withdrawal's step before it,
-    /// `None` for the first.
+    /// The seal of a step. `previous` is the seal of its withdrawal's step before it, `None` for the first.
     #[must_use]
-    pub fn of_step(previous: Option<&Seal>, sequence: Sequence, step: &StepRecord) -> Self {
+    pub fn of_step(previous: Option<&Seal>, step: &StepRecord) -> Self {
         Contents {
-            sequence,
             withdrawal: step.withdrawal,
             number: step.number,
             at: step.at,
@@ -44,7 +48,7 @@ impl Seal {
         .seal(previous)
     }
 
-    /// What is sealed of a step, without its sequence, which comes before, and its body, which comes behind.
+    /// What is sealed of a step behind the seal before, without its body, which comes last.
     pub(crate) fn head_of_step(step: &StepRecord) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(96);
         bytes.extend_from_slice(step.withdrawal.as_bytes());
@@ -59,16 +63,13 @@ impl Seal {
     /// What the seal of a stored step must be, whatever seal it has.
     #[must_use]
     pub fn of_stored(previous: Option<&Seal>, step: &StoredStep) -> Self {
-        Contents {
-            sequence: step.sequence,
-            withdrawal: step.withdrawal,
-            number: step.number,
-            at: step.at,
-            kind: &step.kind,
-            institution: step.institution.as_str(),
-            body: &step.body,
-        }
-        .seal(previous)
+        Contents::of(step).seal(previous)
+    }
+
+    /// Whether it is the seal of this step behind that one.
+    #[must_use]
+    pub fn fits(&self, previous: Option<&Seal>, step: &StoredStep) -> bool {
+        *self == Self::of_stored(previous, step) || *self == Contents::of(step).seal_1(previous, step.sequence)
     }
 
     /// A seal that was kept as bytes.
@@ -98,7 +99,6 @@ impl fmt::Debug for Seal {
 
 /// What a seal covers of a step.
 struct Contents<'step> {
-    sequence: Sequence,
     withdrawal: WithdrawalId,
     number: u32,
     at: Timestamp,
@@ -107,18 +107,29 @@ struct Contents<'step> {
     body: &'step [u8],
 }
 
-impl Contents<'_> {
-    fn seal(&self, previous: Option<&Seal>) -> Seal {
-        let mut bytes = Vec::with_capacity(160 + self.body.len());
-        bytes.extend_from_slice(STEP_DOMAIN);
-        match previous {
-            None => bytes.push(0),
-            Some(previous) => {
-                bytes.push(1);
-                bytes.extend_from_slice(&previous.0);
-            }
+impl<'step> Contents<'step> {
+    fn of(step: &'step StoredStep) -> Self {
+        Self {
+            withdrawal: step.withdrawal,
+            number: step.number,
+            at: step.at,
+            kind: &step.kind,
+            institution: step.institution.as_str(),
+            body: &step.body,
         }
-        bytes.extend_from_slice(&self.sequence.0.to_be_bytes());
+    }
+
+    fn seal(&self, previous: Option<&Seal>) -> Seal {
+        self.sealed(begun(STEP_DOMAIN, previous))
+    }
+
+    fn seal_1(&self, previous: Option<&Seal>, sequence: Sequence) -> Seal {
+        let mut bytes = begun(STEP_DOMAIN_1, previous);
+        bytes.extend_from_slice(&sequence.0.to_be_bytes());
+        self.sealed(bytes)
+    }
+
+    fn sealed(&self, mut bytes: Vec<u8>) -> Seal {
         bytes.extend_from_slice(self.withdrawal.as_bytes());
         bytes.extend_from_slice(&self.number.to_be_bytes());
         // As the ledger keeps it, so that what is read back seals alike.
@@ -128,6 +139,13 @@ impl Contents<'_> {
         }
         Seal(sha256(&bytes))
     }
+}
+
+fn begun(domain: &[u8], previous: Option<&Seal>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(512);
+    bytes.extend_from_slice(domain);
+    extend_with_optional(&mut bytes, previous.map(Seal::as_bytes));
+    bytes
 }
 
 /// Whether `steps` are all the steps of the withdrawal, unchanged and in order, and end where its row says.
@@ -171,7 +189,7 @@ fn check_link(
     if step.number != expected {
         return Err(Fault::StepNumber { expected, found: step.number });
     }
-    if step.seal != Seal::of_stored(previous.map(|previous| &previous.seal), step) {
+    if !step.seal.fits(previous.map(|previous| &previous.seal), step) {
         return Err(Fault::Seal);
     }
     if previous.is_some_and(|previous| previous.sequence >= step.sequence) {
@@ -223,17 +241,35 @@ mod tests {
     #[test]
     fn seals_are_made_as_described() {
         let first = Seal::of_stored(None, &step(1, "hold_requested"));
-        assert_eq!(first.to_string(), "ecefea5903f0678037278950208111232d9b790c191fb808f3bc420ab6dd602b");
+        assert_eq!(first.to_string(), "172e61a65e1942bc47d4af416fc13655178e0660ad3c78cadf6155ac672bdfd3");
         let second = Seal::of_stored(Some(&first), &step(2, "hold_granted"));
-        assert_eq!(second.to_string(), "b3e0bfeac23c76b3daaee88f03387a56b58d9fb2652033543b6a58a4cc4b1a63");
+        assert_eq!(second.to_string(), "2a7012af995f8dd03bd4f894e6cc7081e419ef2fc6c71652317c181de1a99d25");
+    }
+
+    /// As they were made first: the same, and the sequence in front of the withdrawal's id.
+    #[test]
+    fn older_seals_still_fit_and_hold_the_sequence() {
+        let seal = |hex: &str| {
+            let bytes = (0..32).map(|place| u8::from_str_radix(&hex[2 * place..2 * place + 2], 16).unwrap());
+            Seal(bytes.collect::<Vec<_>>().try_into().unwrap())
+        };
+        let first = seal("ecefea5903f0678037278950208111232d9b790c191fb808f3bc420ab6dd602b");
+        let second = seal("b3e0bfeac23c76b3daaee88f03387a56b58d9fb2652033543b6a58a4cc4b1a63");
+        assert!(first.fits(None, &step(1, "hold_requested")));
+        assert!(second.fits(Some(&first), &step(2, "hold_granted")));
+        let moved = StoredStep { sequence: Sequence(44), ..step(2, "hold_granted") };
+        assert!(!second.fits(Some(&first), &moved));
+        assert!(!second.fits(None, &step(2, "hold_granted")));
+        // A chain may go on in the newer form.
+        let third = Seal::of_stored(Some(&second), &step(3, "dispense_commanded"));
+        assert!(third.fits(Some(&second), &step(3, "dispense_commanded")));
     }
 
     #[test]
     fn everything_in_a_step_counts() {
         let first = Seal::of_stored(None, &step(1, "hold_requested"));
         let whole = step(2, "hold_granted");
-        let changes: [fn(&mut StoredStep); 7] = [
-            |step| step.sequence = Sequence(44),
+        let changes: [fn(&mut StoredStep); 6] = [
             |step| step.withdrawal = WithdrawalId::from_bytes([0; 16]),
             |step| step.number = 3,
             |step| step.at = Timestamp::from_unix_ms(0),

@@ -19,6 +19,7 @@ struct Plan {
     /// The answer to the next request with these bytes in it is lost.
     to: Mutex<Option<Vec<u8>>>,
     lost: AtomicU32,
+    clients: Mutex<Vec<TcpStream>>,
 }
 
 impl Proxy {
@@ -54,6 +55,14 @@ impl Proxy {
         *self.plan.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(request.as_bytes().to_vec());
     }
 
+    /// Ends every connection that there is. A server that works on a request goes on, for it hears of it when it answers.
+    pub fn cut(&self) {
+        for client in self.plan.clients.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // It may have ended by itself.
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+
     /// How many answers were lost.
     #[must_use]
     pub fn lost(&self) -> u32 {
@@ -65,6 +74,7 @@ impl Plan {
     fn connect(self: &Arc<Self>, client: TcpStream, upstream: TcpStream) {
         let asked = Arc::new(AtomicBool::new(false));
         let (from, to) = (client.try_clone().expect("a stream"), upstream.try_clone().expect("a stream"));
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).push(client.try_clone().expect("a stream"));
         let (plan, is_asked) = (Arc::clone(self), Arc::clone(&asked));
         std::thread::spawn(move || {
             pass(from, to, |request| {

@@ -270,7 +270,7 @@ impl Journal {
     pub(crate) fn haunt(&mut self, step: &StepRecord) {
         if step.number == 1 && !self.entries.contains_key(&step.withdrawal) {
             let sequence = Sequence(self.last + 1);
-            let (id, seal) = (step.withdrawal, Seal::of_step(None, sequence, step));
+            let (id, seal) = (step.withdrawal, Seal::of_step(None, step));
             let stored = stored(step.clone(), sequence, seal);
             let summary =
                 WithdrawalSummary { id, row: step.row.clone(), last_step: 1, changed_at: step.at, last_seal: seal };
@@ -299,7 +299,7 @@ impl Journal {
             self.nonces.insert(step.row.nonce.0, id);
         }
         self.last += 1;
-        let seal = Seal::of_step(known.map(|entry| &entry.summary.last_seal), Sequence(self.last), &step);
+        let seal = Seal::of_step(known.map(|entry| &entry.summary.last_seal), &step);
         let (number, at, row) = (step.number, step.at, step.row.clone());
         let stored = stored(step, Sequence(self.last), seal);
         let summary = WithdrawalSummary { id, row, last_step: number, changed_at: at, last_seal: seal };

@@ -1,5 +1,6 @@
 //! Figures that others keep, exported whenever the metrics are read.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cashgate_hsm::{Batcher, Hsm, HsmState, HsmStats};
@@ -14,21 +15,21 @@ use crate::publishing::Standing;
 use crate::stops::Stops;
 use crate::telemetry::SpanCounts;
 
-/// Times the ledger's commits, of which there is one at a time.
+/// Times the ledger's commits, of which each writer has one at a time.
 struct Commits {
-    began: Mutex<Option<Stopwatch>>,
+    began: Mutex<HashMap<usize, Stopwatch>>,
     took: Histogram,
     rows: Histogram,
 }
 
 impl CommitObserver for Commits {
-    fn begins(&self) {
-        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stopwatch::start());
+    fn begins(&self, writer: usize) {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner).insert(writer, Stopwatch::start());
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a group has at most some hundred rows")]
-    fn is_durable(&self, rows: usize) {
-        if let Some(began) = self.began.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    fn is_durable(&self, writer: usize, rows: usize) {
+        if let Some(began) = self.began.lock().unwrap_or_else(PoisonError::into_inner).remove(&writer) {
             self.took.observe(began.elapsed().as_secs_f64());
             self.rows.observe(rows as f64);
         }

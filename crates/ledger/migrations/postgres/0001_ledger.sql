@@ -120,9 +120,17 @@ CREATE TABLE replicas (
     name         text        NOT NULL,
     address      text        NOT NULL,
     heartbeat_at timestamptz,                   -- NULL: it said that it is gone
-    draining     boolean     NOT NULL,
-    last_batch   bigint      NOT NULL,          -- of its commits, counted by it; a commit that comes twice finds its own number here,
-    answer       text                           -- and the answer that was lost: see cashgate_commit
+    draining     boolean     NOT NULL
+) WITH (fillfactor = 10);
+
+-- How far the writers of each replica are. Each commits on a connection of its own.
+CREATE TABLE writers (
+    replica     smallint NOT NULL,
+    writer      smallint NOT NULL,
+    incarnation bigint   NOT NULL,              -- the start that its numbers count from
+    last_batch  bigint   NOT NULL,              -- of its commits, counted by it; a commit that comes twice finds its own number here,
+    answer      text,                           -- and the answer that was lost: see cashgate_commit
+    PRIMARY KEY (replica, writer)
 ) WITH (fillfactor = 10);
 
 CREATE TABLE lanes (

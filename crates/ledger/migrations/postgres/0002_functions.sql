@@ -1,5 +1,5 @@
 -- What the gateway writes through. Seals and checks are the same bytes as in src/seal.rs and src/row_check.rs; what of them does not depend
--- on the place in the order comes ready from the gateway.
+-- on the seal before comes ready from the gateway.
 
 -- The next seal of a chain: SHA-256 over a domain, the seal before (a byte 0 if there is none, else a byte 1 and the seal), and what is sealed.
 CREATE FUNCTION cashgate_seal(domain bytea, before bytea, contents bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -47,16 +47,192 @@ CREATE FUNCTION cashgate_sealed_of(e key_events) RETURNS bytea LANGUAGE sql IMMU
         || cashgate_integer(e.use_from_ms) || substr(cashgate_text(e.reason), 2)
 $$;
 
--- One commit of one replica: all writes that waited. Each is judged by itself, and is written whole or not at all. No lock outlives the
--- statement, so a client that stops in the middle blocks nobody.
+-- A writer's turn: takes its row, so that a commit whose answer was lost and that comes again waits for itself. `state`: NULL, go on;
+-- 'again', this batch was committed before, with this answer; 'put_out', a later start has written; 'lost', the database does not have
+-- commits of this writer that were acknowledged.
+CREATE FUNCTION cashgate_turn(p_replica smallint, p_incarnation bigint, p_writer smallint, p_batch bigint, OUT state text, OUT answer text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    mine writers;
+BEGIN
+    SELECT * INTO mine FROM writers x WHERE x.replica = p_replica AND x.writer = p_writer FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO writers (replica, writer, incarnation, last_batch) VALUES (p_replica, p_writer, p_incarnation, 0) ON CONFLICT DO NOTHING;
+        SELECT * INTO mine FROM writers x WHERE x.replica = p_replica AND x.writer = p_writer FOR UPDATE;
+    END IF;
+    IF mine.incarnation > p_incarnation THEN
+        state := 'put_out';
+        RETURN;
+    ELSIF mine.incarnation < p_incarnation THEN
+        mine.last_batch := 0;
+    END IF;
+    IF mine.last_batch = p_batch THEN
+        state := 'again';
+        answer := mine.answer;
+    ELSIF mine.last_batch <> p_batch - 1 THEN
+        state := 'lost';
+    END IF;
+END $$;
+
+-- Raises entries, each if its version is the one that was computed from, or if nobody looked. `versions`: those before it. `raised`: which
+-- were raised; NULL: all. Whoever calls it has them locked to the end, in the order of their names, and must not have the head yet: so nobody
+-- who waits for an entry holds what its holder waits for.
+CREATE FUNCTION cashgate_raise(p_kind smallint[], p_key text[], p_from bigint[], p_raises integer[], OUT versions bigint[], OUT raised boolean[])
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    ords bigint[];
+BEGIN
+    WITH found AS (
+        UPDATE limit_versions l SET version = l.version + e.raises
+        FROM (
+            SELECT x.* FROM unnest(p_kind, p_key, p_from, p_raises) WITH ORDINALITY AS x(kind, key, computed_from, raises, ord)
+            ORDER BY x.key COLLATE "C", x.kind
+        ) e
+        WHERE l.kind = e.kind AND l.key = e.key AND (e.computed_from IS NULL OR e.computed_from = l.version)
+        RETURNING e.ord, l.version - e.raises AS version
+    )
+    SELECT array_agg(f.ord), array_agg(f.version) INTO ords, versions FROM (SELECT * FROM found ORDER BY ord) f;
+    IF coalesce(cardinality(ords), 0) = cardinality(p_key) THEN
+        RETURN;
+    END IF;
+    -- New ones begin at 0. Of the others it is told which version they have.
+    INSERT INTO limit_versions (kind, key, version)
+    SELECT x.kind, x.key, 0 FROM unnest(p_kind, p_key) WITH ORDINALITY AS x(kind, key, ord)
+    WHERE x.ord <> ALL (coalesce(ords, '{}')) ORDER BY x.key COLLATE "C", x.kind
+    ON CONFLICT ON CONSTRAINT limit_versions_pkey DO NOTHING;
+    WITH late AS (
+        UPDATE limit_versions l SET version = l.version + e.raises
+        FROM (
+            SELECT x.* FROM unnest(p_kind, p_key, p_from, p_raises) WITH ORDINALITY AS x(kind, key, computed_from, raises, ord)
+            WHERE x.ord <> ALL (coalesce(ords, '{}')) ORDER BY x.key COLLATE "C", x.kind
+        ) e
+        WHERE l.kind = e.kind AND l.key = e.key AND (e.computed_from IS NULL OR e.computed_from = l.version)
+        RETURNING e.ord, l.version - e.raises AS version
+    ), known AS (
+        SELECT f.ord, f.version FROM unnest(ords, versions) AS f(ord, version) UNION ALL SELECT late.ord, late.version FROM late
+    )
+    SELECT array_agg(e.version), array_agg(e.raised) INTO versions, raised FROM (
+        SELECT coalesce(k.version, (SELECT l.version FROM limit_versions l WHERE l.kind = x.kind AND l.key = x.key)) AS version,
+            k.ord IS NOT NULL AS raised
+        FROM unnest(p_kind, p_key) WITH ORDINALITY AS x(kind, key, ord) LEFT JOIN known k ON k.ord = x.ord ORDER BY x.ord
+    ) e;
+    IF true = ALL (raised) THEN
+        raised := NULL;
+    END IF;
+END $$;
+
+-- Refuses a process that another start of its replica has put out. Whoever calls it has the head.
+CREATE FUNCTION cashgate_check_in(p_replica smallint, p_incarnation bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM replicas x WHERE x.id = p_replica AND x.incarnation = p_incarnation;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'another process has registered as replica %', p_replica USING ERRCODE = 'CG002';
+    END IF;
+END $$;
+
+-- Claims, all of them. If one cannot be: SQLSTATE CG001, or a unique_violation for a nonce or a withdrawal that is there already.
+CREATE FUNCTION cashgate_claim(
+    p_replica smallint, p_incarnation bigint, p_lane_atm text[], p_lane_epoch bigint[],
+    p_id uuid[], p_at bigint[], p_kind text[], p_body bytea[], p_head bytea[], p_state text[], p_open smallint[], p_institution text[],
+    p_account text[], p_device text[], p_atm text[], p_qr_session uuid[], p_nonce bytea[], p_currency text[], p_amount bigint[],
+    p_dispensed bigint[], p_hold text[], p_day integer[], p_approved_at bigint[], p_policy text[], p_key_id text[], p_check_head bytea[],
+    p_entry_kind smallint[], p_entry_key text[], p_entry_from bigint[], p_entry_raises integer[],
+    p_spent_institution text[], p_spent_currency text[], p_spent_hour integer[], p_spent_amount bigint[], p_spent_count integer[],
+    p_spent_new boolean[], p_spent_caps bigint[], p_spent_since integer[],
+    OUT head_before bigint, OUT versions bigint[], OUT last_sequence bigint, OUT key_events bigint, OUT device_changes bigint
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    domain CONSTANT bytea := convert_to('cashgate ledger step seal 2', 'UTF8') || '\x00'::bytea;
+    seals bytea[];
+    raised boolean[];
+BEGIN
+    IF cardinality(p_entry_key) > 0 THEN
+        SELECT x.versions, x.raised INTO versions, raised FROM cashgate_raise(p_entry_kind, p_entry_key, p_entry_from, p_entry_raises) x;
+        IF raised IS NOT NULL THEN
+            RAISE EXCEPTION 'limits moved' USING ERRCODE = 'CG001';
+        END IF;
+    END IF;
+    seals := ARRAY(SELECT cashgate_seal(domain, NULL, s.head || s.body) FROM unnest(p_head, p_body) WITH ORDINALITY AS s(head, body, ord) ORDER BY s.ord);
+    INSERT INTO withdrawals
+    SELECT s.id, s.state, s.open, s.institution, s.account, s.device, s.atm, s.qr_session, s.nonce, s.currency, s.amount, s.dispensed, s.hold,
+        s.day, s.approved_at, s.policy, s.key_id, 1, s.at, s.seal, cashgate_row_check(s.check_head, s.seal)
+    FROM unnest(p_id, p_at, p_state, p_open, p_institution, p_account, p_device, p_atm, p_qr_session, p_nonce, p_currency, p_amount,
+        p_dispensed, p_hold, p_day, p_approved_at, p_policy, p_key_id, p_check_head, seals)
+        AS s(id, at, state, open, institution, account, device, atm, qr_session, nonce, currency, amount, dispensed, hold, day, approved_at,
+            policy, key_id, check_head, seal);
+
+    SELECT h.last_sequence, h.key_events, h.device_changes INTO head_before, key_events, device_changes FROM ledger_head h WHERE h.one FOR UPDATE;
+    PERFORM cashgate_check_in(p_replica, p_incarnation);
+    PERFORM 1 FROM unnest(p_lane_atm, p_lane_epoch) AS l(atm, epoch)
+    LEFT JOIN lanes own ON own.atm = l.atm AND own.epoch = l.epoch AND own.replica = p_replica AND own.incarnation = p_incarnation
+    WHERE own.atm IS NULL LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'not the owner of a lane' USING ERRCODE = 'CG001';
+    END IF;
+    IF cardinality(p_spent_institution) > 0 THEN
+        PERFORM cashgate_spend(p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count, p_spent_new, p_spent_caps, p_spent_since);
+    END IF;
+    INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
+    SELECT head_before + s.ord, s.id, 1, s.at, s.kind, s.institution, s.body, s.seal
+    FROM unnest(p_id, p_at, p_kind, p_institution, p_body, seals) WITH ORDINALITY AS s(id, at, kind, institution, body, seal, ord);
+    last_sequence := head_before + cardinality(p_id);
+    UPDATE ledger_head h SET last_sequence = cashgate_claim.last_sequence WHERE h.one;
+END $$;
+
+-- Adds to what the customers of institutions withdrew, all of it. SQLSTATE CG001 if that may go over a cap, together with what else is added.
+-- Whoever calls it has the head.
+CREATE FUNCTION cashgate_spend(
+    p_institution text[], p_currency text[], p_hour integer[], p_amount bigint[], p_count integer[], p_new boolean[], p_caps bigint[],
+    p_since integer[]
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF cardinality(array_remove(p_caps, NULL)) > 0 THEN
+        PERFORM 1 FROM (
+            SELECT x.institution, x.currency, x.since, sum(x.amount) AS amount, sum(x.count) AS count,
+                coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0) AS new_amount, coalesce(sum(x.count) FILTER (WHERE x.is_new), 0) AS new_count,
+                min(p_caps[4 * x.ord - 3]) AS cap, min(p_caps[4 * x.ord - 2]) AS count_cap,
+                min(p_caps[4 * x.ord - 1]) FILTER (WHERE x.is_new) AS new_cap, min(p_caps[4 * x.ord]) FILTER (WHERE x.is_new) AS new_count_cap
+            FROM unnest(p_institution, p_currency, p_amount, p_count, p_new, p_since) WITH ORDINALITY
+                AS x(institution, currency, amount, count, is_new, since, ord)
+            GROUP BY 1, 2, 3
+        ) x CROSS JOIN LATERAL (
+            SELECT coalesce(sum(t.amount), 0) AS amount, coalesce(sum(t.withdrawals), 0) AS count, coalesce(sum(t.new_amount), 0) AS new_amount,
+                coalesce(sum(t.new_withdrawals), 0) AS new_count
+            FROM institution_spent t WHERE t.institution = x.institution AND t.currency = x.currency AND t.hour >= x.since
+        ) spent
+        WHERE spent.amount + x.amount > x.cap OR spent.count + x.count > x.count_cap OR spent.new_amount + x.new_amount > x.new_cap
+            OR spent.new_count + x.new_count > x.new_count_cap
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the cap of an institution' USING ERRCODE = 'CG001';
+        END IF;
+    END IF;
+    INSERT INTO institution_spent AS t (institution, currency, hour, amount, withdrawals, new_amount, new_withdrawals)
+    SELECT x.institution, x.currency, x.hour, sum(x.amount), sum(x.count),
+        coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0), coalesce(sum(x.count) FILTER (WHERE x.is_new), 0)
+    FROM unnest(p_institution, p_currency, p_hour, p_amount, p_count, p_new) AS x(institution, currency, hour, amount, count, is_new)
+    GROUP BY 1, 2, 3
+    ON CONFLICT ON CONSTRAINT institution_spent_pkey DO UPDATE SET amount = t.amount + excluded.amount,
+        withdrawals = t.withdrawals + excluded.withdrawals, new_amount = t.new_amount + excluded.new_amount,
+        new_withdrawals = t.new_withdrawals + excluded.new_withdrawals;
+END $$;
+
+-- One commit of one replica's writer: all writes that waited. Each is judged by itself, and is written whole or not at all. No lock outlives
+-- the statement, so a client that stops in the middle blocks nobody.
+--
+-- All commits of all replicas take the head, and have it until they are on disk: so there is one order without a gap. What comes before
+-- goes on side by side. A batch of nothing but claims is written for the most part before, in the hope that none is refused; if one is, all of
+-- that is undone, and each is judged.
 --
 -- A write's verdict: 0 written, 1 not the lane's owner, 2 the withdrawal has ended, 3 the step is out of order (detail: step, number expected),
 -- 4 the nonce is claimed (detail: step, by whom), 5 the approval would change (detail: step), 6 limits moved (detail: none; see `versions`),
 -- 7 the institution's cap (detail: which sum), 8 the withdrawal's row is damaged (detail: step), 9 another write of this batch claims the nonce.
--- `state`: 'done', 'again' (this batch was committed before, and its answer is the one of then), 'put_out', 'lost' (the database does not
--- have commits of this replica that were acknowledged).
+-- `state`: 'done', or what cashgate_turn says. SQLSTATE CG002: another process has registered as this replica.
 CREATE FUNCTION cashgate_commit(
-    p_replica smallint, p_incarnation bigint, p_batch bigint, p_writes integer, p_item_write integer[],
+    p_replica smallint, p_incarnation bigint, p_writer smallint, p_batch bigint, p_writes integer, p_item_write integer[],
     p_lane_write integer[], p_lane_atm text[], p_lane_epoch bigint[],
     p_step_write integer[], p_step_item integer[], p_step_id uuid[], p_step_number integer[], p_step_offset integer[],
     p_step_before integer[], p_step_is_last boolean[], p_step_fault smallint[], p_step_at bigint[], p_step_kind text[], p_step_body bytea[], p_step_head bytea[],
@@ -80,20 +256,17 @@ CREATE FUNCTION cashgate_commit(
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    step_seal_domain CONSTANT bytea := convert_to('cashgate ledger step seal 1', 'UTF8') || '\x00'::bytea;
+    step_seal_domain CONSTANT bytea := convert_to('cashgate ledger step seal 2', 'UTF8') || '\x00'::bytea;
     key_seal_domain CONSTANT bytea := convert_to('cashgate ledger key event seal 1', 'UTF8') || '\x00'::bytea;
     notice_domain CONSTANT bytea := convert_to('cashgate ledger notice row 1', 'UTF8') || '\x00'::bytea;
     head record;
-    me record;
     r record;
     codes smallint[];
     whys text[];
     seals bytea[];
     numbers bigint[];
     strangers integer[];
-    ords bigint[];
     raised boolean[];
-    moved boolean[];
     refused boolean := false;
     doubted boolean;
     some_begin boolean;
@@ -103,23 +276,45 @@ DECLARE
     counted bigint;
     about uuid;
 BEGIN
+    SELECT t.state, t.answer INTO r FROM cashgate_turn(p_replica, p_incarnation, p_writer, p_batch) t;
+    IF r.state IS NOT NULL THEN
+        state := r.state;
+        SELECT h.last_sequence, h.key_events, h.device_changes INTO last_sequence, key_events, device_changes FROM ledger_head h WHERE h.one;
+        SELECT a.head_before, a.verdicts, a.details, a.remarks INTO head_before, verdicts, details, remarks
+            FROM json_to_record(r.answer::json) AS a(head_before bigint, verdicts smallint[], details text[], remarks bigint[]);
+        RETURN;
+    END IF;
+
+    -- Nothing but first steps, each the only one of its append, at a lane.
+    IF p_writes = cardinality(p_step_write) AND p_writes = cardinality(p_item_write) AND p_writes = cardinality(p_lane_write)
+        AND 1 = ALL (p_step_number) AND 0 = ALL (p_step_fault) THEN
+        BEGIN
+            SELECT c.* INTO r FROM cashgate_claim(p_replica, p_incarnation, p_lane_atm, p_lane_epoch, p_step_id, p_step_at, p_step_kind, p_step_body,
+                p_step_head, p_state, p_open, p_institution, p_account, p_device, p_atm, p_qr_session, p_nonce, p_currency, p_amount, p_dispensed,
+                p_hold, p_day, p_approved_at, p_policy, p_key_id, p_check_head, p_entry_kind, p_entry_key, p_entry_from, p_entry_raises,
+                p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count, p_spent_new, p_spent_caps, p_spent_since) c;
+            state := 'done';
+            head_before := r.head_before;
+            versions := r.versions;
+            last_sequence := r.last_sequence;
+            key_events := r.key_events;
+            device_changes := r.device_changes;
+            UPDATE writers x SET incarnation = p_incarnation, last_batch = p_batch, answer = '{"head_before":' || head_before || '}'
+            WHERE x.replica = p_replica AND x.writer = p_writer;
+            RETURN;
+        EXCEPTION WHEN unique_violation OR SQLSTATE 'CG001' THEN
+            versions := NULL;
+        END;
+    END IF;
+
+    IF cardinality(p_entry_key) > 0 THEN
+        SELECT x.versions, x.raised INTO versions, raised FROM cashgate_raise(p_entry_kind, p_entry_key, p_entry_from, p_entry_raises) x;
+    END IF;
     SELECT h.last_sequence, h.key_events, h.last_key_seal, h.device_changes INTO head FROM ledger_head h WHERE h.one FOR UPDATE;
-    SELECT x.incarnation, x.last_batch, x.answer INTO me FROM replicas x WHERE x.id = p_replica;
+    PERFORM cashgate_check_in(p_replica, p_incarnation);
     last_sequence := head.last_sequence;
     key_events := head.key_events;
     device_changes := head.device_changes;
-    IF me.incarnation IS DISTINCT FROM p_incarnation THEN
-        state := 'put_out';
-        RETURN;
-    ELSIF me.last_batch = p_batch THEN
-        state := 'again';
-        SELECT a.head_before, a.verdicts, a.details, a.remarks INTO head_before, verdicts, details, remarks
-            FROM json_to_record(me.answer::json) AS a(head_before bigint, verdicts smallint[], details text[], remarks bigint[]);
-        RETURN;
-    ELSIF me.last_batch <> p_batch - 1 THEN
-        state := 'lost';
-        RETURN;
-    END IF;
     state := 'done';
     head_before := head.last_sequence;
     verdicts := array_fill(0::smallint, ARRAY[p_writes]);
@@ -178,31 +373,14 @@ BEGIN
         END IF;
     END IF;
 
-    -- Entries are raised while they are looked at, which saves finding them twice. What a refused write raised is taken back below.
-    IF cardinality(p_entry_key) > 0 THEN
-        WITH found AS (
-            UPDATE limit_versions l SET version = l.version + e.raises
-            FROM unnest(p_entry_kind, p_entry_key, p_entry_from, p_entry_raises) WITH ORDINALITY AS e(kind, key, computed_from, raises, ord)
-            WHERE l.kind = e.kind AND l.key = e.key AND (e.computed_from IS NULL OR e.computed_from = l.version)
-            RETURNING e.ord, l.version - e.raises AS version
-        )
-        SELECT array_agg(f.ord), array_agg(f.version) INTO ords, versions FROM (SELECT * FROM found ORDER BY ord) f;
-        IF coalesce(cardinality(ords), 0) < cardinality(p_entry_key) THEN
-            SELECT array_agg(e.version), array_agg(e.raised), array_agg(e.moved) INTO versions, raised, moved FROM (
-                SELECT coalesce(f.version, l.version, 0) AS version, f.ord IS NOT NULL AS raised,
-                    f.ord IS NULL AND x.computed_from <> coalesce(l.version, 0) AS moved
-                FROM unnest(p_entry_kind, p_entry_key, p_entry_from) WITH ORDINALITY AS x(kind, key, computed_from, ord)
-                LEFT JOIN unnest(ords, versions) AS f(ord, version) ON f.ord = x.ord
-                LEFT JOIN limit_versions l ON l.kind = x.kind AND l.key = x.key
-                ORDER BY x.ord
-            ) e;
-            FOR i IN 1 .. cardinality(p_raise_entry) LOOP
-                IF moved[p_raise_entry[i]] AND verdicts[p_raise_write[i]] = 0 THEN
-                    verdicts[p_raise_write[i]] := 6;
-                    refused := true;
-                END IF;
-            END LOOP;
-        END IF;
+    -- What a refused write raised is taken back below.
+    IF raised IS NOT NULL THEN
+        FOR i IN 1 .. cardinality(p_raise_entry) LOOP
+            IF NOT raised[p_raise_entry[i]] AND verdicts[p_raise_write[i]] = 0 THEN
+                verdicts[p_raise_write[i]] := 6;
+                refused := true;
+            END IF;
+        END LOOP;
     END IF;
 
     IF cardinality(p_spent_write) > 0 THEN
@@ -260,16 +438,15 @@ BEGIN
 
     IF cardinality(p_step_write) > 0 THEN
         SELECT array_agg(x.seal) INTO seals FROM (
-            SELECT cashgate_seal(step_seal_domain, s.last_seal, int8send(numbers[s.item]) || s.head || s.body) AS seal
-            FROM unnest(p_step_item, p_step_head, p_step_body, seals) WITH ORDINALITY AS s(item, head, body, last_seal, ord)
+            SELECT cashgate_seal(step_seal_domain, s.last_seal, s.head || s.body) AS seal
+            FROM unnest(p_step_head, p_step_body, seals) WITH ORDINALITY AS s(head, body, last_seal, ord)
             ORDER BY s.ord
         ) x;
         -- A step behind another of the same append is chained to that one.
         IF 0 <> ANY (p_step_before) THEN
             FOR i IN 1 .. cardinality(p_step_before) LOOP
                 CONTINUE WHEN p_step_before[i] = 0;
-                seals[i] := cashgate_seal(step_seal_domain, seals[p_step_before[i]],
-                    int8send(numbers[p_step_item[i]]) || p_step_head[i] || p_step_body[i]);
+                seals[i] := cashgate_seal(step_seal_domain, seals[p_step_before[i]], p_step_head[i] || p_step_body[i]);
             END LOOP;
         END IF;
 
@@ -299,15 +476,13 @@ BEGIN
         END IF;
     END IF;
 
-    IF cardinality(p_entry_key) > 0 AND (refused OR raised IS NOT NULL) THEN
-        INSERT INTO limit_versions AS l (kind, key, version)
-        SELECT x.kind, x.key, x.written - x.raised FROM (
+    IF refused AND cardinality(p_entry_key) > 0 THEN
+        UPDATE limit_versions l SET version = l.version + x.written - x.raised FROM (
             SELECT e.kind, e.key, CASE WHEN coalesce(raised[e.ord], true) THEN e.raises ELSE 0 END AS raised,
                 (SELECT count(*) FROM unnest(p_raise_write, p_raise_entry) AS y(write, entry)
                     WHERE y.entry = e.ord AND verdicts[y.write] = 0) AS written
             FROM unnest(p_entry_kind, p_entry_key, p_entry_raises) WITH ORDINALITY AS e(kind, key, raises, ord)
-        ) x WHERE x.written <> x.raised
-        ON CONFLICT ON CONSTRAINT limit_versions_pkey DO UPDATE SET version = l.version + excluded.version;
+        ) x WHERE x.written <> x.raised AND l.kind = x.kind AND l.key = x.key;
     END IF;
 
     IF cardinality(p_notice_write) > 0 THEN
@@ -395,8 +570,8 @@ BEGIN
     END IF;
     UPDATE ledger_head h SET last_sequence = cashgate_commit.last_sequence, key_events = cashgate_commit.key_events,
         last_key_seal = head.last_key_seal, device_changes = cashgate_commit.device_changes WHERE h.one;
-    UPDATE replicas x SET last_batch = p_batch, answer = json_build_object('head_before', head_before, 'verdicts', verdicts,
-        'details', details, 'remarks', remarks) WHERE x.id = p_replica;
+    UPDATE writers x SET incarnation = p_incarnation, last_batch = p_batch, answer = json_build_object('head_before', head_before,
+        'verdicts', verdicts, 'details', details, 'remarks', remarks) WHERE x.replica = p_replica AND x.writer = p_writer;
     IF cardinality(p_notice_write) > 0 OR cardinality(p_dev_write) > 0 OR cardinality(p_key_write) > 0 THEN
         PERFORM pg_notify('cashgate_ledger', last_sequence::text);
     END IF;
@@ -409,10 +584,10 @@ DECLARE
     started bigint;
 BEGIN
     PERFORM 1 FROM ledger_head h WHERE h.one FOR UPDATE;
-    INSERT INTO replicas AS x (id, incarnation, name, address, heartbeat_at, draining, last_batch)
-    VALUES (p_id, 1, p_name, p_address, clock_timestamp(), false, 0)
+    INSERT INTO replicas AS x (id, incarnation, name, address, heartbeat_at, draining)
+    VALUES (p_id, 1, p_name, p_address, clock_timestamp(), false)
     ON CONFLICT (id) DO UPDATE SET incarnation = x.incarnation + 1, name = p_name, address = p_address,
-        heartbeat_at = clock_timestamp(), draining = false, last_batch = 0, answer = NULL
+        heartbeat_at = clock_timestamp(), draining = false
     RETURNING incarnation INTO started;
     RETURN started;
 END $$;

@@ -1,18 +1,19 @@
-//! Which of the writes that wait go into one statement: the database judges them side by side, so none may depend on another of them.
+//! Which of the writes that wait go into one statement: the database judges them side by side, so none may depend on another of them, nor on
+//! one that is under way.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use cashgate_withdrawal::ids::{DeviceId, InstitutionId, WithdrawalId};
 
 use super::encoding::{Encoded, ToRemark};
-use crate::claim::{Append, LimitKey};
+use crate::claim::{Append, LimitKey, Raise};
 use crate::error::{AppendError, StorageError};
 use crate::key_events;
 use crate::notices::Notice;
 use crate::records::{Remark, StepRecord};
 use crate::work::{Work, Write};
 
-/// What a write touches.
+/// What writes touch that are in a batch or come before it.
 #[derive(Default)]
 pub(super) struct Touched {
     withdrawals: HashSet<WithdrawalId>,
@@ -22,52 +23,66 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    /// Takes a write up, unless it touches what one before it touches. One that has to wait is noted as well: nothing may overtake it.
-    fn admits(&mut self, work: &Work) -> bool {
+    /// Whether a write depends on one of these.
+    fn meets(&self, work: &Work) -> bool {
         match work {
-            Work::Append(append) => self.admits_append(append),
-            Work::PutDevice(device, _) => self.devices.insert((device.institution.clone(), device.device.clone())),
-            Work::Notice { .. } | Work::Remark(_) | Work::KeyEvents(_) | Work::Publish(_) => true,
+            Work::Append(append) => {
+                append.steps.iter().any(|step| self.withdrawals.contains(&step.withdrawal))
+                    || append.raises.iter().any(|raise| self.moves(raise))
+            }
+            Work::PutDevice(device, _) => self.devices.contains(&(device.institution.clone(), device.device.clone())),
+            // A remark comes when the step that it is about is on disk.
+            Work::Remark(_) | Work::Notice { .. } | Work::KeyEvents(_) | Work::Publish(_) => false,
         }
     }
 
-    fn admits_append(&mut self, append: &Append) -> bool {
-        let mut admitted = true;
-        let its_own: HashSet<WithdrawalId> = append.steps.iter().map(|step| step.withdrawal).collect();
-        for withdrawal in its_own {
-            admitted &= self.withdrawals.insert(withdrawal);
+    fn moves(&self, raise: &Raise) -> bool {
+        self.entries.get(&raise.key).is_some_and(|looked_at| *looked_at || raise.computed_from.is_some())
+    }
+
+    fn note(&mut self, work: &Work) {
+        match work {
+            Work::Append(append) => {
+                self.withdrawals.extend(append.steps.iter().map(|step| step.withdrawal));
+                for raise in &append.raises {
+                    *self.entries.entry(raise.key.clone()).or_default() |= raise.computed_from.is_some();
+                }
+            }
+            Work::PutDevice(device, _) => {
+                self.devices.insert((device.institution.clone(), device.device.clone()));
+            }
+            Work::Remark(_) | Work::Notice { .. } | Work::KeyEvents(_) | Work::Publish(_) => {}
         }
-        let mut entries: HashMap<&LimitKey, bool> = HashMap::new();
-        for raise in &append.raises {
-            *entries.entry(&raise.key).or_default() |= raise.computed_from.is_some();
-        }
-        for (key, looked_at) in entries {
-            let before = self.entries.insert(key.clone(), looked_at);
-            admitted &= before.is_none_or(|before| !before && !looked_at);
-        }
-        admitted
     }
 }
 
-/// Takes writes from the front of what waits, up to the limit; those that have to wait for one of them stay, in their order.
-pub(super) fn next_group(waiting: &mut VecDeque<Write>, rows_max: usize) -> Vec<Write> {
-    let (mut group, mut left, mut touched, mut rows) = (Vec::new(), VecDeque::new(), Touched::default(), 0);
+/// Takes writes from the front of what waits, up to the limit. Those that depend on one of them or of what is under way stay, in their order, and so does what depends
+/// on those: nothing overtakes what it follows.
+pub(super) fn next_group<'way>(
+    waiting: &mut VecDeque<Write>,
+    rows_max: usize,
+    under_way: impl Iterator<Item = &'way Touched> + Clone,
+) -> (Vec<Write>, Touched) {
+    let (mut group, mut left, mut rows) = (Vec::new(), VecDeque::new(), 0);
+    let (mut touched, mut held_up) = (Touched::default(), Touched::default());
     while let Some(write) = waiting.pop_front() {
-        let size = write.work.rows();
+        let work = &write.work;
         if rows >= rows_max || group.len() >= rows_max {
             left.push_back(write);
             break;
         }
-        if touched.admits(&write.work) {
-            rows += size;
-            group.push(write);
-        } else {
+        if touched.meets(work) || held_up.meets(work) || under_way.clone().any(|touched| touched.meets(work)) {
+            held_up.note(work);
             left.push_back(write);
+        } else {
+            rows += work.rows();
+            touched.note(work);
+            group.push(write);
         }
     }
     left.append(waiting);
     *waiting = left;
-    group
+    (group, touched)
 }
 
 /// What is wrong with a write whatever the ledger holds.
@@ -152,5 +167,10 @@ impl Batch {
         encoded.add_remarks(&to_remark);
         let remarks = found.iter().map(|(place, remark)| (*place, remark.withdrawal)).collect();
         Self { group, encoded, remarks }
+    }
+
+    /// How many steps, notices and other rows it has.
+    pub(super) fn rows(&self) -> usize {
+        self.group.iter().map(|write| write.work.rows()).sum()
     }
 }

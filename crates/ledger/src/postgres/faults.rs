@@ -16,6 +16,8 @@ pub(super) enum Remedy {
     Room,
     /// A constraint of the schema: of one write's, the others are innocent.
     Constraint,
+    /// Another process has registered as this replica.
+    PutOut,
     /// Nothing may be built on this database.
     None,
 }
@@ -37,6 +39,8 @@ pub(super) fn remedy(error: &tokio_postgres::Error) -> Remedy {
             // Connection exceptions, the operator's interventions, system errors, a configuration that is being changed.
             Some("08" | "57" | "58" | "F0" | "53" | "25" | "28" | "3D") => Remedy::Reconnect,
             Some("23" | "22") => Remedy::Constraint,
+            // As `cashgate_check_in` raises it.
+            Some("CG") => Remedy::PutOut,
             _ => Remedy::None,
         },
     }

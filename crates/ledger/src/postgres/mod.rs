@@ -1,5 +1,5 @@
-//! The ledger on PostgreSQL: one writer task a replica, whose commits the database puts in one order with those of all others, and as many
-//! readers as wanted.
+//! The ledger on PostgreSQL: one writer task a replica with some connections, whose commits the database puts in one order with those of all
+//! others, and as many readers as wanted.
 //!
 //! All of it runs on a runtime of its own, on one thread ([`runtime`]): a read that blocks its caller never blocks what it waits for.
 
@@ -9,6 +9,7 @@ mod connecting;
 mod encoding;
 mod faults;
 mod grants;
+mod line;
 mod migrations;
 mod opening;
 mod reader;
@@ -16,6 +17,7 @@ mod reading;
 mod rows;
 mod runtime;
 mod seat;
+mod session;
 mod sql;
 mod verdicts;
 mod verifying;

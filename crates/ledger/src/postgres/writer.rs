@@ -1,59 +1,74 @@
-//! The writer: takes all that waits, has it committed by one statement, then answers.
+//! The writer: takes all that waits, has it committed, then answers.
 //!
-//! **An answer that was lost is asked for, never guessed.** Each batch has a number, which the database keeps with the answer in the same
-//! commit. The same batch on another connection finds its number and gets the answer of then, or is committed now; it cannot be committed
-//! twice, and a statement that is still under way on the lost connection holds the lock that the second waits for. A database that does not
-//! know the batch before has lost acknowledged commits: that is the end.
+//! **Claims leave apart from all else, and up to two batches of them are under way at once.** All commits of all replicas are serial from the
+//! moment at which they have their places in the order until they are on disk. What comes before, which is most of the work of a claim, goes
+//! on side by side, so while one batch is being written to disk the next is prepared.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_withdrawal::ids::WithdrawalId;
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Statement};
+use tokio::task::{JoinError, JoinSet};
 
-use super::batch::{Batch, fault, next_group};
+use super::batch::{Batch, Touched, fault, next_group};
 use super::connecting::Connector;
-use super::faults::{self, Remedy, remedy};
+use super::line::Line;
 use super::runtime::Runtime;
 use super::seat::Seat;
-use super::verdicts::{Answer, State};
+use super::session::{Landed, Session};
+use super::verdicts::Answer;
 use super::watching;
+use crate::claim::Append;
 use crate::error::{AppendError, LedgerFailure};
 use crate::options::PostgresOptions;
-use crate::room::Room;
 use crate::state::{PanicSignal, Shared};
-use crate::work::{Request, Write, refuse};
+use crate::work::{Request, Work, Write, refuse};
 
-/// How long is waited before the next attempt, at first and at most.
-const AGAIN_FIRST: Duration = Duration::from_millis(20);
-const AGAIN_MAX: Duration = Duration::from_millis(500);
+/// How many batches of claims are under way at most.
+const CLAIMS_AT_ONCE: usize = 2;
 
 /// Of how many withdrawals it is remembered how many remarks were left out; beyond it, all are forgotten.
 const LEFT_OUT_MAX: usize = 10_000;
 
-/// From how many writes in a group on its writers are waited for, and for how many turns of the runtime: about 200 us, a tenth of such a commit.
-const LINGER_FROM: usize = 8;
-const LINGER_TURNS: usize = 200;
+/// How long after the last who came is waited for the rest of those who were answered. Less cannot be had of a timer.
+const RETURNING: Duration = Duration::from_millis(1);
 
 type Closing = Vec<oneshot::Sender<Result<(), AppendError>>>;
 
 pub(super) struct Writer {
     connector: Connector,
-    session: Option<(Client, Statement)>,
     seat: Seat,
     requests: mpsc::Receiver<Request>,
+    /// Whether no more requests come.
+    is_ending: bool,
     shared: Arc<Shared>,
-    waiting: VecDeque<Write>,
+    claims: Line,
+    others: Line,
+    /// Those of a batch that broke a constraint: each is committed by itself, in its order and before all else.
+    alone: VecDeque<Write>,
+    /// The sessions that rest.
+    sessions: Vec<Session>,
+    /// By the places of their sessions.
+    under_way: BTreeMap<usize, UnderWay>,
     closing: Closing,
     left_out: HashMap<WithdrawalId, i64>,
-    /// How many batches of this start are committed.
-    committed: i64,
     rows_max: usize,
-    /// How many writes the last group answered.
-    answered: usize,
+}
+
+/// What is known here of a batch that its session has.
+struct UnderWay {
+    touched: Touched,
+    from: From,
+    writes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Claims,
+    Others,
+    Alone,
 }
 
 impl Writer {
@@ -64,31 +79,36 @@ impl Writer {
         shared: Arc<Shared>,
         options: &PostgresOptions,
     ) -> Self {
+        // The one that all else goes through, and those of the claims.
+        let sessions = (0..=CLAIMS_AT_ONCE).rev().map(|place| Session::new(place, &connector, seat, &shared)).collect();
         Self {
             connector,
-            session: None,
             seat: seat.clone(),
             requests,
+            is_ending: false,
             shared,
-            waiting: VecDeque::new(),
+            claims: Line::of(CLAIMS_AT_ONCE),
+            others: Line::of(1),
+            alone: VecDeque::new(),
+            sessions,
+            under_way: BTreeMap::new(),
             closing: Vec::new(),
             left_out: HashMap::new(),
-            committed: 0,
             rows_max: options.group_steps_max.max(1),
-            answered: 0,
         }
     }
 
     /// Works until the ledger is closed, its last handle is gone, or it fails. `runtime` is what it runs on, which ends no earlier.
     pub(super) async fn run(mut self, runtime: Runtime) {
         let signal = PanicSignal(Arc::clone(&self.shared));
-        while self.gathered().await {
-            let group = next_group(&mut self.waiting, self.rows_max);
-            if let Err(failure) = self.commit(group).await {
-                self.stop(&failure).await;
-                drop((signal, runtime));
-                return;
-            }
+        let mut under_way = JoinSet::new();
+        if let Err(failure) = self.work(&mut under_way).await {
+            // Whoever waits for what is under way hears of the failure when it is dropped.
+            self.shared.fail(&failure);
+            under_way.shutdown().await;
+            self.stop(&failure).await;
+            drop((signal, runtime));
+            return;
         }
         // The others need not wait for its heartbeat to grow old. Whether they hear of it changes nothing else.
         let _ = tokio::time::timeout(self.connector.patience(), self.seat.leave()).await;
@@ -99,36 +119,53 @@ impl Writer {
         drop((signal, runtime));
     }
 
-    /// Waits until something waits; `false` at the end.
-    async fn gathered(&mut self) -> bool {
-        while self.waiting.is_empty() {
-            let Some(request) = self.requests.recv().await else { return false };
-            self.take(request);
-        }
-        self.drain();
-        // Under load those who have just been answered come again at once. One commit of all of them is cheaper than two of halves.
-        let (expected, mut turns) = (self.answered.min(self.rows_max), 0);
-        while expected >= LINGER_FROM && self.waiting.len() < expected && turns < LINGER_TURNS {
-            tokio::task::yield_now().await;
+    async fn work(&mut self, under_way: &mut JoinSet<Landed>) -> Result<(), LedgerFailure> {
+        loop {
             self.drain();
-            turns += 1;
+            while let Some((session, batch)) = self.next_batch() {
+                under_way.spawn(session.commit(batch));
+            }
+            let takes_more = !self.is_ending && self.waiting() < self.rows_max;
+            tokio::select! {
+                biased;
+                Some(landed) = under_way.join_next() => self.landed(landed)?,
+                request = self.requests.recv(), if takes_more => match request {
+                    Some(request) => self.take(request),
+                    None => self.ends(),
+                },
+                () = tokio::time::sleep(RETURNING), if self.expects_more() => self.expects_nobody(),
+                else => return Ok(()),
+            }
         }
-        true
     }
 
     /// Takes what has come, without waiting.
     fn drain(&mut self) {
-        while self.waiting.len() < self.rows_max
+        while self.waiting() < self.rows_max
             && let Ok(request) = self.requests.try_recv()
         {
             self.take(request);
         }
     }
 
+    fn expects_more(&self) -> bool {
+        self.claims.expects_more() || self.others.expects_more()
+    }
+
+    fn expects_nobody(&mut self) {
+        self.claims.expects_nobody();
+        self.others.expects_nobody();
+    }
+
+    fn waiting(&self) -> usize {
+        self.alone.len() + self.claims.len() + self.others.len()
+    }
+
     fn take(&mut self, request: Request) {
         match request {
             Request::Write(write) => match fault(&write.work) {
-                None => self.waiting.push_back(write),
+                None if is_claim(&write.work) => self.claims.joins(write),
+                None => self.others.joins(write),
                 Some(error) => {
                     self.shared.counters.count_refused(&write);
                     let _ = write.answer.send(Err(error));
@@ -142,41 +179,87 @@ impl Writer {
         }
     }
 
-    /// Commits a group and answers each write. If one of it breaks a constraint of the schema, each is committed by itself.
-    async fn commit(&mut self, group: Vec<Write>) -> Result<(), LedgerFailure> {
-        let mut groups = VecDeque::from([group]);
-        while let Some(group) = groups.pop_front() {
-            let batch = Batch::of(group, &self.left_out);
-            if let Some(observer) = self.shared.observer.get() {
-                observer.begins();
-            }
-            match self.answer(&batch).await {
-                Ok(Ok(answer)) => self.tell(batch, &answer)?,
-                Ok(Err(error)) if batch.group.len() == 1 => {
-                    for write in batch.group {
-                        self.shared.counters.count_refused(&write);
-                        let _ = write.answer.send(Err(error.clone()));
-                    }
-                }
-                Ok(Err(_)) => {
-                    for write in batch.group.into_iter().rev() {
-                        groups.push_front(vec![write]);
-                    }
-                }
-                Err(failure) => {
-                    // Before the answers: whoever gets one finds the ledger failed.
-                    self.shared.fail(&failure);
-                    refuse(batch.group.into_iter().chain(groups.into_iter().flatten()), &failure);
-                    return Err(failure);
-                }
+    fn ends(&mut self) {
+        self.is_ending = true;
+        self.shared.closing.send_replace(true);
+    }
+
+    /// The next batch that may leave, with who takes it.
+    fn next_batch(&mut self) -> Option<(Session, Batch)> {
+        let session = self.sessions.pop()?;
+        let Some((from, group, touched)) = self.next_group() else {
+            self.sessions.push(session);
+            return None;
+        };
+        let writes = group.len();
+        self.line(from).into_iter().for_each(|line| line.leaves(writes));
+        self.under_way.insert(session.place(), UnderWay { touched, from, writes });
+        Some((session, Batch::of(group, &self.left_out)))
+    }
+
+    fn next_group(&mut self) -> Option<(From, Vec<Write>, Touched)> {
+        let under_way = self.under_way.values().map(|batch| &batch.touched);
+        if !self.alone.is_empty() {
+            let is_free = self.under_way.values().all(|batch| batch.from != From::Alone);
+            let (group, touched) = next_group(&mut self.alone, usize::from(is_free), under_way);
+            return (!group.is_empty()).then_some((From::Alone, group, touched));
+        }
+        for (from, line) in [(From::Others, &mut self.others), (From::Claims, &mut self.claims)] {
+            let due = line.due().min(self.rows_max);
+            let (group, touched) = next_group(line.waiting(), due, under_way.clone());
+            if !group.is_empty() {
+                return Some((from, group, touched));
             }
         }
-        Ok(())
+        None
+    }
+
+    fn line(&mut self, from: From) -> Option<&mut Line> {
+        match from {
+            From::Claims => Some(&mut self.claims),
+            From::Others => Some(&mut self.others),
+            From::Alone => None,
+        }
+    }
+
+    /// Answers each write of a batch. If one of it breaks a constraint of the schema, each is committed by itself.
+    fn landed(&mut self, landed: Result<Landed, JoinError>) -> Result<(), LedgerFailure> {
+        let Landed { session, batch, answer } = landed.map_err(|error| LedgerFailure {
+            doing: "committing",
+            cause: format!("its task ended without an answer: {error}").into(),
+        })?;
+        let from = match self.under_way.remove(&session.place()) {
+            Some(UnderWay { from, writes, .. }) => {
+                self.line(from).into_iter().for_each(|line| line.lands(writes));
+                from
+            }
+            None => From::Alone,
+        };
+        self.sessions.push(session);
+        match answer {
+            Ok(Ok(answer)) => self.tell(from, batch, &answer),
+            Ok(Err(error)) if batch.group.len() == 1 => {
+                for write in batch.group {
+                    self.shared.counters.count_refused(&write);
+                    let _ = write.answer.send(Err(error.clone()));
+                }
+                Ok(())
+            }
+            Ok(Err(_)) => {
+                self.alone.extend(batch.group);
+                Ok(())
+            }
+            Err(failure) => {
+                // Before the answers: whoever gets one finds the ledger failed.
+                self.shared.fail(&failure);
+                refuse(batch.group, &failure);
+                Err(failure)
+            }
+        }
     }
 
     /// Answers each write of a batch that is committed.
-    fn tell(&mut self, batch: Batch, answer: &Answer) -> Result<(), LedgerFailure> {
-        self.committed += 1;
+    fn tell(&mut self, from: From, batch: Batch, answer: &Answer) -> Result<(), LedgerFailure> {
         if self.left_out.len() >= LEFT_OUT_MAX {
             self.left_out.clear();
         }
@@ -188,9 +271,6 @@ impl Writer {
                 return Err(failure);
             }
         };
-        if let Some(observer) = self.shared.observer.get() {
-            observer.is_durable(batch.group.iter().map(|write| write.work.rows()).sum());
-        }
         let (mut told, mut known, mut again) = (Vec::new(), Vec::new(), Vec::new());
         for (write, outcome) in batch.group.into_iter().zip(outcomes) {
             match outcome {
@@ -201,8 +281,11 @@ impl Writer {
                 None => again.push(write),
             }
         }
-        again.into_iter().rev().for_each(|write| self.waiting.push_front(write));
-        self.answered = told.len();
+        let waiting = match self.line(from) {
+            Some(line) => line.waiting(),
+            None => &mut self.alone,
+        };
+        again.into_iter().rev().for_each(|write| waiting.push_front(write));
         self.shared.counters.count(&told, &known);
         watching::advance(&self.shared, answer.mark.sequence);
         for (write, outcome) in told.into_iter().zip(known) {
@@ -211,125 +294,14 @@ impl Writer {
         Ok(())
     }
 
-    /// The database's answer to a batch, however long that takes. The inner error is the one of a constraint.
-    async fn answer(&mut self, batch: &Batch) -> Result<Result<Answer, AppendError>, LedgerFailure> {
-        let (id, incarnation) = self.seat.numbers();
-        let number = self.committed + 1;
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&id, &incarnation, &number];
-        parameters.extend(batch.encoded.parameters());
-        let mut pause = AGAIN_FIRST;
-        let mut given_up_after = None;
-        loop {
-            match self.asked(&parameters).await {
-                Ok(answer) => {
-                    watching::tell(&self.shared, true);
-                    self.has_room(Room::Ample);
-                    return match answer.state {
-                        State::Done | State::Again => Ok(Ok(answer)),
-                        State::PutOut => Err(self.put_out()),
-                        State::Lost => Err(self.lost(number)),
-                    };
-                }
-                Err(Asked::Constraint(error)) => return Ok(Err(error)),
-                Err(Asked::Fatal(failure)) => return Err(failure),
-                Err(Asked::Room) => self.has_room(Room::Reserve),
-                Err(Asked::Later) => {}
-                Err(Asked::Away) => {
-                    self.session = None;
-                    watching::tell(&self.shared, false);
-                }
-            }
-            if self.is_ending() {
-                let waited = given_up_after.get_or_insert(Duration::ZERO);
-                *waited += pause;
-                if *waited > self.connector.patience() {
-                    let cause = "the database could not be reached while the ledger was being closed".into();
-                    return Err(LedgerFailure { doing: "committing", cause });
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = pause.saturating_mul(2).min(AGAIN_MAX);
-        }
-    }
-
-    /// Whether nobody will write any more.
-    fn is_ending(&self) -> bool {
-        *self.shared.closing.borrow() || self.requests.is_closed()
-    }
-
-    /// One attempt.
-    async fn asked(&mut self, parameters: &[&(dyn ToSql + Sync)]) -> Result<Answer, Asked> {
-        let patience = self.connector.patience();
-        let (client, statement) = self.session(parameters.len()).await?;
-        let found = tokio::time::timeout(patience, client.query_one(statement, parameters)).await;
-        let error = match found {
-            Err(_) => {
-                tracing::warn!("the database does not answer a commit: another connection asks what became of it");
-                return Err(Asked::Away);
-            }
-            Ok(Ok(row)) => return Answer::read(&row).map_err(|error| Asked::Fatal(failure(&error))),
-            Ok(Err(error)) => error,
-        };
-        let said = faults::storage(&error);
-        match remedy(&error) {
-            Remedy::Reconnect => {
-                tracing::warn!(error = %said, "the database went away in a commit: another connection asks what became of it");
-                Err(Asked::Away)
-            }
-            Remedy::Later => {
-                tracing::warn!(error = %said, "the database undid a commit, which is tried again");
-                Err(Asked::Later)
-            }
-            Remedy::Room => {
-                tracing::error!(error = %said, "the database has no room: no new withdrawal may begin");
-                Err(Asked::Room)
-            }
-            Remedy::Constraint => Err(Asked::Constraint(AppendError::Constraint(said))),
-            Remedy::None => Err(Asked::Fatal(failure(&error))),
-        }
-    }
-
-    /// The connection that it commits on, made anew if there is none.
-    async fn session(&mut self, parameters: usize) -> Result<&(Client, Statement), Asked> {
-        if self.session.as_ref().is_none_or(|(client, _)| client.is_closed()) {
-            self.session = None;
-            let connected = self.connector.connect().await;
-            let client = connected.map_err(|fault| {
-                tracing::warn!(error = %fault.storage(), "the database cannot be reached: writes wait");
-                Asked::Away
-            })?;
-            let statement = client.prepare(&statement(parameters)).await.map_err(|error| match remedy(&error) {
-                Remedy::None => Asked::Fatal(failure(&error)),
-                _ => Asked::Away,
-            })?;
-            self.session = Some((client, statement));
-        }
-        self.session.as_ref().ok_or(Asked::Away)
-    }
-
-    fn has_room(&self, room: Room) {
-        self.shared.room.send_if_modified(|known| std::mem::replace(known, room) != room);
-    }
-
-    fn put_out(&self) -> LedgerFailure {
-        let cause = format!("another process has registered as replica {}: this one is put out", self.seat.id());
-        LedgerFailure { doing: "committing", cause: cause.into() }
-    }
-
-    fn lost(&self, number: i64) -> LedgerFailure {
-        let cause = format!(
-            "the database does not have commit {} of this replica, which it acknowledged: after a failover to a standby that was not \
-             synchronous, reconcile with core banking and the ATMs",
-            number - 1
-        );
-        LedgerFailure { doing: "committing", cause: cause.into() }
-    }
-
     /// The end after a failure: nothing is tried again, everyone who waits hears of it.
     async fn stop(mut self, failure: &LedgerFailure) {
         self.shared.fail(failure);
         self.requests.close();
-        refuse(std::mem::take(&mut self.waiting), failure);
+        refuse(
+            self.alone.drain(..).chain(self.claims.waiting().drain(..)).chain(self.others.waiting().drain(..)),
+            failure,
+        );
         while let Some(request) = self.requests.recv().await {
             match request {
                 Request::Write(write) => refuse([write], failure),
@@ -343,22 +315,7 @@ impl Writer {
     }
 }
 
-/// Why an attempt gave no answer.
-enum Asked {
-    /// Not known whether it was committed, or not even asked.
-    Away,
-    /// It was undone.
-    Later,
-    Room,
-    Constraint(AppendError),
-    Fatal(LedgerFailure),
-}
-
-fn failure(error: &tokio_postgres::Error) -> LedgerFailure {
-    LedgerFailure { doing: "committing", cause: faults::storage(error).to_string().into() }
-}
-
-fn statement(parameters: usize) -> String {
-    let places: Vec<String> = (1..=parameters).map(|place| format!("${place}")).collect();
-    format!("SELECT * FROM cashgate_commit({})", places.join(", "))
+/// Whether it is the first step of a withdrawal at a lane, and nothing else.
+fn is_claim(work: &Work) -> bool {
+    matches!(work, Work::Append(Append { steps, lane: Some(_), .. }) if matches!(&steps[..], [step] if step.number == 1))
 }

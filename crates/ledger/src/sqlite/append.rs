@@ -58,7 +58,7 @@ impl<'group> Appending<'group> {
             let follows = self.standing(step.withdrawal, &id)?;
             check(step, follows.as_ref()).map_err(WriteFault::Refused)?;
             sequence = Sequence(sequence.0 + 1);
-            let seal = Seal::of_step(follows.as_ref().map(|standing| &standing.last_seal), sequence, step);
+            let seal = Seal::of_step(follows.as_ref().map(|standing| &standing.last_seal), step);
             self.insert_step(step, &id, sequence, &seal)?;
             match follows {
                 None => self.insert_withdrawal(step, &id, &seal)?,

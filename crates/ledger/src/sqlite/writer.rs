@@ -143,7 +143,7 @@ impl Writer {
             return Ok(());
         }
         if let Some(observer) = self.shared.observer.get() {
-            observer.begins();
+            observer.begins(0);
         }
         let outcomes = match self.committed_with_room(&group) {
             Ok(outcomes) => outcomes,
@@ -155,7 +155,7 @@ impl Writer {
             }
         };
         if let Some(observer) = self.shared.observer.get() {
-            observer.is_durable(group.iter().map(|write| write.work.rows()).sum());
+            observer.is_durable(0, group.iter().map(|write| write.work.rows()).sum());
         }
         self.shared.counters.count(&group, &outcomes);
         if let Some(last) =

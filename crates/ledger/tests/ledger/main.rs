@@ -51,6 +51,7 @@ mod on_postgres {
     mod archiving;
     #[path = "../suite/attempts.rs"]
     mod attempts;
+    mod claiming;
     #[path = "../suite/damage.rs"]
     mod damage;
     #[path = "../suite/devices.rs"]

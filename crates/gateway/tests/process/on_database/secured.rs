@@ -142,7 +142,7 @@ fn rights_are_as_documented(server: &Server) {
     assert_eq!(server.sql(DATABASE, UNDOCUMENTED), "");
     for (wider, seen) in [
         ("GRANT INSERT ON cashgate.publications TO cashgate", "INSERT on publications"),
-        ("GRANT UPDATE (last_batch) ON cashgate.replicas TO cashgate", "UPDATE on columns of replicas"),
+        ("GRANT UPDATE (last_batch) ON cashgate.writers TO cashgate", "UPDATE on columns of writers"),
         ("GRANT DELETE ON cashgate.archived_steps TO PUBLIC", "DELETE on archived_steps"),
         ("GRANT EXECUTE ON FUNCTION cashgate.cashgate_archive TO cashgate", "EXECUTE on cashgate_archive"),
         ("GRANT CREATE ON SCHEMA cashgate TO cashgate", "CREATE in the schema"),

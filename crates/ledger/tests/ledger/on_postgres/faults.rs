@@ -6,15 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cashgate_ledger::{AppendError, Ledger, PostgresOptions, Publication, Sequence, migrate, verify_open};
+use cashgate_ledger::{
+    Append, AppendError, Epoch, InstitutionCaps, InstitutionSpending, Ledger, LimitKey, PostgresOptions, Publication,
+    Raise, Sequence, migrate, verify_open,
+};
 use cashgate_postgres_server::{Database, Proxy, Server};
+use cashgate_withdrawal::ids::AtmId;
+use cashgate_withdrawal::money::Currency;
 use tokio::task::JoinSet;
 
 use super::publications::{publication, told};
 use super::store::options_of;
 use crate::sample::*;
 
-const LANES: u64 = 12;
+/// So many that two batches of claims are under way at once.
+const LANES: u64 = 48;
 
 fn with_ledger(server: &Server) -> (Database<'_>, PostgresOptions) {
     let database = server.database("template1");
@@ -28,16 +34,14 @@ fn with_ledger(server: &Server) -> (Database<'_>, PostgresOptions) {
 }
 
 /// Lanes that live whole lives until they are told to stop, and say how many each lived.
-fn load(ledger: &Ledger, over: &Arc<AtomicBool>) -> JoinSet<u64> {
+async fn load(ledger: &Ledger, over: &Arc<AtomicBool>) -> JoinSet<u64> {
     let mut lanes = JoinSet::new();
-    for lane in 0..LANES {
-        let (ledger, over) = (ledger.clone(), Arc::clone(over));
+    for number in 0..LANES {
+        let (ledger, over, mut lane) = (ledger.clone(), Arc::clone(over), Lane::claimed(ledger, number).await);
         lanes.spawn(async move {
             let mut lives = 0;
             while !over.load(Ordering::Relaxed) {
-                for step in whole_life(lane * 1_000_000 + lives) {
-                    ledger.append(vec![step]).await.unwrap();
-                }
+                lane.lives(&ledger, number * 1_000_000 + lives).await;
                 lives += 1;
             }
             lives
@@ -46,8 +50,58 @@ fn load(ledger: &Ledger, over: &Arc<AtomicBool>) -> JoinSet<u64> {
     lanes
 }
 
+/// One customer after the other at one machine, as a gateway's lane has them written: a claim from the versions that it knows, then steps.
+struct Lane {
+    atm: AtmId,
+    epoch: Epoch,
+    /// `None`: the answer was lost that would have told.
+    version: Option<u64>,
+}
+
+impl Lane {
+    async fn claimed(ledger: &Ledger, number: u64) -> Self {
+        let atm: AtmId = format!("atm-{number}").parse().unwrap();
+        let (epoch, _) = ledger.replicas().unwrap().claim_lane(&atm).await.unwrap();
+        Self { atm, epoch, version: Some(0) }
+    }
+
+    async fn lives(&mut self, ledger: &Ledger, n: u64) {
+        for step in whole_life(n) {
+            let (begins, ends) = (step.number == 1, !step.row.open);
+            let mut append = Append { lane: Some((self.atm.clone(), self.epoch)), ..vec![step].into() };
+            if begins || ends {
+                let computed_from = self.version.filter(|_| begins);
+                append.raises = vec![Raise { key: LimitKey::Atm(self.atm.clone()), computed_from }];
+                append.spending = vec![if begins { spent(30_000, 1) } else { spent(-10_000, 0) }];
+                self.version = ledger.append_owned(append).await.unwrap().raised.map(|raised| raised[0].1);
+            } else {
+                ledger.append_owned(append).await.unwrap();
+            }
+        }
+    }
+}
+
+fn spent(amount: i64, withdrawals: i32) -> InstitutionSpending {
+    InstitutionSpending {
+        institution: "aozora".parse().unwrap(),
+        currency: Currency::JPY,
+        hour: 1_000,
+        amount,
+        withdrawals,
+        is_new_device: false,
+        caps: InstitutionCaps { sum: Some(u64::MAX >> 2), ..InstitutionCaps::default() },
+        since_hour: 976,
+    }
+}
+
 /// Lets the lanes go on for a while, then counts what they lived against what the ledger has.
-async fn check_nothing_is_lost_or_doubled(ledger: &Ledger, over: &AtomicBool, lanes: JoinSet<u64>) {
+async fn check_nothing_is_lost_or_doubled(
+    ledger: &Ledger,
+    server: &Server,
+    database: &Database<'_>,
+    over: &AtomicBool,
+    lanes: JoinSet<u64>,
+) {
     tokio::time::sleep(Duration::from_millis(500)).await;
     over.store(true, Ordering::Relaxed);
     let lived: u64 =
@@ -57,15 +111,19 @@ async fn check_nothing_is_lost_or_doubled(ledger: &Ledger, over: &AtomicBool, la
     let report = verify_open(ledger.reader(), &mut |finding| panic!("{finding}"), &mut |_, _| vec![]);
     assert_eq!((report.steps, report.withdrawals, report.open), (4 * lived, lived, 0));
     assert!(ledger.reachable() && ledger.failure().is_none());
+    let raised = server.sql(database.name(), "SELECT sum(version) FROM cashgate.limit_versions");
+    assert_eq!(raised, (2 * lived).to_string(), "an entry is raised at each beginning and each end");
+    let spent = server.sql(database.name(), "SELECT amount, withdrawals FROM cashgate.institution_spent");
+    assert_eq!(spent, format!("{}|{lived}", 20_000 * lived));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_under_load_costs_only_time() {
     let server = Server::start_new();
-    let (_database, options) = with_ledger(&server);
+    let (database, options) = with_ledger(&server);
     let ledger = Ledger::connect(&options).unwrap();
     let over = Arc::new(AtomicBool::new(false));
-    let lanes = load(&ledger, &over);
+    let lanes = load(&ledger, &over).await;
     let mut reachable = ledger.subscribe_reachable();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -76,7 +134,7 @@ async fn a_server_that_is_killed_under_load_costs_only_time() {
         let back = tokio::time::timeout(Duration::from_secs(20), reachable.wait_for(|reachable| *reachable)).await;
         drop(back.expect("it did not come back").unwrap());
     }
-    check_nothing_is_lost_or_doubled(&ledger, &over, lanes).await;
+    check_nothing_is_lost_or_doubled(&ledger, &server, &database, &over, lanes).await;
     ledger.close().await.unwrap();
 }
 
@@ -94,13 +152,44 @@ async fn an_answer_that_is_lost_is_asked_for_and_nothing_is_written_twice() {
     let proxy = over_a_line(&server, &database);
     let ledger = Ledger::connect(&options).unwrap();
     let over = Arc::new(AtomicBool::new(false));
-    let lanes = load(&ledger, &over);
+    let lanes = load(&ledger, &over).await;
     for _ in 0..25 {
         tokio::time::sleep(Duration::from_millis(60)).await;
         proxy.lose_next_answer();
     }
-    check_nothing_is_lost_or_doubled(&ledger, &over, lanes).await;
+    check_nothing_is_lost_or_doubled(&ledger, &server, &database, &over, lanes).await;
     assert!(proxy.lost() >= 10, "there were no cuts");
+    ledger.close().await.unwrap();
+}
+
+/// The line ends while the server works on a claim. The same claim on a new line must not be judged before that one has come to its end: it would
+/// be told that its nonce is claimed, and nobody would carry on what was written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_asked_for_again_waits_for_itself() {
+    let server = Server::start_new();
+    let (database, options) = with_ledger(&server);
+    let proxy = over_a_line(&server, &database);
+    let ledger = Ledger::connect(&options).unwrap();
+    let mut lane = Lane::claimed(&ledger, 1).await;
+    lane.lives(&ledger, 1).await;
+    let lock = "BEGIN; SELECT 1 FROM cashgate.ledger_head FOR UPDATE; SELECT pg_sleep(1.2); COMMIT";
+    let locking = connected(&server.dsn(database.name()), lock).unwrap();
+    let asking = ledger.clone();
+    let claimed = tokio::spawn(async move {
+        let raises = vec![Raise { key: LimitKey::Atm(lane.atm.clone()), computed_from: lane.version }];
+        asking
+            .append_owned(Append { lane: Some((lane.atm, lane.epoch)), raises, ..vec![hold_requested(2)].into() })
+            .await
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    while database.sql(waits) != "1" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    proxy.cut();
+    let appended = claimed.await.unwrap().unwrap();
+    assert_eq!((appended.last, appended.raised), (Sequence(5), None), "it was written, and the answer of then is gone");
+    assert_eq!(database.sql("SELECT count(*) FROM cashgate.steps"), "5");
+    drop(locking);
     ledger.close().await.unwrap();
 }
 
@@ -166,11 +255,11 @@ async fn the_synchronous_standby_that_is_promoted_has_all_that_was_acknowledged(
     database.reach(&format!("host=127.0.0.1,127.0.0.1 port={first},{second} user=postgres dbname={}", database.name()));
     let ledger = Ledger::connect(&options).unwrap();
     let over = Arc::new(AtomicBool::new(false));
-    let lanes = load(&ledger, &over);
+    let lanes = load(&ledger, &over).await;
     tokio::time::sleep(Duration::from_millis(800)).await;
     primary.kill();
     standby.promote();
-    check_nothing_is_lost_or_doubled(&ledger, &over, lanes).await;
+    check_nothing_is_lost_or_doubled(&ledger, &standby, &database, &over, lanes).await;
     ledger.close().await.unwrap();
 }
 
@@ -181,7 +270,7 @@ async fn a_database_that_has_lost_acknowledged_commits_ends_the_ledger() {
         ledger.append(vec![hold_requested(n)]).await.unwrap();
     }
     // As an asynchronous standby that was promoted too early would have it.
-    let _ = place.sql("UPDATE replicas SET last_batch = last_batch - 2");
+    let _ = place.sql("UPDATE writers SET last_batch = last_batch - 2");
     let Err(AppendError::Fatal(failure)) = ledger.append(vec![hold_requested(9)]).await else { panic!("it wrote on") };
     assert!(failure.to_string().contains("which it acknowledged"), "{failure}");
 }
