@@ -143,7 +143,7 @@ fn spending(n: u64) -> InstitutionSpending {
         hour: 487_000,
         amount: 30_000,
         withdrawals: 1,
-        is_new_device: n % 8 == 0,
+        is_new_device: n.is_multiple_of(8),
         caps: InstitutionCaps::default(),
         since_hour: 486_976,
     }
