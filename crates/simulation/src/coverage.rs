@@ -168,6 +168,7 @@ const OVER_REPLICAS: [&str; 33] = [
     "replica kills",
     "database kills",
     "database failovers",
+    "claims sent beside another commit",
     "commits repeated",
     "commits found to have gone through",
     "approvals computed again",

@@ -49,11 +49,11 @@ pub(crate) struct Gateway {
     pub(crate) members: Membership,
     /// Machines that wait for their lanes.
     pub(crate) adopting: BTreeMap<AtmNo, Waiting>,
-    /// What waits for the next commit, and the one that was sent, with how often it was sent before.
+    /// What waits for the next commit, and those that were sent, with how often each was sent before.
     pub(crate) to_commit: Vec<Write>,
     /// Notices that go with it.
     pub(crate) to_tell: Vec<Notice>,
-    pub(crate) sent: Option<(u64, u32)>,
+    pub(crate) sent: BTreeMap<u64, u32>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) desk: Arc<Desk>,
     settings: Arc<LaneSettings>,
@@ -157,7 +157,7 @@ impl Gateway {
             adopting: BTreeMap::new(),
             to_commit: Vec::new(),
             to_tell: Vec::new(),
-            sent: None,
+            sent: BTreeMap::new(),
             desk: Arc::new(desk(plan, &limits, &institutions)),
             limits,
             settings: Arc::new(LaneSettings::default()),
@@ -196,7 +196,7 @@ impl Gateway {
 
     /// Whether nothing is on its way to the disk or from core banking.
     pub(crate) fn is_idle(&self) -> bool {
-        self.sent.is_none()
+        self.sent.is_empty()
             && self.to_commit.is_empty()
             && self.committing.is_empty()
             && self.queued.is_empty()

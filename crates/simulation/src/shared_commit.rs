@@ -20,6 +20,8 @@ use crate::world::World;
 
 /// How long a replica waits for the answer to a commit, before it looks what became of it over another connection.
 const ANSWER_MS_MAX: u64 = 5_000;
+/// How many batches of claims are under way at once.
+const CLAIMS_AT_ONCE: usize = 2;
 /// How often an approval is computed again.
 const TRIES_MAX: u32 = 5;
 
@@ -36,19 +38,38 @@ impl World {
         self.sends_what_waits();
     }
 
-    /// Sends what waits, unless an answer is waited for.
+    /// Sends what waits: claims beside one another and beside all else, all else one after the other.
     pub(crate) fn sends_what_waits(&mut self) {
-        let has_what = !self.gateway.to_commit.is_empty() || !self.gateway.to_tell.is_empty();
-        if self.gateway.up && has_what && self.gateway.sent.is_none() {
-            let (writes, notices) = (take(&mut self.gateway.to_commit), take(&mut self.gateway.to_tell));
-            let commit = self.database.send(writes, notices);
+        if !self.gateway.up {
+            return;
+        }
+        let sent = &self.database.sent;
+        let of_claims = |commit: &&u64| sent.get(*commit).is_some_and(Commit::is_of_claims);
+        let claims_sent = self.gateway.sent.keys().filter(of_claims).count();
+        let others_sent = self.gateway.sent.len() - claims_sent;
+        let (claims, others): (Vec<Write>, Vec<Write>) =
+            take(&mut self.gateway.to_commit).into_iter().partition(Write::is_claim);
+        if claims_sent < CLAIMS_AT_ONCE && !claims.is_empty() {
+            if !self.gateway.sent.is_empty() {
+                self.count("claims sent beside another commit");
+            }
+            let commit = self.database.send(claims, Vec::new());
             self.sends_again(commit, 0);
+        } else {
+            self.gateway.to_commit.extend(claims);
+        }
+        if others_sent == 0 && !(others.is_empty() && self.gateway.to_tell.is_empty()) {
+            let notices = take(&mut self.gateway.to_tell);
+            let commit = self.database.send(others, notices);
+            self.sends_again(commit, 0);
+        } else {
+            self.gateway.to_commit.extend(others);
         }
     }
 
     fn sends_again(&mut self, commit: u64, tried: u32) {
         // Over a connection of its own: an answer on the one before is nobody's any more.
-        self.gateway.sent = Some((commit, tried));
+        self.gateway.sent.insert(commit, tried);
         let (life, replica) = (self.gateway.life, self.gateway.replica);
         if self.strikes(FaultKind::OutOfConnections, replica).is_none() {
             let after = self.database_takes();
@@ -119,7 +140,7 @@ impl World {
     }
 
     pub(crate) fn commit_times_out(&mut self, commit: u64, tried: u32) {
-        if self.gateway.sent != Some((commit, tried)) {
+        if self.gateway.sent.get(&commit) != Some(&tried) {
             return;
         }
         #[cfg(feature = "planted")]
@@ -132,10 +153,10 @@ impl World {
     }
 
     pub(crate) fn database_answers(&mut self, commit: u64, tried: u32, verdicts: Vec<Verdict>) {
-        if self.gateway.sent != Some((commit, tried)) {
+        if self.gateway.sent.get(&commit) != Some(&tried) {
             return; // an answer that was given up and came all the same
         }
-        self.gateway.sent = None;
+        self.gateway.sent.remove(&commit);
         let Commit { writes, .. } = self.database.sent.get(&commit).cloned().unwrap_or_default();
         let place = self.gateway.replica;
         if self.strikes(FaultKind::GatewayCrash, place).is_some() {

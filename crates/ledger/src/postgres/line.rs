@@ -49,10 +49,10 @@ impl Line {
         if all < TOGETHER_BELOW { all } else { all.div_ceil(self.at_once) }
     }
 
-    /// Whether some who have just been answered are worth a moment's wait: one commit of all of them is cheaper than two of halves. Beside another batch
-    /// it waits for them anyway.
+    /// Whether some who have just been answered are worth a moment's wait: two batches of one size are cheaper than a small one and a rest. Beside another
+    /// batch it waits for them anyway; where there is one batch at a time, what comes meanwhile leaves together as it is.
     pub(super) fn expects_more(&self) -> bool {
-        let may_leave = self.batches == 0 && !self.waiting.is_empty();
+        let may_leave = self.at_once > 1 && self.batches == 0 && !self.waiting.is_empty();
         may_leave && self.waiting.len() < self.share() && self.returning >= LINGER_FROM
     }
 
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn those_who_were_answered_are_waited_for_until_they_are_not_expected() {
-        let mut line = Line::of(1);
+        let mut line = Line::of(2);
         come(&mut line, 20);
         assert_eq!(leave(&mut line), 20);
         line.lands(20);
@@ -158,5 +158,11 @@ mod tests {
         line.lands(3);
         come(&mut line, 1);
         assert!(!line.expects_more(), "few are not worth it");
+        let mut steps = Line::of(1);
+        come(&mut steps, 20);
+        assert_eq!(leave(&mut steps), 20);
+        steps.lands(20);
+        come(&mut steps, 3);
+        assert_eq!(leave(&mut steps), 3, "steps wait for nobody");
     }
 }

@@ -133,7 +133,7 @@ impl Writer {
                     Some(request) => self.take(request),
                     None => self.ends(),
                 },
-                () = tokio::time::sleep(RETURNING), if self.expects_more() => self.expects_nobody(),
+                () = tokio::time::sleep(RETURNING), if self.claims.expects_more() => self.claims.expects_nobody(),
                 else => return Ok(()),
             }
         }
@@ -146,15 +146,6 @@ impl Writer {
         {
             self.take(request);
         }
-    }
-
-    fn expects_more(&self) -> bool {
-        self.claims.expects_more() || self.others.expects_more()
-    }
-
-    fn expects_nobody(&mut self) {
-        self.claims.expects_nobody();
-        self.others.expects_nobody();
     }
 
     fn waiting(&self) -> usize {

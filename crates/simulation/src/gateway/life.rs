@@ -144,7 +144,7 @@ impl World {
         gateway.adopting.clear();
         gateway.to_commit.clear();
         gateway.to_tell.clear();
-        gateway.sent = None;
+        gateway.sent.clear();
         let replica = gateway.replica;
         // Reservations of a process that is gone must not reach into the next one's limits; those are made anew at its start.
         self.crosses(What::GatewayStopped);
