@@ -164,7 +164,7 @@ impl Coverage {
 }
 
 /// What replicas and their database go through.
-const OVER_REPLICAS: [&str; 33] = [
+const OVER_REPLICAS: [&str; 34] = [
     "replica kills",
     "database kills",
     "database failovers",

@@ -49,8 +49,10 @@ $$;
 
 -- A writer's turn: takes its row, so that a commit whose answer was lost and that comes again waits for itself. `state`: NULL, go on;
 -- 'again', this batch was committed before, with this answer; 'put_out', a later start has written; 'lost', the database does not have
--- commits of this writer that were acknowledged.
-CREATE FUNCTION cashgate_turn(p_replica smallint, p_incarnation bigint, p_writer smallint, p_batch bigint, OUT state text, OUT answer text)
+-- commits of this writer that were acknowledged, or less than the replica has seen of any.
+CREATE FUNCTION cashgate_turn(
+    p_replica smallint, p_incarnation bigint, p_writer smallint, p_batch bigint, p_seen bigint, OUT state text, OUT answer text
+)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -61,7 +63,10 @@ BEGIN
         INSERT INTO writers (replica, writer, incarnation, last_batch) VALUES (p_replica, p_writer, p_incarnation, 0) ON CONFLICT DO NOTHING;
         SELECT * INTO mine FROM writers x WHERE x.replica = p_replica AND x.writer = p_writer FOR UPDATE;
     END IF;
-    IF mine.incarnation > p_incarnation THEN
+    IF (SELECT h.last_sequence FROM ledger_head h WHERE h.one) < p_seen THEN
+        state := 'lost';
+        RETURN;
+    ELSIF mine.incarnation > p_incarnation THEN
         state := 'put_out';
         RETURN;
     ELSIF mine.incarnation < p_incarnation THEN
@@ -191,13 +196,15 @@ CREATE FUNCTION cashgate_spend(
 BEGIN
     IF cardinality(array_remove(p_caps, NULL)) > 0 THEN
         PERFORM 1 FROM (
-            SELECT x.institution, x.currency, x.since, sum(x.amount) AS amount, sum(x.count) AS count,
-                coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0) AS new_amount, coalesce(sum(x.count) FILTER (WHERE x.is_new), 0) AS new_count,
+            -- All of the batch, whatever its hours: what is held against too much is judged.
+            SELECT x.institution, x.currency, x.since, sum(sum(x.amount)) OVER w AS amount, sum(sum(x.count)) OVER w AS count,
+                sum(coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0)) OVER w AS new_amount,
+                sum(coalesce(sum(x.count) FILTER (WHERE x.is_new), 0)) OVER w AS new_count,
                 min(p_caps[4 * x.ord - 3]) AS cap, min(p_caps[4 * x.ord - 2]) AS count_cap,
                 min(p_caps[4 * x.ord - 1]) FILTER (WHERE x.is_new) AS new_cap, min(p_caps[4 * x.ord]) FILTER (WHERE x.is_new) AS new_count_cap
             FROM unnest(p_institution, p_currency, p_amount, p_count, p_new, p_since) WITH ORDINALITY
                 AS x(institution, currency, amount, count, is_new, since, ord)
-            GROUP BY 1, 2, 3
+            GROUP BY 1, 2, 3 WINDOW w AS (PARTITION BY x.institution, x.currency)
         ) x CROSS JOIN LATERAL (
             SELECT coalesce(sum(t.amount), 0) AS amount, coalesce(sum(t.withdrawals), 0) AS count, coalesce(sum(t.new_amount), 0) AS new_amount,
                 coalesce(sum(t.new_withdrawals), 0) AS new_count
@@ -232,7 +239,7 @@ END $$;
 -- 7 the institution's cap (detail: which sum), 8 the withdrawal's row is damaged (detail: step), 9 another write of this batch claims the nonce.
 -- `state`: 'done', or what cashgate_turn says. SQLSTATE CG002: another process has registered as this replica.
 CREATE FUNCTION cashgate_commit(
-    p_replica smallint, p_incarnation bigint, p_writer smallint, p_batch bigint, p_writes integer, p_item_write integer[],
+    p_replica smallint, p_incarnation bigint, p_writer smallint, p_batch bigint, p_seen bigint, p_writes integer, p_item_write integer[],
     p_lane_write integer[], p_lane_atm text[], p_lane_epoch bigint[],
     p_step_write integer[], p_step_item integer[], p_step_id uuid[], p_step_number integer[], p_step_offset integer[],
     p_step_before integer[], p_step_is_last boolean[], p_step_fault smallint[], p_step_at bigint[], p_step_kind text[], p_step_body bytea[], p_step_head bytea[],
@@ -276,7 +283,7 @@ DECLARE
     counted bigint;
     about uuid;
 BEGIN
-    SELECT t.state, t.answer INTO r FROM cashgate_turn(p_replica, p_incarnation, p_writer, p_batch) t;
+    SELECT t.state, t.answer INTO r FROM cashgate_turn(p_replica, p_incarnation, p_writer, p_batch, p_seen) t;
     IF r.state IS NOT NULL THEN
         state := r.state;
         SELECT h.last_sequence, h.key_events, h.device_changes INTO last_sequence, key_events, device_changes FROM ledger_head h WHERE h.one;
@@ -299,12 +306,15 @@ BEGIN
             last_sequence := r.last_sequence;
             key_events := r.key_events;
             device_changes := r.device_changes;
+        EXCEPTION WHEN unique_violation OR SQLSTATE 'CG001' THEN
+            state := NULL;
+        END;
+        IF state = 'done' THEN
+            -- Out here, because a row that a transaction and one within it have both locked needs a record of its own.
             UPDATE writers x SET incarnation = p_incarnation, last_batch = p_batch, answer = '{"head_before":' || head_before || '}'
             WHERE x.replica = p_replica AND x.writer = p_writer;
             RETURN;
-        EXCEPTION WHEN unique_violation OR SQLSTATE 'CG001' THEN
-            versions := NULL;
-        END;
+        END IF;
     END IF;
 
     IF cardinality(p_entry_key) > 0 THEN
@@ -397,7 +407,17 @@ BEGIN
             IF r.begins THEN
                 SELECT ARRAY[coalesce(sum(t.amount), 0), coalesce(sum(t.withdrawals), 0), coalesce(sum(t.new_amount), 0),
                     coalesce(sum(t.new_withdrawals), 0)]::bigint[] INTO sums
-                FROM institution_spent t WHERE t.institution = r.institution AND t.currency = r.currency AND t.hour >= r.since;
+                FROM (
+                    SELECT t.amount, t.withdrawals, t.new_amount, t.new_withdrawals FROM institution_spent t
+                    WHERE t.institution = r.institution AND t.currency = r.currency AND t.hour >= r.since
+                    UNION ALL
+                    -- What was admitted before, with another hour to begin from.
+                    SELECT b.amount, b.count, CASE WHEN b.is_new THEN b.amount ELSE 0 END, CASE WHEN b.is_new THEN b.count ELSE 0 END
+                    FROM unnest(p_spent_write, p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count, p_spent_new,
+                        p_spent_since) AS b(write, institution, currency, hour, amount, count, is_new, since)
+                    WHERE b.institution = r.institution AND b.currency = r.currency AND b.since < r.since AND b.hour >= r.since
+                        AND verdicts[b.write] = 0
+                ) t;
             END IF;
             CONTINUE WHEN verdicts[r.write] <> 0;
             IF sums[1] + r.amount > r.caps[1] OR sums[2] + r.count > r.caps[2]
@@ -585,8 +605,9 @@ DECLARE
 BEGIN
     PERFORM 1 FROM ledger_head h WHERE h.one FOR UPDATE;
     INSERT INTO replicas AS x (id, incarnation, name, address, heartbeat_at, draining)
-    VALUES (p_id, 1, p_name, p_address, clock_timestamp(), false)
-    ON CONFLICT (id) DO UPDATE SET incarnation = x.incarnation + 1, name = p_name, address = p_address,
+    -- Higher than any that wrote, also if the row of this number was lost.
+    VALUES (p_id, (SELECT coalesce(max(w.incarnation), 0) + 1 FROM writers w WHERE w.replica = p_id), p_name, p_address, clock_timestamp(), false)
+    ON CONFLICT (id) DO UPDATE SET incarnation = greatest(x.incarnation + 1, excluded.incarnation), name = p_name, address = p_address,
         heartbeat_at = clock_timestamp(), draining = false
     RETURNING incarnation INTO started;
     RETURN started;

@@ -102,7 +102,7 @@ pub(super) struct ToRemark<'group> {
 }
 
 impl Encoded {
-    /// The parameters of `cashgate_commit` behind the first three.
+    /// The parameters of `cashgate_commit` behind the first five.
     pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         let mut all: Vec<&(dyn ToSql + Sync)> = vec![&self.writes, &self.item_write];
         self.lanes.parameters(&mut all);

@@ -32,7 +32,8 @@ pub(crate) fn ledger(options: &PostgresOptions) -> Result<Ledger, LedgerOpenErro
     let seat = Seat::new(runtime.clone(), connector.clone(), options.replica.id, incarnation);
     let (queue, requests) = mpsc::channel(options.queue_length_max.max(1));
     let shared = Arc::new(Shared::new(mark.sequence, Room::Ample, None, mark));
-    let writer = Writer::new(connector.clone(), &seat, requests, Arc::clone(&shared), options);
+    let from = (&queue.downgrade(), requests);
+    let writer = Writer::new(connector.clone(), &seat, from, Arc::clone(&shared), options);
     runtime.handle().spawn(writer.run(runtime.clone()));
     runtime.handle().spawn(watching::watch(connector, Arc::downgrade(&shared), options.look_every));
     let (id, incarnation) = (options.replica.id, incarnation.0);

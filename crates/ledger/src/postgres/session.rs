@@ -8,18 +8,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::WeakSender;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use super::batch::Batch;
 use super::connecting::Connector;
+use super::encoding::Encoded;
 use super::faults::{self, Remedy, remedy};
 use super::seat::Seat;
 use super::verdicts::{Answer, State};
 use super::watching;
+use crate::columns::signed;
 use crate::error::{AppendError, LedgerFailure};
 use crate::room::Room;
 use crate::state::Shared;
+use crate::work::Request;
 
 /// How long is waited before the next attempt, at first and at most.
 const AGAIN_FIRST: Duration = Duration::from_millis(20);
@@ -31,6 +35,7 @@ pub(super) struct Session {
     connection: Option<(Client, Statement)>,
     seat: Seat,
     shared: Arc<Shared>,
+    queue: WeakSender<Request>,
     /// Which of the writer's sessions it is, from 0.
     place: usize,
     /// How many of its batches are committed.
@@ -45,9 +50,24 @@ pub(super) struct Landed {
 }
 
 impl Session {
-    pub(super) fn new(place: usize, connector: &Connector, seat: &Seat, shared: &Arc<Shared>) -> Self {
-        let (connector, seat, shared) = (connector.clone(), seat.clone(), Arc::clone(shared));
-        Self { connector, connection: None, seat, shared, place, committed: 0 }
+    pub(super) fn new(
+        place: usize,
+        connector: &Connector,
+        seat: &Seat,
+        shared: &Arc<Shared>,
+        queue: &WeakSender<Request>,
+    ) -> Self {
+        let (connector, seat, shared, queue) = (connector.clone(), seat.clone(), Arc::clone(shared), queue.clone());
+        Self { connector, connection: None, seat, shared, queue, place, committed: 0 }
+    }
+
+    /// Connects before there is something to commit. If it cannot, it tries again when there is.
+    pub(super) async fn prepare(&mut self) {
+        let _ = self.connected().await;
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(|(client, _)| !client.is_closed())
     }
 
     pub(super) fn place(&self) -> usize {
@@ -73,11 +93,13 @@ impl Session {
     async fn answer(&mut self, batch: &Batch) -> Result<Result<Answer, AppendError>, LedgerFailure> {
         let (id, incarnation) = self.seat.numbers();
         let (place, number) = (i16::try_from(self.place).unwrap_or(i16::MAX), self.committed + 1);
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&id, &incarnation, &place, &number];
-        parameters.extend(batch.encoded.parameters());
         let mut pause = AGAIN_FIRST;
         let mut given_up_after = None;
         loop {
+            // Whoever of this replica was told: a database that has less has lost it.
+            let seen = signed(self.shared.last_sequence.borrow().0);
+            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&id, &incarnation, &place, &number, &seen];
+            parameters.extend(batch.encoded.parameters());
             match self.asked(&parameters).await {
                 Ok(answer) => {
                     watching::tell(&self.shared, true);
@@ -113,13 +135,13 @@ impl Session {
 
     /// Whether nobody will write any more.
     fn is_ending(&self) -> bool {
-        *self.shared.closing.borrow()
+        *self.shared.closing.borrow() || self.queue.strong_count() == 0
     }
 
     /// One attempt.
     async fn asked(&mut self, parameters: &[&(dyn ToSql + Sync)]) -> Result<Answer, Asked> {
         let patience = self.connector.patience();
-        let (client, statement) = self.connected(parameters.len()).await?;
+        let (client, statement) = self.connected().await?;
         let found = tokio::time::timeout(patience, client.query_one(statement, parameters)).await;
         let error = match found {
             Err(_) => {
@@ -150,15 +172,15 @@ impl Session {
     }
 
     /// The connection that it commits on, made anew if there is none.
-    async fn connected(&mut self, parameters: usize) -> Result<&(Client, Statement), Asked> {
-        if self.connection.as_ref().is_none_or(|(client, _)| client.is_closed()) {
+    async fn connected(&mut self) -> Result<&(Client, Statement), Asked> {
+        if !self.is_connected() {
             self.connection = None;
             let connected = self.connector.connect().await;
             let client = connected.map_err(|fault| {
                 tracing::warn!(error = %fault.storage(), "the database cannot be reached: writes wait");
                 Asked::Away
             })?;
-            let statement = client.prepare(&statement(parameters)).await.map_err(|error| match remedy(&error) {
+            let statement = client.prepare(&statement()).await.map_err(|error| match remedy(&error) {
                 Remedy::None => Asked::Fatal(failure(&error)),
                 _ => Asked::Away,
             })?;
@@ -203,7 +225,8 @@ fn failure(error: &tokio_postgres::Error) -> LedgerFailure {
     LedgerFailure { doing: "committing", cause: faults::storage(error).to_string().into() }
 }
 
-fn statement(parameters: usize) -> String {
+fn statement() -> String {
+    let parameters = 5 + Encoded::default().parameters().len();
     let places: Vec<String> = (1..=parameters).map(|place| format!("${place}")).collect();
     format!("SELECT * FROM cashgate_commit({})", places.join(", "))
 }

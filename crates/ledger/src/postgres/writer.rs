@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cashgate_withdrawal::ids::WithdrawalId;
+use tokio::sync::mpsc::WeakSender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
@@ -32,7 +33,7 @@ const CLAIMS_AT_ONCE: usize = 2;
 /// Of how many withdrawals it is remembered how many remarks were left out; beyond it, all are forgotten.
 const LEFT_OUT_MAX: usize = 10_000;
 
-/// How long after the last who came is waited for the rest of those who were answered. Less cannot be had of a timer.
+/// How long is waited for those who were answered, if nothing is under way. Less cannot be had of a timer.
 const RETURNING: Duration = Duration::from_millis(1);
 
 type Closing = Vec<oneshot::Sender<Result<(), AppendError>>>;
@@ -75,12 +76,13 @@ impl Writer {
     pub(super) fn new(
         connector: Connector,
         seat: &Seat,
-        requests: mpsc::Receiver<Request>,
+        (queue, requests): (&WeakSender<Request>, mpsc::Receiver<Request>),
         shared: Arc<Shared>,
         options: &PostgresOptions,
     ) -> Self {
         // The one that all else goes through, and those of the claims.
-        let sessions = (0..=CLAIMS_AT_ONCE).rev().map(|place| Session::new(place, &connector, seat, &shared)).collect();
+        let sessions =
+            (0..=CLAIMS_AT_ONCE).map(|place| Session::new(place, &connector, seat, &shared, queue)).collect();
         Self {
             connector,
             seat: seat.clone(),
@@ -101,6 +103,9 @@ impl Writer {
     /// Works until the ledger is closed, its last handle is gone, or it fails. `runtime` is what it runs on, which ends no earlier.
     pub(super) async fn run(mut self, runtime: Runtime) {
         let signal = PanicSignal(Arc::clone(&self.shared));
+        for session in &mut self.sessions {
+            session.prepare().await;
+        }
         let mut under_way = JoinSet::new();
         if let Err(failure) = self.work(&mut under_way).await {
             // Whoever waits for what is under way hears of the failure when it is dropped.
@@ -120,20 +125,26 @@ impl Writer {
     }
 
     async fn work(&mut self, under_way: &mut JoinSet<Landed>) -> Result<(), LedgerFailure> {
+        let mut moment = None;
         loop {
             self.drain();
             while let Some((session, batch)) = self.next_batch() {
                 under_way.spawn(session.commit(batch));
             }
             let takes_more = !self.is_ending && self.waiting() < self.rows_max;
+            let expects_more = self.claims.expects_more();
+            if !expects_more {
+                moment = None;
+            }
+            let moment = moment.get_or_insert_with(|| Box::pin(tokio::time::sleep(RETURNING)));
             tokio::select! {
                 biased;
+                () = moment.as_mut(), if expects_more => self.claims.expects_nobody(),
                 Some(landed) = under_way.join_next() => self.landed(landed)?,
                 request = self.requests.recv(), if takes_more => match request {
                     Some(request) => self.take(request),
                     None => self.ends(),
                 },
-                () = tokio::time::sleep(RETURNING), if self.claims.expects_more() => self.claims.expects_nobody(),
                 else => return Ok(()),
             }
         }
@@ -177,11 +188,10 @@ impl Writer {
 
     /// The next batch that may leave, with who takes it.
     fn next_batch(&mut self) -> Option<(Session, Batch)> {
-        let session = self.sessions.pop()?;
-        let Some((from, group, touched)) = self.next_group() else {
-            self.sessions.push(session);
-            return None;
-        };
+        // One that has no connection only if there is no other.
+        let at = self.sessions.iter().position(Session::is_connected).or((!self.sessions.is_empty()).then_some(0))?;
+        let (from, group, touched) = self.next_group()?;
+        let session = self.sessions.swap_remove(at);
         let writes = group.len();
         self.line(from).into_iter().for_each(|line| line.leaves(writes));
         self.under_way.insert(session.place(), UnderWay { touched, from, writes });
@@ -190,13 +200,14 @@ impl Writer {
 
     fn next_group(&mut self) -> Option<(From, Vec<Write>, Touched)> {
         let under_way = self.under_way.values().map(|batch| &batch.touched);
+        // Notices and the like keep their order: none passes one that is committed by itself.
+        let is_free = self.under_way.values().all(|batch| batch.from != From::Alone);
         if !self.alone.is_empty() {
-            let is_free = self.under_way.values().all(|batch| batch.from != From::Alone);
             let (group, touched) = next_group(&mut self.alone, usize::from(is_free), under_way);
             return (!group.is_empty()).then_some((From::Alone, group, touched));
         }
         for (from, line) in [(From::Others, &mut self.others), (From::Claims, &mut self.claims)] {
-            let due = line.due().min(self.rows_max);
+            let due = if from == From::Others && !is_free { 0 } else { line.due().min(self.rows_max) };
             let (group, touched) = next_group(line.waiting(), due, under_way.clone());
             if !group.is_empty() {
                 return Some((from, group, touched));

@@ -100,6 +100,31 @@ async fn one_that_is_refused_takes_none_of_its_batch_along() {
     assert_eq!(spent, format!("{}|{written}|{written}", 30_000 * written));
 }
 
+/// Two approvals of one batch on both sides of an hour: the later one's window has the earlier one in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_holds_over_the_end_of_an_hour() {
+    let database = database();
+    let ledger = Ledger::connect(&options_of(database.dsn_file(), 0)).unwrap();
+    own_lanes(&ledger).await;
+    for with_lanes in [true, false] {
+        let before = if with_lanes { 0 } else { 100 };
+        let institution = if with_lanes { "aozora" } else { "midori" };
+        let claims = (0..20).map(|n| {
+            let late = u32::from(n % 2 == 1);
+            let capped = InstitutionSpending {
+                institution: institution.parse().unwrap(),
+                hour: 1_000 + late,
+                since_hour: 976 + late,
+                ..spending(Some(100_000))
+            };
+            let lane = with_lanes.then(|| (atm(n), Epoch(1)));
+            Append { steps: vec![hold_requested(before + n)], lane, raises: Vec::new(), spending: vec![capped] }
+        });
+        let told = all_at_once(&ledger, claims.collect()).await;
+        assert_eq!(told.iter().filter(|told| told.is_ok()).count(), 3, "three of 30,000 within 100,000");
+    }
+}
+
 /// Claims take entries and then the ledger's head; so must all else that raises entries, or two would wait for each other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_and_ends_that_raise_the_same_entries_never_wait_in_a_ring() {

@@ -275,6 +275,19 @@ async fn a_database_that_has_lost_acknowledged_commits_ends_the_ledger() {
     assert!(failure.to_string().contains("which it acknowledged"), "{failure}");
 }
 
+/// Whichever of the replica's connections notices: what one was told, all know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_has_less_than_was_seen_ends_the_ledger() {
+    let (ledger, place) = super::store::new_ledger();
+    ledger.append(vec![hold_requested(1)]).await.unwrap();
+    let _ = place.sql("UPDATE ledger_head SET last_sequence = last_sequence - 1");
+    // The first of its connection: that has no number which could tell.
+    let lane = Lane::claimed(&ledger, 1).await;
+    let claim = Append { lane: Some((lane.atm, lane.epoch)), ..vec![hold_requested(2)].into() };
+    let Err(AppendError::Fatal(failure)) = ledger.append_owned(claim).await else { panic!("it wrote on") };
+    assert!(failure.to_string().contains("which it acknowledged"), "{failure}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_database_makes_writes_wait_and_nothing_else() {
     let server = Server::start_with("max_connections = 20");
