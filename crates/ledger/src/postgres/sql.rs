@@ -54,12 +54,15 @@ statements! {
 }
 
 const PREVIOUS_SEAL: &str = "(SELECT p.seal FROM steps p WHERE p.withdrawal = s.withdrawal AND p.number = s.number - 1
-    UNION ALL SELECT p.seal FROM archived_steps p WHERE p.withdrawal = s.withdrawal AND p.number = s.number - 1 LIMIT 1) AS previous_seal";
+    UNION ALL SELECT p.seal FROM archived_steps p WHERE p.withdrawal = s.withdrawal AND p.number = s.number - 1
+    LIMIT 1) AS previous_seal";
 
-/// With the seal of the withdrawal's step before, without which no seal can be checked.
+/// With the seal of the withdrawal's step before, without which no seal can be checked. It must come before in the order as well: seals do not say.
 pub(super) static STEPS_OF_SPAN: LazyLock<String> = LazyLock::new(|| {
+    let earlier =
+        PREVIOUS_SEAL.replace("p.number = s.number - 1", "p.number = s.number - 1 AND p.sequence < s.sequence");
     format!(
-        "{}, {PREVIOUS_SEAL} FROM every_step s WHERE s.sequence > $1 AND s.sequence <= $2
+        "{}, {earlier} FROM every_step s WHERE s.sequence > $1 AND s.sequence <= $2
             AND ($3::text IS NULL OR s.institution = $3) ORDER BY s.sequence LIMIT $4",
         select(Table::Steps, "s.")
     )

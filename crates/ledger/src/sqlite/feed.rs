@@ -10,9 +10,10 @@ use crate::feed::FeedEntry;
 use crate::notices;
 use crate::records::Sequence;
 
-/// With the seal of the withdrawal's step before, without which no seal can be checked.
+/// With the seal of the withdrawal's step before, without which no seal can be checked. It must come before in the order as well: seals do not say.
 const STEPS_AFTER: &str = "SELECT *, (SELECT seal FROM steps AS previous
-        WHERE previous.withdrawal = steps.withdrawal AND previous.number = steps.number - 1) AS previous_seal
+        WHERE previous.withdrawal = steps.withdrawal AND previous.number = steps.number - 1
+            AND previous.sequence < steps.sequence) AS previous_seal
     FROM steps WHERE sequence > ?1 AND sequence <= ?2 AND (?3 IS NULL OR institution = ?3) ORDER BY sequence LIMIT ?4";
 const NOTICES_AFTER: &str = "SELECT * FROM notices WHERE sequence > ?1 AND sequence <= ?2
     AND (?3 IS NULL OR institution IS NULL OR institution = ?3) ORDER BY sequence LIMIT ?4";

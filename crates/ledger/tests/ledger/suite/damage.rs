@@ -48,6 +48,9 @@ fn gap_at_the_end(sequence: u64) -> Vec<String> {
     if IS_FILE { vec![] } else { vec![gap(sequence)] }
 }
 
+/// Two steps of one withdrawal in each other's place: their seals do not tell.
+const SWAPPED: &str = "UPDATE steps SET sequence = 99 WHERE sequence = 2; UPDATE steps SET sequence = 2 WHERE sequence = 3; UPDATE steps SET sequence = 3 WHERE sequence = 99";
+
 fn changed_steps() -> Vec<Case> {
     let (one, two) = (id(1), id(2));
     vec![
@@ -77,6 +80,7 @@ fn changed_steps() -> Vec<Case> {
                 .into(),
             vec![seal(3, 1, 2), seal(2, 1, 3), seal(4, 1, 4)],
         ),
+        ("the places of two steps", SWAPPED.into(), vec![of_step(3, 1, 2, "its sequence does not lie after")]),
         (
             "the owners of two steps",
             format!(
@@ -129,9 +133,7 @@ fn changed_notices() -> Vec<Case> {
         ("a notice that is gone", "DELETE FROM notices WHERE sequence = 11".into(), vec![gap(11)]),
         (
             "the order of two notices",
-            "UPDATE notices SET sequence = 99 WHERE sequence = 11; UPDATE notices SET sequence = 11 WHERE sequence = 12;
-             UPDATE notices SET sequence = 12 WHERE sequence = 99"
-                .into(),
+            SWAPPED.replace("steps", "notices").replace("= 2", "= 11").replace("= 3", "= 12"),
             [notice(11), notice(12)].concat(),
         ),
         ("a notice in a step's place", change_last("sequence = 10"), [twice, notice(10), gap_at_the_end(13)].concat()),
@@ -262,6 +264,7 @@ async fn no_read_passes_damage_on() {
             1,
             &["withdrawal", "open_withdrawals", "list", approvals[0], approvals[1], "withdrawal_of_nonce"][..],
         ),
+        (SWAPPED, 1, &["withdrawal", "feed_after"][..]),
         ("DELETE FROM steps WHERE sequence = 3", 1, &["withdrawal", "feed_after"][..]),
         ("DELETE FROM steps WHERE sequence = 5", 1, &[approvals[1], "feed_after"][..]),
         ("DELETE FROM steps WHERE sequence = 10", 3, &["withdrawal", "open_withdrawals", "feed_after"][..]),
