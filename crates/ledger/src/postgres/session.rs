@@ -3,7 +3,7 @@
 //! **An answer that was lost is asked for, never guessed.** Each batch has a number, which the database keeps with the answer in the same
 //! commit. The same batch on another connection finds its number and gets the answer of then, or is committed now; it cannot be committed
 //! twice, and a statement that is still under way on the lost connection holds the lock that the second waits for. A database that does not
-//! know the batch before has lost acknowledged commits: that is the end.
+//! know the batch before, or has less than this replica was told, has lost acknowledged commits: that is the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,8 +200,9 @@ impl Session {
 
     fn lost(&self, number: i64) -> LedgerFailure {
         let cause = format!(
-            "the database does not have commit {} of this replica's writer {}, which it acknowledged: after a failover to a standby that was not \
-             synchronous, reconcile with core banking and the ATMs",
+            "the database does not have all of what it acknowledged, up to sequence {} and to commit {} of this replica's writer {}: after a failover to a \
+             standby that was not synchronous, reconcile with core banking and the ATMs",
+            self.shared.last_sequence.borrow().0,
             number - 1,
             self.place
         );

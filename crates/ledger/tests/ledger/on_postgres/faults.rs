@@ -272,7 +272,7 @@ async fn a_database_that_has_lost_acknowledged_commits_ends_the_ledger() {
     // As an asynchronous standby that was promoted too early would have it.
     let _ = place.sql("UPDATE writers SET last_batch = last_batch - 2");
     let Err(AppendError::Fatal(failure)) = ledger.append(vec![hold_requested(9)]).await else { panic!("it wrote on") };
-    assert!(failure.to_string().contains("which it acknowledged"), "{failure}");
+    assert!(failure.to_string().contains("of what it acknowledged"), "{failure}");
 }
 
 /// Whichever of the replica's connections notices: what one was told, all know.
@@ -285,7 +285,7 @@ async fn a_database_that_has_less_than_was_seen_ends_the_ledger() {
     let lane = Lane::claimed(&ledger, 1).await;
     let claim = Append { lane: Some((lane.atm, lane.epoch)), ..vec![hold_requested(2)].into() };
     let Err(AppendError::Fatal(failure)) = ledger.append_owned(claim).await else { panic!("it wrote on") };
-    assert!(failure.to_string().contains("which it acknowledged"), "{failure}");
+    assert!(failure.to_string().contains("of what it acknowledged"), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
