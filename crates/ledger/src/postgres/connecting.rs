@@ -173,10 +173,13 @@ impl Connector {
             }
         };
         let timeout_ms = self.statement_timeout.as_millis();
+        let idle_ms = self.patience().as_millis();
+        // A process that stands still in the middle of a read must not keep its locks and its view of old rows: who migrates or archives waits for them.
         // Few rows are looked for by keys, always: plans are kept, and never walk through a table because it was small once.
         client
             .batch_execute(&format!(
-                "SET search_path = cashgate; SET statement_timeout = {timeout_ms}; SET plan_cache_mode = force_generic_plan;
+                "SET search_path = cashgate; SET statement_timeout = {timeout_ms};
+                 SET idle_in_transaction_session_timeout = {idle_ms}; SET plan_cache_mode = force_generic_plan;
                  SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
             ))
             .await?;
