@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::chart::{Chart, How, find, list, text};
 use super::pods::{Files, Machine, Objects, Pod};
+use super::surroundings::issued;
 use super::tools::Tools;
 use crate::command;
 use crate::site::Site;
@@ -47,14 +48,35 @@ impl<'a> Given<'a> {
                 ["Secret", "ConfigMap"].contains(&text(one, "/kind")) && text(one, "/metadata/name") == name
             });
             if !name.is_empty() && !is_rendered {
-                let files = match self.named.get(&name) {
-                    Some(files) => files.clone(),
-                    None => self.files(text(volume, "/name"), volume)?,
+                let of = text(volume, "/name");
+                let files = match (self.named.get(&name), of.strip_prefix("replica-")) {
+                    (Some(files), _) => files.clone(),
+                    (None, Some(number)) => self.of_replica(number, &objects.manifests)?,
+                    (None, None) => self.files(of, volume)?,
                 };
                 objects.given.entry(name).or_default().extend(files);
             }
         }
         Ok(objects)
+    }
+
+    /// What a replica shows to the others, who look for its number and for the name that the configuration tells them.
+    fn of_replica(&self, number: &str, manifests: &[Value]) -> Result<Files, String> {
+        let configuration =
+            manifests.iter().find_map(|one| one.pointer("/data/cashgate.toml")?.as_str()).unwrap_or_default();
+        let value = |key: &str| {
+            let line = configuration.lines().find_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix('='));
+            line.map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+                .ok_or_else(|| format!("the configuration has no {key}"))
+        };
+        let (domain, name) = (value("trust_domain")?, value("server_name")?);
+        let asked = json!({"spec": {
+            "secretName": format!("checked-{number}-{name}"),
+            "uris": [format!("spiffe://{domain}/replica/{number}")],
+            "dnsNames": [name],
+            "usages": ["client auth", "server auth"],
+        }});
+        issued(self.site, &asked)
     }
 
     fn files(&self, volume: &str, spec: &Value) -> Result<Files, String> {
@@ -73,7 +95,6 @@ impl<'a> Given<'a> {
             "policies" | "shadow-policies" => named(&[("trial.cedar", "policies/trial.cedar")])?,
             "database" => all(b"postgresql://cashgate@localhost/cashgate"),
             "database-ca" => all(&self.file("ca.pem")?),
-            replica if replica.starts_with("replica-") => self.files("tls", spec)?,
             _ => all(b"04711815"),
         })
     }

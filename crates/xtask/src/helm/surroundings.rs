@@ -147,7 +147,7 @@ fn certificates(tools: &Tools, chart: &Chart) -> Result<Vec<Value>, String> {
 }
 
 /// A certificate as it was asked for, of the site's authority.
-fn issued(site: &Site, certificate: &Value) -> Result<Files, String> {
+pub(super) fn issued(site: &Site, certificate: &Value) -> Result<Files, String> {
     let words = |pointer: &str, kind: &str| {
         let values = list(certificate, pointer).iter().filter_map(Value::as_str);
         values.map(|value| format!("{kind}:{value}")).collect::<Vec<_>>()
