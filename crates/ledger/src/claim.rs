@@ -81,6 +81,12 @@ pub struct Append {
 impl Append {
     /// The most limit entries, and the most sums, that one append may change.
     pub const RAISES_MAX: usize = 4 * StepRecord::PER_APPEND_MAX;
+
+    /// Whether a withdrawal begins with it, at a lane, and nothing else happens.
+    #[must_use]
+    pub fn is_claim(&self) -> bool {
+        self.lane.is_some() && matches!(&self.steps[..], [step] if step.number == 1)
+    }
 }
 
 impl From<Vec<StepRecord>> for Append {

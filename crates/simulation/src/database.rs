@@ -43,17 +43,10 @@ pub(crate) struct Commit {
     pub(crate) came: bool,
 }
 
-impl Write {
-    /// Whether a withdrawal begins with it, and nothing else happens.
-    pub(crate) fn is_claim(&self) -> bool {
-        matches!(&self.append.steps[..], [step] if step.number == 1)
-    }
-}
-
 impl Commit {
     /// Whether it is of nothing but claims.
     pub(crate) fn is_of_claims(&self) -> bool {
-        self.notices.is_empty() && self.writes.iter().all(Write::is_claim)
+        self.notices.is_empty() && self.writes.iter().all(|write| write.append.is_claim())
     }
 }
 

@@ -48,7 +48,7 @@ impl World {
         let claims_sent = self.gateway.sent.keys().filter(of_claims).count();
         let others_sent = self.gateway.sent.len() - claims_sent;
         let (claims, others): (Vec<Write>, Vec<Write>) =
-            take(&mut self.gateway.to_commit).into_iter().partition(Write::is_claim);
+            take(&mut self.gateway.to_commit).into_iter().partition(|write| write.append.is_claim());
         if claims_sent < CLAIMS_AT_ONCE && !claims.is_empty() {
             if !self.gateway.sent.is_empty() {
                 self.count("claims sent beside another commit");

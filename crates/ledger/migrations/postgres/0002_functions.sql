@@ -6,6 +6,11 @@ CREATE FUNCTION cashgate_seal(domain bytea, before bytea, contents bytea) RETURN
     SELECT sha256(domain || coalesce('\x01'::bytea || before, '\x00'::bytea) || contents)
 $$;
 
+-- The seal of a step.
+CREATE FUNCTION cashgate_step_seal(before bytea, contents bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT cashgate_seal(convert_to('cashgate ledger step seal 2', 'UTF8') || '\x00'::bytea, before, contents)
+$$;
+
 -- The check of a withdrawal's row, whose other columns come ready.
 CREATE FUNCTION cashgate_row_check(before_last_seal bytea, last_seal bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT substr(sha256(before_last_seal || '\x0300000020'::bytea || last_seal), 1, 16)
@@ -87,8 +92,16 @@ CREATE FUNCTION cashgate_raise(p_kind smallint[], p_key text[], p_from bigint[],
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    ords bigint[];
+    found_all boolean;
 BEGIN
+    -- What nobody has raised yet may not be there: it begins at 0.
+    IF array_position(p_from, 0) IS NOT NULL OR array_position(p_from, NULL) IS NOT NULL THEN
+        INSERT INTO limit_versions (kind, key, version)
+        SELECT x.kind, x.key, 0 FROM unnest(p_kind, p_key, p_from) AS x(kind, key, computed_from)
+        WHERE coalesce(x.computed_from, 0) = 0 AND NOT EXISTS (SELECT 1 FROM limit_versions l WHERE l.kind = x.kind AND l.key = x.key)
+        ORDER BY x.key COLLATE "C", x.kind
+        ON CONFLICT ON CONSTRAINT limit_versions_pkey DO NOTHING;
+    END IF;
     WITH found AS (
         UPDATE limit_versions l SET version = l.version + e.raises
         FROM (
@@ -98,32 +111,12 @@ BEGIN
         WHERE l.kind = e.kind AND l.key = e.key AND (e.computed_from IS NULL OR e.computed_from = l.version)
         RETURNING e.ord, l.version - e.raises AS version
     )
-    SELECT array_agg(f.ord), array_agg(f.version) INTO ords, versions FROM (SELECT * FROM found ORDER BY ord) f;
-    IF coalesce(cardinality(ords), 0) = cardinality(p_key) THEN
-        RETURN;
-    END IF;
-    -- New ones begin at 0. Of the others it is told which version they have.
-    INSERT INTO limit_versions (kind, key, version)
-    SELECT x.kind, x.key, 0 FROM unnest(p_kind, p_key) WITH ORDINALITY AS x(kind, key, ord)
-    WHERE x.ord <> ALL (coalesce(ords, '{}')) ORDER BY x.key COLLATE "C", x.kind
-    ON CONFLICT ON CONSTRAINT limit_versions_pkey DO NOTHING;
-    WITH late AS (
-        UPDATE limit_versions l SET version = l.version + e.raises
-        FROM (
-            SELECT x.* FROM unnest(p_kind, p_key, p_from, p_raises) WITH ORDINALITY AS x(kind, key, computed_from, raises, ord)
-            WHERE x.ord <> ALL (coalesce(ords, '{}')) ORDER BY x.key COLLATE "C", x.kind
-        ) e
-        WHERE l.kind = e.kind AND l.key = e.key AND (e.computed_from IS NULL OR e.computed_from = l.version)
-        RETURNING e.ord, l.version - e.raises AS version
-    ), known AS (
-        SELECT f.ord, f.version FROM unnest(ords, versions) AS f(ord, version) UNION ALL SELECT late.ord, late.version FROM late
-    )
-    SELECT array_agg(e.version), array_agg(e.raised) INTO versions, raised FROM (
-        SELECT coalesce(k.version, (SELECT l.version FROM limit_versions l WHERE l.kind = x.kind AND l.key = x.key)) AS version,
-            k.ord IS NOT NULL AS raised
-        FROM unnest(p_kind, p_key) WITH ORDINALITY AS x(kind, key, ord) LEFT JOIN known k ON k.ord = x.ord ORDER BY x.ord
+    SELECT array_agg(e.version), array_agg(e.raised), bool_and(e.raised) INTO versions, raised, found_all FROM (
+        SELECT coalesce(f.version, (SELECT l.version FROM limit_versions l WHERE l.kind = x.kind AND l.key = x.key), 0) AS version,
+            f.ord IS NOT NULL AS raised
+        FROM unnest(p_kind, p_key) WITH ORDINALITY AS x(kind, key, ord) LEFT JOIN found f ON f.ord = x.ord ORDER BY x.ord
     ) e;
-    IF true = ALL (raised) THEN
+    IF found_all THEN
         raised := NULL;
     END IF;
 END $$;
@@ -136,6 +129,28 @@ BEGIN
         RAISE EXCEPTION 'another process has registered as replica %', p_replica USING ERRCODE = 'CG002';
     END IF;
 END $$;
+
+-- Of some lanes, the places in the arrays of those that this start of the replica does not own. Whoever calls it has the head.
+CREATE FUNCTION cashgate_strangers(p_replica smallint, p_incarnation bigint, p_atm text[], p_epoch bigint[]) RETURNS SETOF bigint
+LANGUAGE sql STABLE AS $$
+    SELECT l.ord FROM unnest(p_atm, p_epoch) WITH ORDINALITY AS l(atm, epoch, ord)
+    LEFT JOIN lanes own ON own.atm = l.atm AND own.epoch = l.epoch AND own.replica = p_replica AND own.incarnation = p_incarnation
+    WHERE own.atm IS NULL
+$$;
+
+-- Adds to what the customers of institutions withdrew: what of it is of writes with the verdict 0, or all, without verdicts. Whoever calls it has the head.
+CREATE FUNCTION cashgate_add_spent(
+    verdicts smallint[], p_write integer[], p_institution text[], p_currency text[], p_hour integer[], p_amount bigint[], p_count integer[], p_new boolean[]
+) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO institution_spent AS t (institution, currency, hour, amount, withdrawals, new_amount, new_withdrawals)
+    SELECT x.institution, x.currency, x.hour, sum(x.amount), sum(x.count),
+        coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0), coalesce(sum(x.count) FILTER (WHERE x.is_new), 0)
+    FROM unnest(p_write, p_institution, p_currency, p_hour, p_amount, p_count, p_new) AS x(write, institution, currency, hour, amount, count, is_new)
+    WHERE verdicts IS NULL OR verdicts[x.write] = 0 GROUP BY 1, 2, 3
+    ON CONFLICT ON CONSTRAINT institution_spent_pkey DO UPDATE SET amount = t.amount + excluded.amount,
+        withdrawals = t.withdrawals + excluded.withdrawals, new_amount = t.new_amount + excluded.new_amount,
+        new_withdrawals = t.new_withdrawals + excluded.new_withdrawals
+$$;
 
 -- Claims, all of them. If one cannot be: SQLSTATE CG001, or a unique_violation for a nonce or a withdrawal that is there already.
 CREATE FUNCTION cashgate_claim(
@@ -150,7 +165,6 @@ CREATE FUNCTION cashgate_claim(
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    domain CONSTANT bytea := convert_to('cashgate ledger step seal 2', 'UTF8') || '\x00'::bytea;
     seals bytea[];
     raised boolean[];
 BEGIN
@@ -160,7 +174,7 @@ BEGIN
             RAISE EXCEPTION 'limits moved' USING ERRCODE = 'CG001';
         END IF;
     END IF;
-    seals := ARRAY(SELECT cashgate_seal(domain, NULL, s.head || s.body) FROM unnest(p_head, p_body) WITH ORDINALITY AS s(head, body, ord) ORDER BY s.ord);
+    seals := ARRAY(SELECT cashgate_step_seal(NULL, s.head || s.body) FROM unnest(p_head, p_body) WITH ORDINALITY AS s(head, body, ord) ORDER BY s.ord);
     INSERT INTO withdrawals
     SELECT s.id, s.state, s.open, s.institution, s.account, s.device, s.atm, s.qr_session, s.nonce, s.currency, s.amount, s.dispensed, s.hold,
         s.day, s.approved_at, s.policy, s.key_id, 1, s.at, s.seal, cashgate_row_check(s.check_head, s.seal)
@@ -171,10 +185,7 @@ BEGIN
 
     SELECT h.last_sequence, h.key_events, h.device_changes INTO head_before, key_events, device_changes FROM ledger_head h WHERE h.one FOR UPDATE;
     PERFORM cashgate_check_in(p_replica, p_incarnation);
-    PERFORM 1 FROM unnest(p_lane_atm, p_lane_epoch) AS l(atm, epoch)
-    LEFT JOIN lanes own ON own.atm = l.atm AND own.epoch = l.epoch AND own.replica = p_replica AND own.incarnation = p_incarnation
-    WHERE own.atm IS NULL LIMIT 1;
-    IF FOUND THEN
+    IF EXISTS (SELECT 1 FROM cashgate_strangers(p_replica, p_incarnation, p_lane_atm, p_lane_epoch)) THEN
         RAISE EXCEPTION 'not the owner of a lane' USING ERRCODE = 'CG001';
     END IF;
     IF cardinality(p_spent_institution) > 0 THEN
@@ -217,14 +228,7 @@ BEGIN
             RAISE EXCEPTION 'the cap of an institution' USING ERRCODE = 'CG001';
         END IF;
     END IF;
-    INSERT INTO institution_spent AS t (institution, currency, hour, amount, withdrawals, new_amount, new_withdrawals)
-    SELECT x.institution, x.currency, x.hour, sum(x.amount), sum(x.count),
-        coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0), coalesce(sum(x.count) FILTER (WHERE x.is_new), 0)
-    FROM unnest(p_institution, p_currency, p_hour, p_amount, p_count, p_new) AS x(institution, currency, hour, amount, count, is_new)
-    GROUP BY 1, 2, 3
-    ON CONFLICT ON CONSTRAINT institution_spent_pkey DO UPDATE SET amount = t.amount + excluded.amount,
-        withdrawals = t.withdrawals + excluded.withdrawals, new_amount = t.new_amount + excluded.new_amount,
-        new_withdrawals = t.new_withdrawals + excluded.new_withdrawals;
+    PERFORM cashgate_add_spent(NULL, NULL, p_institution, p_currency, p_hour, p_amount, p_count, p_new);
 END $$;
 
 -- One commit of one replica's writer: all writes that waited. Each is judged by itself, and is written whole or not at all. No lock outlives
@@ -263,7 +267,6 @@ CREATE FUNCTION cashgate_commit(
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    step_seal_domain CONSTANT bytea := convert_to('cashgate ledger step seal 2', 'UTF8') || '\x00'::bytea;
     key_seal_domain CONSTANT bytea := convert_to('cashgate ledger key event seal 1', 'UTF8') || '\x00'::bytea;
     notice_domain CONSTANT bytea := convert_to('cashgate ledger notice row 1', 'UTF8') || '\x00'::bytea;
     head record;
@@ -272,7 +275,6 @@ DECLARE
     whys text[];
     seals bytea[];
     numbers bigint[];
-    strangers integer[];
     raised boolean[];
     refused boolean := false;
     doubted boolean;
@@ -331,11 +333,8 @@ BEGIN
     details := array_fill(NULL::text, ARRAY[p_writes]);
 
     IF cardinality(p_lane_write) > 0 THEN
-        SELECT array_agg(l.write) INTO strangers FROM unnest(p_lane_write, p_lane_atm, p_lane_epoch) AS l(write, atm, epoch)
-        LEFT JOIN lanes own ON own.atm = l.atm AND own.epoch = l.epoch AND own.replica = p_replica AND own.incarnation = p_incarnation
-        WHERE own.atm IS NULL;
-        FOR i IN 1 .. coalesce(cardinality(strangers), 0) LOOP
-            verdicts[strangers[i]] := 1;
+        FOR r IN SELECT x.place FROM cashgate_strangers(p_replica, p_incarnation, p_lane_atm, p_lane_epoch) AS x(place) LOOP
+            verdicts[p_lane_write[r.place]] := 1;
             refused := true;
         END LOOP;
     END IF;
@@ -434,15 +433,8 @@ BEGIN
                 END IF;
             END IF;
         END LOOP;
-        INSERT INTO institution_spent AS t (institution, currency, hour, amount, withdrawals, new_amount, new_withdrawals)
-        SELECT x.institution, x.currency, x.hour, sum(x.amount), sum(x.count),
-            coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0), coalesce(sum(x.count) FILTER (WHERE x.is_new), 0)
-        FROM unnest(p_spent_write, p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count, p_spent_new)
-            AS x(write, institution, currency, hour, amount, count, is_new)
-        WHERE verdicts[x.write] = 0 GROUP BY 1, 2, 3
-        ON CONFLICT ON CONSTRAINT institution_spent_pkey DO UPDATE SET amount = t.amount + excluded.amount,
-            withdrawals = t.withdrawals + excluded.withdrawals, new_amount = t.new_amount + excluded.new_amount,
-            new_withdrawals = t.new_withdrawals + excluded.new_withdrawals;
+        PERFORM cashgate_add_spent(verdicts, p_spent_write, p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count,
+            p_spent_new);
     END IF;
 
     -- The places of what is written, in the order in which it was asked for.
@@ -458,7 +450,7 @@ BEGIN
 
     IF cardinality(p_step_write) > 0 THEN
         SELECT array_agg(x.seal) INTO seals FROM (
-            SELECT cashgate_seal(step_seal_domain, s.last_seal, s.head || s.body) AS seal
+            SELECT cashgate_step_seal(s.last_seal, s.head || s.body) AS seal
             FROM unnest(p_step_head, p_step_body, seals) WITH ORDINALITY AS s(head, body, last_seal, ord)
             ORDER BY s.ord
         ) x;
@@ -466,7 +458,7 @@ BEGIN
         IF 0 <> ANY (p_step_before) THEN
             FOR i IN 1 .. cardinality(p_step_before) LOOP
                 CONTINUE WHEN p_step_before[i] = 0;
-                seals[i] := cashgate_seal(step_seal_domain, seals[p_step_before[i]], p_step_head[i] || p_step_body[i]);
+                seals[i] := cashgate_step_seal(seals[p_step_before[i]], p_step_head[i] || p_step_body[i]);
             END LOOP;
         END IF;
 

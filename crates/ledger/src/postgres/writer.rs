@@ -21,7 +21,6 @@ use super::seat::Seat;
 use super::session::{Landed, Session};
 use super::verdicts::Answer;
 use super::watching;
-use crate::claim::Append;
 use crate::error::{AppendError, LedgerFailure};
 use crate::options::PostgresOptions;
 use crate::state::{PanicSignal, Shared};
@@ -166,7 +165,7 @@ impl Writer {
     fn take(&mut self, request: Request) {
         match request {
             Request::Write(write) => match fault(&write.work) {
-                None if is_claim(&write.work) => self.claims.joins(write),
+                None if matches!(&write.work, Work::Append(append) if append.is_claim()) => self.claims.joins(write),
                 None => self.others.joins(write),
                 Some(error) => {
                     self.shared.counters.count_refused(&write);
@@ -315,9 +314,4 @@ impl Writer {
             let _ = answer.send(Err(AppendError::Fatal(failure.clone())));
         }
     }
-}
-
-/// Whether it is the first step of a withdrawal at a lane, and nothing else.
-fn is_claim(work: &Work) -> bool {
-    matches!(work, Work::Append(Append { steps, lane: Some(_), .. }) if matches!(&steps[..], [step] if step.number == 1))
 }
