@@ -8,12 +8,11 @@ use cashgate_withdrawal::ids::InstitutionId;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::identity::Identity;
-use crate::tls::Tls;
+use crate::tls::{Tls, dial};
 
 /// How long a connection may take to come up.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -49,11 +48,7 @@ impl Counterpart {
     }
 
     async fn connect(&self, to: &Uri) -> io::Result<TlsStream<TcpStream>> {
-        let (host, port) = (to.host().unwrap_or_default(), to.port_u16().unwrap_or(443));
-        let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-        stream.set_nodelay(true)?;
-        let stream =
-            TlsConnector::from(Arc::clone(&self.tls.now().client)).connect(self.server_name.clone(), stream).await?;
+        let stream = dial(to, self.server_name.clone(), Arc::clone(&self.tls.now().client)).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let identity = certificate.map(|certificate| Identity::from_certificate(certificate, &self.trust_domain));
         match identity {

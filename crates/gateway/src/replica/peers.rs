@@ -14,13 +14,12 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::member::living;
 use crate::identity::Identity;
-use crate::tls::Tls;
+use crate::tls::{Tls, dial};
 
 /// How long a connection to a peer may take to come up. A peer in the same cluster answers in a millisecond.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
@@ -185,11 +184,7 @@ struct Connector {
 
 impl Connector {
     async fn connect(&self, to: &Uri) -> io::Result<TlsStream<TcpStream>> {
-        let (host, port) = (to.host().unwrap_or_default(), to.port_u16().unwrap_or(443));
-        let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-        stream.set_nodelay(true)?;
-        let connector = TlsConnector::from(Arc::clone(&self.tls.now().client));
-        let stream = connector.connect(self.server_name.clone(), stream).await?;
+        let stream = dial(to, self.server_name.clone(), Arc::clone(&self.tls.now().client)).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         match certificate.map(|certificate| Identity::from_certificate(certificate, &self.trust_domain)) {
             Some(Ok(Identity::Replica(number))) if number == self.id.0 => Ok(stream),

@@ -13,12 +13,11 @@ use opentelemetry_sdk::trace::SpanExporter as _;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::config::{Config, TelemetrySection};
-use crate::tls::{TlsError, client_towards};
+use crate::tls::{TlsError, client_towards, dial};
 
 /// Tells the collector, in plain text for `http://`, over TLS with the gateway's own certificate for `https://`. Each connection and each request has
 /// so long.
@@ -56,9 +55,9 @@ fn over_tls(endpoint: &str, files: Files, patience: Duration) -> Result<Channel,
     let plain = format!("http://{}", endpoint.trim_start_matches("https://"));
     let endpoint = Endpoint::from_shared(plain).map_err(|error| error.to_string())?;
     let endpoint = endpoint.origin(origin).connect_timeout(patience).timeout(patience);
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |to: Uri| {
         let connector = Arc::clone(&connector);
-        async move { connector.connect().await.map(TokioIo::new) }
+        async move { connector.connect(&to).await.map(TokioIo::new) }
     })))
 }
 
@@ -79,8 +78,6 @@ impl Files {
 /// Connects to the collector.
 #[derive(Debug)]
 struct Connector {
-    host: String,
-    port: u16,
     server_name: ServerName<'static>,
     files: Files,
     known: Mutex<Known>,
@@ -101,14 +98,11 @@ impl Connector {
         let server_name = ServerName::try_from(host.clone()).map_err(|error| format!("{host:?}: {error}"))?;
         let usable = files.read().map_err(|error| error.to_string())?;
         let known = Mutex::new(Known { usable, unusable_since: false });
-        Ok(Self { host, port: to.port_u16().unwrap_or(443), server_name, files, known })
+        Ok(Self { server_name, files, known })
     }
 
-    async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
-        let tls = TlsConnector::from(self.tls_now().await);
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        stream.set_nodelay(true)?;
-        tls.connect(self.server_name.clone(), stream).await
+    async fn connect(&self, to: &Uri) -> io::Result<TlsStream<TcpStream>> {
+        dial(to, self.server_name.clone(), self.tls_now().await).await
     }
 
     /// As the files say now, or as they said last while they cannot be used: certificate and key are not replaced in one moment.

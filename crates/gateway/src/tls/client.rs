@@ -1,12 +1,17 @@
 //! The side of TLS that calls.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::Uri;
 
 use super::{TlsError, material};
 
@@ -43,4 +48,21 @@ pub fn client_towards(ca: &Path, certificate: &Path, key: &Path) -> Result<Clien
     let chain = material::certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(|source| material::pem(key, source))?;
     client(servers.map_err(|error| mismatch(&error))?, chain, key).map_err(|error| mismatch(&error))
+}
+
+/// A connection over TLS to the host and port of an address, whose certificate must be for `server_name`. It has no end of its own: whoever calls
+/// gives it a time.
+///
+/// # Errors
+/// What the network or the handshake says.
+pub async fn dial(
+    to: &Uri,
+    server_name: ServerName<'static>,
+    client: Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
+    // An address of IPv6 stands in brackets.
+    let (host, port) = (to.host().unwrap_or_default(), to.port_u16().unwrap_or(443));
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    stream.set_nodelay(true)?;
+    TlsConnector::from(client).connect(server_name, stream).await
 }

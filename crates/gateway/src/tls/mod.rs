@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::clock;
 use believing::Verifiers;
 pub use believing::{Believers, ReplicaName};
-pub use client::client_towards;
+pub use client::{client_towards, dial};
 use material::Material;
 
 /// Where the TLS files are.
