@@ -28,8 +28,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cashgate_ledger::{
-    Append, Epoch, InstitutionCaps, InstitutionSpending, Ledger, LimitKey, PostgresOptions, Raise, ReplicaId,
-    ReplicaIdentity, StepRecord, migrate,
+    Append, Epoch, InstitutionSpending, Ledger, LimitKey, PostgresOptions, Raise, ReplicaId, ReplicaIdentity,
+    StepRecord, migrate,
 };
 use cashgate_postgres_server::{Database, Server};
 use cashgate_withdrawal::ids::AtmId;
@@ -131,22 +131,9 @@ fn claim(n: u64, number: u64, atm: &AtmId, epoch: Epoch, keys: &[(LimitKey, u64)
     step.row.atm = atm.clone();
     let raises = keys.iter().map(|(key, version)| Raise { key: key.clone(), computed_from: Some(*version) }).collect();
     let steps = vec![StepRecord { body: vec![7; BODY_BYTES], ..step }];
-    Append { steps, lane: Some((atm.clone(), epoch)), raises, spending: vec![spending(n)] }
-}
-
-/// What it adds to what the institution's customers withdrew in an hour, as every claim does.
-fn spending(n: u64) -> InstitutionSpending {
-    let row = sample::approved(1);
-    InstitutionSpending {
-        institution: row.institution,
-        currency: row.amount.currency(),
-        hour: 487_000,
-        amount: 30_000,
-        withdrawals: 1,
-        is_new_device: n.is_multiple_of(8),
-        caps: InstitutionCaps::default(),
-        since_hour: 486_976,
-    }
+    // As every claim does.
+    let spending = InstitutionSpending { is_new_device: n.is_multiple_of(8), ..sample::spending(30_000, 1) };
+    Append { steps, lane: Some((atm.clone(), epoch)), raises, spending: vec![spending] }
 }
 
 /// Claims a second.

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use cashgate_ledger::{DeviceRow, LedgerOptions, Notice, StepRecord, WithdrawalRow};
+use cashgate_ledger::{
+    DeviceRow, InstitutionCaps, InstitutionSpending, LedgerOptions, Notice, StepRecord, WithdrawalRow,
+};
 use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId, WithdrawalId};
 use cashgate_withdrawal::money::{Currency, Money};
 use cashgate_withdrawal::time::{CalendarDay, Timestamp};
@@ -50,6 +52,24 @@ pub(crate) fn dispensing(n: u64) -> WithdrawalRow {
 
 pub(crate) fn closed(n: u64) -> WithdrawalRow {
     WithdrawalRow { state: "closed".into(), open: false, dispensed: Some(yen(30_000)), ..dispensing(n) }
+}
+
+/// What is added to what the institution's customers withdrew in an hour, with no cap.
+pub(crate) fn spending(amount: i64, withdrawals: i32) -> InstitutionSpending {
+    InstitutionSpending {
+        institution: "aozora".parse().unwrap(),
+        currency: Currency::JPY,
+        hour: 1_000,
+        amount,
+        withdrawals,
+        is_new_device: true,
+        caps: InstitutionCaps::default(),
+        since_hour: 976,
+    }
+}
+
+pub(crate) fn capped(sum: u64) -> InstitutionCaps {
+    InstitutionCaps { sum: Some(sum), ..InstitutionCaps::default() }
 }
 
 pub(crate) fn step(n: u64, number: u32, kind: &'static str, row: WithdrawalRow) -> StepRecord {

@@ -1,11 +1,9 @@
 //! Claims that leave together: what is wrong with one takes none of the others along, and what is raised is what was written.
 
 use cashgate_ledger::{
-    Append, AppendError, Epoch, InstitutionCaps, InstitutionSpending, Ledger, LimitKey, Raise, WithdrawalRow,
-    verify_open,
+    Append, AppendError, Epoch, InstitutionSpending, Ledger, LimitKey, Raise, WithdrawalRow, verify_open,
 };
 use cashgate_withdrawal::ids::AtmId;
-use cashgate_withdrawal::money::Currency;
 use tokio::task::JoinSet;
 
 use super::store::{database, options_of};
@@ -22,19 +20,6 @@ fn account(n: u64) -> LimitKey {
     LimitKey::Account("aozora".parse().unwrap(), format!("acc-{n}").parse().unwrap())
 }
 
-fn spending(sum: Option<u64>) -> InstitutionSpending {
-    InstitutionSpending {
-        institution: "aozora".parse().unwrap(),
-        currency: Currency::JPY,
-        hour: 1_000,
-        amount: 30_000,
-        withdrawals: 1,
-        is_new_device: true,
-        caps: InstitutionCaps { sum, ..InstitutionCaps::default() },
-        since_hour: 976,
-    }
-}
-
 /// A claim of a lane of its own, for an account of its own of which nobody knows yet.
 fn claim(n: u64) -> Append {
     let raises = vec![
@@ -42,7 +27,7 @@ fn claim(n: u64) -> Append {
         Raise { key: LimitKey::Atm(atm(0)), computed_from: None },
     ];
     let lane = Some((atm(n), Epoch(1)));
-    Append { steps: vec![hold_requested(n)], lane, raises, spending: vec![spending(None)] }
+    Append { steps: vec![hold_requested(n)], lane, raises, spending: vec![spending(30_000, 1)] }
 }
 
 async fn own_lanes(ledger: &Ledger) {
@@ -78,7 +63,7 @@ async fn one_that_is_refused_takes_none_of_its_batch_along() {
             let row = WithdrawalRow { nonce: approved(1_000).nonce, ..approved(n) };
             Append { steps: vec![step(n, 1, "hold_requested", row)], ..claim(n) }
         }
-        4 => Append { spending: vec![spending(Some(29_999))], ..claim(n) },
+        4 => Append { spending: vec![InstitutionSpending { caps: capped(29_999), ..spending(30_000, 1) }], ..claim(n) },
         _ => claim(n),
     });
     let claims: Vec<Append> = claims.collect();
@@ -111,14 +96,15 @@ async fn a_cap_holds_over_the_end_of_an_hour() {
         let institution = if with_lanes { "aozora" } else { "midori" };
         let claims = (0..20).map(|n| {
             let late = u32::from(n % 2 == 1);
-            let capped = InstitutionSpending {
+            let spent = InstitutionSpending {
                 institution: institution.parse().unwrap(),
                 hour: 1_000 + late,
                 since_hour: 976 + late,
-                ..spending(Some(100_000))
+                caps: capped(100_000),
+                ..spending(30_000, 1)
             };
             let lane = with_lanes.then(|| (atm(n), Epoch(1)));
-            Append { steps: vec![hold_requested(before + n)], lane, raises: Vec::new(), spending: vec![capped] }
+            Append { steps: vec![hold_requested(before + n)], lane, raises: Vec::new(), spending: vec![spent] }
         });
         let told = all_at_once(&ledger, claims.collect()).await;
         assert_eq!(told.iter().filter(|told| told.is_ok()).count(), 3, "three of 30,000 within 100,000");

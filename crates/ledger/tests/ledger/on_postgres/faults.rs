@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cashgate_ledger::{
-    Append, AppendError, Epoch, InstitutionCaps, InstitutionSpending, Ledger, LimitKey, PostgresOptions, Publication,
-    Raise, Sequence, migrate, verify_open,
+    Append, AppendError, Epoch, InstitutionSpending, Ledger, LimitKey, PostgresOptions, Publication, Raise, Sequence,
+    migrate, verify_open,
 };
 use cashgate_postgres_server::{Database, Proxy, Server};
 use cashgate_withdrawal::ids::AtmId;
-use cashgate_withdrawal::money::Currency;
 use tokio::task::JoinSet;
 
 use super::publications::{publication, told};
@@ -81,17 +80,9 @@ impl Lane {
     }
 }
 
+/// Held against a cap that is never reached.
 fn spent(amount: i64, withdrawals: i32) -> InstitutionSpending {
-    InstitutionSpending {
-        institution: "aozora".parse().unwrap(),
-        currency: Currency::JPY,
-        hour: 1_000,
-        amount,
-        withdrawals,
-        is_new_device: false,
-        caps: InstitutionCaps { sum: Some(u64::MAX >> 2), ..InstitutionCaps::default() },
-        since_hour: 976,
-    }
+    InstitutionSpending { caps: capped(u64::MAX >> 2), is_new_device: false, ..spending(amount, withdrawals) }
 }
 
 /// Lets the lanes go on for a while, then counts what they lived against what the ledger has.

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use cashgate_ledger::{
-    Append, AppendError, Epoch, InstitutionCaps, InstitutionSpending, Ledger, LimitKey, Raise, ReplicaError, TailMark,
+    Append, AppendError, Epoch, InstitutionSpending, Ledger, LimitKey, Raise, ReplicaError, TailMark,
 };
 use cashgate_postgres_server::Database;
 use cashgate_withdrawal::ids::AtmId;
-use cashgate_withdrawal::money::Currency;
 use tokio::task::JoinSet;
 
 use super::store::{database, options_of};
@@ -134,16 +133,7 @@ async fn two_replicas_never_give_the_last_yen_away_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_institutions_sum_is_held_by_the_ledger_itself() {
     let (database, zero, one) = two();
-    let spending = |amount, withdrawals| InstitutionSpending {
-        institution: "aozora".parse().unwrap(),
-        currency: Currency::JPY,
-        hour: 1_000,
-        amount,
-        withdrawals,
-        is_new_device: true,
-        caps: InstitutionCaps { sum: Some(LIMIT), ..InstitutionCaps::default() },
-        since_hour: 976,
-    };
+    let spending = |amount, withdrawals| InstitutionSpending { caps: capped(LIMIT), ..spending(amount, withdrawals) };
     let approval = |n| Append { spending: vec![spending(30_000, 1)], ..vec![hold_requested(n)].into() };
     let mut asking = JoinSet::new();
     for n in 0..12 {
