@@ -96,3 +96,22 @@ pub(super) fn is_custom(manifest: &Value) -> bool {
     let group = text(manifest, "/apiVersion").split_once('/').map_or("", |(group, _)| group);
     group.contains('.') && !group.ends_with(".k8s.io")
 }
+
+/// The gateway's configuration as it was rendered; empty if none was.
+pub(super) fn configuration(manifests: &[Value]) -> &str {
+    manifests.iter().find_map(|one| one.pointer("/data/cashgate.toml")?.as_str()).unwrap_or_default()
+}
+
+/// The values of a key in a rendered configuration, or in the part of one, in whatever table it stands.
+pub(super) fn settings<'config>(configuration: &'config str, key: &str) -> impl Iterator<Item = &'config str> {
+    let values = configuration.lines().filter_map(move |line| line.trim().strip_prefix(key)?.strip_prefix(" = "));
+    values.map(|value| value.trim_matches('"'))
+}
+
+/// What replicas demand of each other's certificates.
+pub(super) fn replica_server_name(manifests: &[Value]) -> Result<&str, String> {
+    // Institutions have a `server_name` as well, core banking's.
+    let section = configuration(manifests).split_once("[replica]\n").map(|(_, section)| section);
+    let name = section.and_then(|section| settings(section, "server_name").next());
+    name.ok_or_else(|| "no replica.server_name".to_owned())
+}

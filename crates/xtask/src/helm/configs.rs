@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::chart::{Chart, How, find, list, text};
+use super::chart::{Chart, How, configuration, find, list, replica_server_name, settings, text};
 use super::pods::{Files, Machine, Objects, Pod};
 use super::surroundings::issued;
 use super::tools::Tools;
@@ -62,14 +62,8 @@ impl<'a> Given<'a> {
 
     /// What a replica shows to the others, who look for its number and for the name that the configuration tells them.
     fn of_replica(&self, number: &str, manifests: &[Value]) -> Result<Files, String> {
-        let configuration =
-            manifests.iter().find_map(|one| one.pointer("/data/cashgate.toml")?.as_str()).unwrap_or_default();
-        let value = |key: &str| {
-            let line = configuration.lines().find_map(|line| line.trim().strip_prefix(key)?.trim().strip_prefix('='));
-            line.map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
-                .ok_or_else(|| format!("the configuration has no {key}"))
-        };
-        let (domain, name) = (value("trust_domain")?, value("server_name")?);
+        let name = replica_server_name(manifests)?;
+        let domain = settings(configuration(manifests), "trust_domain").next().ok_or("no trust_domain")?;
         let asked = json!({"spec": {
             "secretName": format!("checked-{number}-{name}"),
             "uris": [format!("spiffe://{domain}/replica/{number}")],
@@ -149,10 +143,10 @@ fn check_one(name: &str, manifests: Vec<Value>, given: &Given<'_>, machine: &Mac
         &objects,
     )?;
     let container = pod.container("cashgate")?;
-    let configuration = objects.manifests.iter().find_map(|one| one.pointer("/data/cashgate.toml")?.as_str());
+    let configuration = configuration(&objects.manifests);
     // The vendors' modules are not on this machine; that they are there is all that the configuration asks.
     let mut with_modules = container.clone();
-    for (at, module) in modules(configuration.unwrap_or_default()).iter().enumerate() {
+    for (at, module) in settings(configuration, "module").enumerate() {
         let folder = Path::new(module).parent().unwrap_or(Path::new("/"));
         if folder.starts_with("/usr") {
             continue;
@@ -178,12 +172,6 @@ fn check_one(name: &str, manifests: Vec<Value>, given: &Given<'_>, machine: &Mac
     }
     let arguments = ["check-config", "--config", "/etc/cashgate/config/cashgate.toml"];
     pod.run(&with_modules, &arguments, PATIENCE).map(drop)
-}
-
-/// The PKCS#11 modules that a configuration names.
-fn modules(configuration: &str) -> Vec<&str> {
-    let lines = configuration.lines().filter_map(|line| line.trim().strip_prefix("module = "));
-    lines.map(|path| path.trim_matches('"')).collect()
 }
 
 /// A list of the site's authority in which no certificate stands.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::chart::{Chart, How, find, list, text};
+use super::chart::{Chart, How, find, list, replica_server_name, text};
 use super::configs::{Given, pod_of};
 use super::network::{self, Endpoints, Network};
 use super::pods::{Machine, Objects, Pod};
@@ -204,8 +204,8 @@ impl<'a> Pods<'a> {
             let (certificate, key) = (file("CASHGATE_REPLICA__CERTIFICATE")?, file("CASHGATE_REPLICA__KEY")?);
             let address = self.machine.resolved(&address)?;
             let ca = caller.outside(container, "/etc/cashgate/tls/ca.crt")?;
-            let name = self.server_name()?;
-            let shown = shown_by(self.given.site.folder(), address, &name, [&certificate, &key, &ca])
+            let name = replica_server_name(&self.manifests)?;
+            let shown = shown_by(self.given.site.folder(), address, name, [&certificate, &key, &ca])
                 .map_err(|problem| format!("replica {ordinal} at its own address {address}: {problem}"))?;
             let wanted = format!("/replica/{ordinal}");
             if !shown.lines().any(|line| line.trim().ends_with(&wanted)) {
@@ -213,14 +213,6 @@ impl<'a> Pods<'a> {
             }
         }
         Ok(())
-    }
-
-    /// What replicas demand of each other's certificates.
-    fn server_name(&self) -> Result<String, String> {
-        let configuration = self.manifests.iter().find_map(|one| one.pointer("/data/cashgate.toml")?.as_str());
-        let lines = configuration.unwrap_or_default().lines().skip_while(|line| line.trim() != "[replica]");
-        let mut names = lines.filter_map(|line| line.trim().strip_prefix("server_name = "));
-        names.next().map(|name| name.trim_matches('"').to_owned()).ok_or_else(|| "no replica.server_name".to_owned())
     }
 
     fn network(&self) -> Result<Network, String> {
