@@ -8,7 +8,7 @@ $$;
 
 -- The seal of a step.
 CREATE FUNCTION cashgate_step_seal(before bytea, contents bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT cashgate_seal(convert_to('cashgate ledger step seal 2', 'UTF8') || '\x00'::bytea, before, contents)
+    SELECT cashgate_seal('cashgate ledger step seal 2\000'::bytea, before, contents)
 $$;
 
 -- The check of a withdrawal's row, whose other columns come ready.
@@ -92,7 +92,7 @@ CREATE FUNCTION cashgate_raise(p_kind smallint[], p_key text[], p_from bigint[],
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    found_all boolean;
+    ords bigint[];
 BEGIN
     -- What nobody has raised yet may not be there: it begins at 0.
     IF array_position(p_from, 0) IS NOT NULL OR array_position(p_from, NULL) IS NOT NULL THEN
@@ -111,14 +111,16 @@ BEGIN
         WHERE l.kind = e.kind AND l.key = e.key AND (e.computed_from IS NULL OR e.computed_from = l.version)
         RETURNING e.ord, l.version - e.raises AS version
     )
-    SELECT array_agg(e.version), array_agg(e.raised), bool_and(e.raised) INTO versions, raised, found_all FROM (
-        SELECT coalesce(f.version, (SELECT l.version FROM limit_versions l WHERE l.kind = x.kind AND l.key = x.key), 0) AS version,
-            f.ord IS NOT NULL AS raised
-        FROM unnest(p_kind, p_key) WITH ORDINALITY AS x(kind, key, ord) LEFT JOIN found f ON f.ord = x.ord ORDER BY x.ord
-    ) e;
-    IF found_all THEN
-        raised := NULL;
+    SELECT array_agg(f.ord), array_agg(f.version) INTO ords, versions FROM (SELECT * FROM found ORDER BY ord) f;
+    IF cardinality(ords) = cardinality(p_key) THEN
+        RETURN;
     END IF;
+    -- Of the others it is told which version they have.
+    SELECT array_agg(coalesce(versions[x.place], (SELECT l.version FROM limit_versions l WHERE l.kind = x.kind AND l.key = x.key), 0)),
+        array_agg(x.place IS NOT NULL) INTO versions, raised
+    FROM (
+        SELECT e.kind, e.key, array_position(ords, e.ord) AS place FROM unnest(p_kind, p_key) WITH ORDINALITY AS e(kind, key, ord) ORDER BY e.ord
+    ) x;
 END $$;
 
 -- Refuses a process that another start of its replica has put out. Whoever calls it has the head.
@@ -141,7 +143,8 @@ $$;
 -- Adds to what the customers of institutions withdrew: what of it is of writes with the verdict 0, or all, without verdicts. Whoever calls it has the head.
 CREATE FUNCTION cashgate_add_spent(
     verdicts smallint[], p_write integer[], p_institution text[], p_currency text[], p_hour integer[], p_amount bigint[], p_count integer[], p_new boolean[]
-) RETURNS void LANGUAGE sql AS $$
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO institution_spent AS t (institution, currency, hour, amount, withdrawals, new_amount, new_withdrawals)
     SELECT x.institution, x.currency, x.hour, sum(x.amount), sum(x.count),
         coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0), coalesce(sum(x.count) FILTER (WHERE x.is_new), 0)
@@ -149,8 +152,8 @@ CREATE FUNCTION cashgate_add_spent(
     WHERE verdicts IS NULL OR verdicts[x.write] = 0 GROUP BY 1, 2, 3
     ON CONFLICT ON CONSTRAINT institution_spent_pkey DO UPDATE SET amount = t.amount + excluded.amount,
         withdrawals = t.withdrawals + excluded.withdrawals, new_amount = t.new_amount + excluded.new_amount,
-        new_withdrawals = t.new_withdrawals + excluded.new_withdrawals
-$$;
+        new_withdrawals = t.new_withdrawals + excluded.new_withdrawals;
+END $$;
 
 -- Claims, all of them. If one cannot be: SQLSTATE CG001, or a unique_violation for a nonce or a withdrawal that is there already.
 CREATE FUNCTION cashgate_claim(
