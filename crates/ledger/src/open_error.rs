@@ -150,6 +150,17 @@ pub enum LedgerOpenError {
         /// The version of this program.
         known: i64,
     },
+    /// A version of the database's schema was made by another text than this program's: by a build that was never released.
+    #[error(
+        "the database of {dsn_file} has a schema version {version} that is not this program's: use the build that made it; only if nothing in it counts, as \
+         in a trial, give this one an empty database and `cashgate migrate`"
+    )]
+    DatabaseSchemaOfOther {
+        /// The file with the connection string.
+        dsn_file: PathBuf,
+        /// The version.
+        version: i64,
+    },
     /// The operating system refused something else: a folder that cannot be synced, a thread that cannot be started.
     #[error("the ledger {path} could not be opened ({doing}): {source}")]
     System {

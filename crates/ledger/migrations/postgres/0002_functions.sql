@@ -94,6 +94,9 @@ LANGUAGE plpgsql AS $$
 DECLARE
     ords bigint[];
 BEGIN
+    IF cardinality(p_key) = 0 THEN
+        RETURN;
+    END IF;
     -- What nobody has raised yet may not be there: it begins at 0.
     IF array_position(p_from, 0) IS NOT NULL OR array_position(p_from, NULL) IS NOT NULL THEN
         INSERT INTO limit_versions (kind, key, version)
@@ -155,61 +158,13 @@ BEGIN
         new_withdrawals = t.new_withdrawals + excluded.new_withdrawals;
 END $$;
 
--- Claims, all of them. If one cannot be: SQLSTATE CG001, or a unique_violation for a nonce or a withdrawal that is there already.
-CREATE FUNCTION cashgate_claim(
-    p_replica smallint, p_incarnation bigint, p_lane_atm text[], p_lane_epoch bigint[],
-    p_id uuid[], p_at bigint[], p_kind text[], p_body bytea[], p_head bytea[], p_state text[], p_open smallint[], p_institution text[],
-    p_account text[], p_device text[], p_atm text[], p_qr_session uuid[], p_nonce bytea[], p_currency text[], p_amount bigint[],
-    p_dispensed bigint[], p_hold text[], p_day integer[], p_approved_at bigint[], p_policy text[], p_key_id text[], p_check_head bytea[],
-    p_entry_kind smallint[], p_entry_key text[], p_entry_from bigint[], p_entry_raises integer[],
-    p_spent_institution text[], p_spent_currency text[], p_spent_hour integer[], p_spent_amount bigint[], p_spent_count integer[],
-    p_spent_new boolean[], p_spent_caps bigint[], p_spent_since integer[],
-    OUT head_before bigint, OUT versions bigint[], OUT last_sequence bigint, OUT key_events bigint, OUT device_changes bigint
-) LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    seals bytea[];
-    raised boolean[];
+-- Whether what is added may go over a cap of an institution, all of it together. Whoever calls it has the head.
+CREATE FUNCTION cashgate_may_exceed(
+    p_institution text[], p_currency text[], p_amount bigint[], p_count integer[], p_new boolean[], p_caps bigint[], p_since integer[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    IF cardinality(p_entry_key) > 0 THEN
-        SELECT x.versions, x.raised INTO versions, raised FROM cashgate_raise(p_entry_kind, p_entry_key, p_entry_from, p_entry_raises) x;
-        IF raised IS NOT NULL THEN
-            RAISE EXCEPTION 'limits moved' USING ERRCODE = 'CG001';
-        END IF;
-    END IF;
-    seals := ARRAY(SELECT cashgate_step_seal(NULL, s.head || s.body) FROM unnest(p_head, p_body) WITH ORDINALITY AS s(head, body, ord) ORDER BY s.ord);
-    INSERT INTO withdrawals
-    SELECT s.id, s.state, s.open, s.institution, s.account, s.device, s.atm, s.qr_session, s.nonce, s.currency, s.amount, s.dispensed, s.hold,
-        s.day, s.approved_at, s.policy, s.key_id, 1, s.at, s.seal, cashgate_row_check(s.check_head, s.seal)
-    FROM unnest(p_id, p_at, p_state, p_open, p_institution, p_account, p_device, p_atm, p_qr_session, p_nonce, p_currency, p_amount,
-        p_dispensed, p_hold, p_day, p_approved_at, p_policy, p_key_id, p_check_head, seals)
-        AS s(id, at, state, open, institution, account, device, atm, qr_session, nonce, currency, amount, dispensed, hold, day, approved_at,
-            policy, key_id, check_head, seal);
-
-    SELECT h.last_sequence, h.key_events, h.device_changes INTO head_before, key_events, device_changes FROM ledger_head h WHERE h.one FOR UPDATE;
-    PERFORM cashgate_check_in(p_replica, p_incarnation);
-    IF EXISTS (SELECT 1 FROM cashgate_strangers(p_replica, p_incarnation, p_lane_atm, p_lane_epoch)) THEN
-        RAISE EXCEPTION 'not the owner of a lane' USING ERRCODE = 'CG001';
-    END IF;
-    IF cardinality(p_spent_institution) > 0 THEN
-        PERFORM cashgate_spend(p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count, p_spent_new, p_spent_caps, p_spent_since);
-    END IF;
-    INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
-    SELECT head_before + s.ord, s.id, 1, s.at, s.kind, s.institution, s.body, s.seal
-    FROM unnest(p_id, p_at, p_kind, p_institution, p_body, seals) WITH ORDINALITY AS s(id, at, kind, institution, body, seal, ord);
-    last_sequence := head_before + cardinality(p_id);
-    UPDATE ledger_head h SET last_sequence = cashgate_claim.last_sequence WHERE h.one;
-END $$;
-
--- Adds to what the customers of institutions withdrew, all of it. SQLSTATE CG001 if that may go over a cap, together with what else is added.
--- Whoever calls it has the head.
-CREATE FUNCTION cashgate_spend(
-    p_institution text[], p_currency text[], p_hour integer[], p_amount bigint[], p_count integer[], p_new boolean[], p_caps bigint[],
-    p_since integer[]
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF cardinality(array_remove(p_caps, NULL)) > 0 THEN
-        PERFORM 1 FROM (
+    RETURN EXISTS (
+        SELECT 1 FROM (
             -- All of the batch, whatever its hours: what is held against too much is judged.
             SELECT x.institution, x.currency, x.since, sum(sum(x.amount)) OVER w AS amount, sum(sum(x.count)) OVER w AS count,
                 sum(coalesce(sum(x.amount) FILTER (WHERE x.is_new), 0)) OVER w AS new_amount,
@@ -226,20 +181,78 @@ BEGIN
         ) spent
         WHERE spent.amount + x.amount > x.cap OR spent.count + x.count > x.count_cap OR spent.new_amount + x.new_amount > x.new_cap
             OR spent.new_count + x.new_count > x.new_count_cap
-        LIMIT 1;
-        IF FOUND THEN
-            RAISE EXCEPTION 'the cap of an institution' USING ERRCODE = 'CG001';
-        END IF;
+    );
+END $$;
+
+-- One commit of one replica's writer that is nothing but claims: all are written, or none is. `state`: 'done', or 'judge' if one of them cannot
+-- be or if cashgate_turn says anything; then nothing is written, the rest of the answer means nothing, and cashgate_commit has to say what is.
+--
+-- All commits of all replicas take the head, and have it until they are on disk: so there is one order without a gap. What comes before
+-- goes on side by side, and here that is most of the work.
+CREATE FUNCTION cashgate_claim(
+    p_replica smallint, p_incarnation bigint, p_writer smallint, p_batch bigint, p_seen bigint, p_lane_atm text[], p_lane_epoch bigint[],
+    p_id uuid[], p_at bigint[], p_kind text[], p_body bytea[], p_state text[], p_open smallint[], p_institution text[], p_account text[],
+    p_device text[], p_atm text[], p_qr_session uuid[], p_nonce bytea[], p_currency text[], p_amount bigint[], p_dispensed bigint[],
+    p_hold text[], p_day integer[], p_approved_at bigint[], p_policy text[], p_key_id text[], p_seal bytea[], p_row_check bytea[],
+    p_entry_kind smallint[], p_entry_key text[], p_entry_from bigint[], p_entry_raises integer[],
+    p_spent_institution text[], p_spent_currency text[], p_spent_hour integer[], p_spent_amount bigint[], p_spent_count integer[],
+    p_spent_new boolean[], p_spent_caps bigint[], p_spent_since integer[],
+    OUT state text, OUT head_before bigint, OUT verdicts smallint[], OUT details text[], OUT versions bigint[],
+    OUT remarks bigint[], OUT last_sequence bigint, OUT key_events bigint, OUT device_changes bigint
+) LANGUAGE plpgsql SECURITY DEFINER SET search_path = cashgate, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    raised boolean[];
+BEGIN
+    state := 'judge';
+    IF (SELECT t.state FROM cashgate_turn(p_replica, p_incarnation, p_writer, p_batch, p_seen) t) IS NULL THEN
+        -- What one of them undoes is undone in here, without an error in the server's log: a code that is scanned twice is no news there.
+        BEGIN
+            SELECT x.versions, x.raised INTO versions, raised FROM cashgate_raise(p_entry_kind, p_entry_key, p_entry_from, p_entry_raises) x;
+            IF raised IS NOT NULL THEN
+                RAISE EXCEPTION 'limits moved' USING ERRCODE = 'CG001';
+            END IF;
+            INSERT INTO withdrawals
+            SELECT s.id, s.state, s.open, s.institution, s.account, s.device, s.atm, s.qr_session, s.nonce, s.currency, s.amount, s.dispensed,
+                s.hold, s.day, s.approved_at, s.policy, s.key_id, 1, s.at, s.seal, s.row_check
+            FROM unnest(p_id, p_at, p_state, p_open, p_institution, p_account, p_device, p_atm, p_qr_session, p_nonce, p_currency, p_amount,
+                p_dispensed, p_hold, p_day, p_approved_at, p_policy, p_key_id, p_seal, p_row_check)
+                AS s(id, at, state, open, institution, account, device, atm, qr_session, nonce, currency, amount, dispensed, hold, day,
+                    approved_at, policy, key_id, seal, row_check);
+
+            SELECT h.last_sequence, h.key_events, h.device_changes INTO head_before, key_events, device_changes FROM ledger_head h WHERE h.one FOR UPDATE;
+            PERFORM cashgate_check_in(p_replica, p_incarnation);
+            IF EXISTS (SELECT 1 FROM cashgate_strangers(p_replica, p_incarnation, p_lane_atm, p_lane_epoch)) THEN
+                RAISE EXCEPTION 'not the owner of a lane' USING ERRCODE = 'CG001';
+            END IF;
+            IF cardinality(array_remove(p_spent_caps, NULL)) > 0
+                AND cashgate_may_exceed(p_spent_institution, p_spent_currency, p_spent_amount, p_spent_count, p_spent_new, p_spent_caps, p_spent_since)
+            THEN
+                RAISE EXCEPTION 'the cap of an institution' USING ERRCODE = 'CG001';
+            END IF;
+            PERFORM cashgate_add_spent(NULL, NULL, p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count, p_spent_new);
+            INSERT INTO steps (sequence, withdrawal, number, at_ms, kind, institution, body, seal)
+            SELECT head_before + s.ord, s.id, 1, s.at, s.kind, s.institution, s.body, s.seal
+            FROM unnest(p_id, p_at, p_kind, p_institution, p_body, p_seal) WITH ORDINALITY AS s(id, at, kind, institution, body, seal, ord);
+            last_sequence := head_before + cardinality(p_id);
+            UPDATE ledger_head h SET last_sequence = cashgate_claim.last_sequence WHERE h.one;
+            state := 'done';
+        EXCEPTION WHEN unique_violation OR SQLSTATE 'CG001' THEN
+            NULL;
+        END;
     END IF;
-    PERFORM cashgate_add_spent(NULL, NULL, p_institution, p_currency, p_hour, p_amount, p_count, p_new);
+    IF state = 'done' THEN
+        -- Out here, because a row that a transaction and one within it have both locked needs a record of its own.
+        UPDATE writers x SET incarnation = p_incarnation, last_batch = p_batch, answer = '{"head_before":' || head_before || '}'
+        WHERE x.replica = p_replica AND x.writer = p_writer;
+    ELSE
+        -- Nothing was written that would have to reach the disk.
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
 END $$;
 
 -- One commit of one replica's writer: all writes that waited. Each is judged by itself, and is written whole or not at all. No lock outlives
 -- the statement, so a client that stops in the middle blocks nobody.
---
--- All commits of all replicas take the head, and have it until they are on disk: so there is one order without a gap. What comes before
--- goes on side by side. A batch of nothing but claims is written for the most part before, in the hope that none is refused; if one is, all of
--- that is undone, and each is judged.
 --
 -- A write's verdict: 0 written, 1 not the lane's owner, 2 the withdrawal has ended, 3 the step is out of order (detail: step, number expected),
 -- 4 the nonce is claimed (detail: step, by whom), 5 the approval would change (detail: step), 6 limits moved (detail: none; see `versions`),
@@ -248,11 +261,12 @@ END $$;
 CREATE FUNCTION cashgate_commit(
     p_replica smallint, p_incarnation bigint, p_writer smallint, p_batch bigint, p_seen bigint, p_writes integer, p_item_write integer[],
     p_lane_write integer[], p_lane_atm text[], p_lane_epoch bigint[],
-    p_step_write integer[], p_step_item integer[], p_step_id uuid[], p_step_number integer[], p_step_offset integer[],
-    p_step_before integer[], p_step_is_last boolean[], p_step_fault smallint[], p_step_at bigint[], p_step_kind text[], p_step_body bytea[], p_step_head bytea[],
+    p_step_write integer[], p_step_item integer[], p_step_number integer[], p_step_offset integer[], p_step_before integer[],
+    p_step_is_last boolean[], p_step_fault smallint[], p_step_head bytea[], p_check_head bytea[], p_step_id uuid[], p_step_at bigint[],
+    p_step_kind text[], p_step_body bytea[],
     p_state text[], p_open smallint[], p_institution text[], p_account text[], p_device text[], p_atm text[], p_qr_session uuid[],
     p_nonce bytea[], p_currency text[], p_amount bigint[], p_dispensed bigint[], p_hold text[], p_day integer[], p_approved_at bigint[],
-    p_policy text[], p_key_id text[], p_check_head bytea[],
+    p_policy text[], p_key_id text[],
     p_raise_write integer[], p_raise_entry integer[], p_entry_kind smallint[], p_entry_key text[], p_entry_from bigint[], p_entry_raises integer[],
     p_spent_write integer[], p_spent_institution text[], p_spent_currency text[], p_spent_hour integer[], p_spent_amount bigint[],
     p_spent_count integer[], p_spent_new boolean[], p_spent_caps bigint[], p_spent_since integer[],
@@ -297,34 +311,7 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Nothing but first steps, each the only one of its append, at a lane.
-    IF p_writes = cardinality(p_step_write) AND p_writes = cardinality(p_item_write) AND p_writes = cardinality(p_lane_write)
-        AND 1 = ALL (p_step_number) AND 0 = ALL (p_step_fault) THEN
-        BEGIN
-            SELECT c.* INTO r FROM cashgate_claim(p_replica, p_incarnation, p_lane_atm, p_lane_epoch, p_step_id, p_step_at, p_step_kind, p_step_body,
-                p_step_head, p_state, p_open, p_institution, p_account, p_device, p_atm, p_qr_session, p_nonce, p_currency, p_amount, p_dispensed,
-                p_hold, p_day, p_approved_at, p_policy, p_key_id, p_check_head, p_entry_kind, p_entry_key, p_entry_from, p_entry_raises,
-                p_spent_institution, p_spent_currency, p_spent_hour, p_spent_amount, p_spent_count, p_spent_new, p_spent_caps, p_spent_since) c;
-            state := 'done';
-            head_before := r.head_before;
-            versions := r.versions;
-            last_sequence := r.last_sequence;
-            key_events := r.key_events;
-            device_changes := r.device_changes;
-        EXCEPTION WHEN unique_violation OR SQLSTATE 'CG001' THEN
-            state := NULL;
-        END;
-        IF state = 'done' THEN
-            -- Out here, because a row that a transaction and one within it have both locked needs a record of its own.
-            UPDATE writers x SET incarnation = p_incarnation, last_batch = p_batch, answer = '{"head_before":' || head_before || '}'
-            WHERE x.replica = p_replica AND x.writer = p_writer;
-            RETURN;
-        END IF;
-    END IF;
-
-    IF cardinality(p_entry_key) > 0 THEN
-        SELECT x.versions, x.raised INTO versions, raised FROM cashgate_raise(p_entry_kind, p_entry_key, p_entry_from, p_entry_raises) x;
-    END IF;
+    SELECT x.versions, x.raised INTO versions, raised FROM cashgate_raise(p_entry_kind, p_entry_key, p_entry_from, p_entry_raises) x;
     SELECT h.last_sequence, h.key_events, h.last_key_seal, h.device_changes INTO head FROM ledger_head h WHERE h.one FOR UPDATE;
     PERFORM cashgate_check_in(p_replica, p_incarnation);
     last_sequence := head.last_sequence;

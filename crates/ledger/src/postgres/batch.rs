@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use cashgate_withdrawal::ids::{DeviceId, InstitutionId, WithdrawalId};
+use cashgate_withdrawal::ids::{DeviceId, InstitutionId, Nonce, WithdrawalId};
 
 use super::encoding::{Encoded, ToRemark};
 use crate::claim::{Append, LimitKey, Raise};
@@ -17,6 +17,8 @@ use crate::work::{Work, Write};
 #[derive(Default)]
 pub(super) struct Touched {
     withdrawals: HashSet<WithdrawalId>,
+    /// Those that are claimed: by another write of the same batch they may be as well, it tells them apart.
+    nonces: HashSet<Nonce>,
     devices: HashSet<(InstitutionId, DeviceId)>,
     /// Whether the version of the entry is looked at, and not only raised.
     entries: HashMap<LimitKey, bool>,
@@ -36,6 +38,11 @@ impl Touched {
         }
     }
 
+    /// Whether a write claims a nonce that is claimed in one of these.
+    fn claims_of(&self, work: &Work) -> bool {
+        matches!(work, Work::Append(append) if claims(append).any(|(_, nonce)| self.nonces.contains(nonce)))
+    }
+
     fn moves(&self, raise: &Raise) -> bool {
         self.entries.get(&raise.key).is_some_and(|looked_at| *looked_at || raise.computed_from.is_some())
     }
@@ -44,6 +51,7 @@ impl Touched {
         match work {
             Work::Append(append) => {
                 self.withdrawals.extend(append.steps.iter().map(|step| step.withdrawal));
+                self.nonces.extend(claims(append).map(|(_, nonce)| *nonce));
                 for raise in &append.raises {
                     *self.entries.entry(raise.key.clone()).or_default() |= raise.computed_from.is_some();
                 }
@@ -56,6 +64,11 @@ impl Touched {
     }
 }
 
+/// The withdrawals that begin with an append, and the nonces that they claim.
+fn claims(append: &Append) -> impl Iterator<Item = (WithdrawalId, &Nonce)> {
+    append.steps.iter().filter(|step| step.number == 1).map(|step| (step.withdrawal, &step.row.nonce))
+}
+
 /// Takes writes from the front of what waits, up to the limit. Those that depend on one of them or of what is under way stay, in their order, and so does what depends
 /// on those: nothing overtakes what it follows.
 pub(super) fn next_group<'way>(
@@ -63,25 +76,26 @@ pub(super) fn next_group<'way>(
     rows_max: usize,
     under_way: impl Iterator<Item = &'way Touched> + Clone,
 ) -> (Vec<Write>, Touched) {
-    let (mut group, mut left, mut rows) = (Vec::new(), VecDeque::new(), 0);
+    let (mut group, mut left, mut rows) = (Vec::new(), Vec::new(), 0);
     let (mut touched, mut held_up) = (Touched::default(), Touched::default());
-    while let Some(write) = waiting.pop_front() {
+    while rows < rows_max
+        && group.len() < rows_max
+        && let Some(write) = waiting.pop_front()
+    {
         let work = &write.work;
-        if rows >= rows_max || group.len() >= rows_max {
-            left.push_back(write);
-            break;
-        }
-        if touched.meets(work) || held_up.meets(work) || under_way.clone().any(|touched| touched.meets(work)) {
+        if touched.meets(work)
+            || held_up.meets(work)
+            || under_way.clone().any(|way| way.meets(work) || way.claims_of(work))
+        {
             held_up.note(work);
-            left.push_back(write);
+            left.push(write);
         } else {
             rows += work.rows();
             touched.note(work);
             group.push(write);
         }
     }
-    left.append(waiting);
-    *waiting = left;
+    left.into_iter().rev().for_each(|write| waiting.push_front(write));
     (group, touched)
 }
 
@@ -111,6 +125,12 @@ fn fault_of_append(append: &Append) -> Option<AppendError> {
     let changed = raises.len().max(spending.len());
     if changed > Append::RAISES_MAX {
         return Some(AppendError::RaiseCount { found: changed });
+    }
+    for (place, (withdrawal, nonce)) in claims(append).enumerate() {
+        let before = claims(append).take(place).find(|(other, claimed)| *claimed == nonce && *other != withdrawal);
+        if let Some((by, _)) = before {
+            return Some(AppendError::NonceAlreadyClaimed { withdrawal, by });
+        }
     }
     steps.iter().find_map(|step| {
         let &StepRecord { withdrawal, number, .. } = step;

@@ -20,10 +20,19 @@ use crate::work::Work;
 /// The verdict on a claim of a nonce that another write of the same batch claims: it comes again when that one is decided.
 pub(super) const AGAIN: i16 = 9;
 
-/// Makes a struct of arrays, and hands them out as the parameters of a statement in the order in which they stand.
+/// Makes a struct of arrays, and hands them out as the parameters of a statement in the order in which they stand. What is behind a `;` can be had by itself:
+/// all that is written, where nothing has to be judged.
 macro_rules! arrays {
-    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
-        $(#[$meta])*
+    ($name:ident { $($place:ident: $number:ty),*; $($field:ident: $type:ty),* $(,)? }) => {
+        arrays!($name { $($place: $number,)* $($field: $type,)* });
+
+        impl $name {
+            fn contents<'batch>(&'batch self, into: &mut Vec<&'batch (dyn ToSql + Sync)>) {
+                $( into.push(&self.$field); )*
+            }
+        }
+    };
+    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         #[derive(Default)]
         pub(super) struct $name { $($field: Vec<$type>,)* }
 
@@ -35,17 +44,19 @@ macro_rules! arrays {
     };
 }
 
-arrays!(Lanes { write: i32, atm: String, epoch: i64 });
+arrays!(Lanes { write: i32; atm: String, epoch: i64 });
 arrays!(Steps {
-    write: i32, item: i32, id: Uuid, number: i32, offset: i32, before: i32, is_last: bool, fault: i16, at: i64, kind: &'static str, body: Vec<u8>,
-    head: Vec<u8>, state: String, open: i16, institution: String, account: String, device: String, atm: String, qr_session: Uuid,
-    nonce: Vec<u8>, currency: String, amount: i64, dispensed: Option<i64>, hold: Option<String>, day: i32, approved_at: i64,
-    policy: String, key_id: String, check_head: Vec<u8>,
+    write: i32, item: i32, number: i32, offset: i32, before: i32, is_last: bool, fault: i16, head: Vec<u8>, check_head: Vec<u8>;
+    id: Uuid, at: i64, kind: &'static str, body: Vec<u8>, state: String, open: i16, institution: String, account: String, device: String,
+    atm: String, qr_session: Uuid, nonce: Vec<u8>, currency: String, amount: i64, dispensed: Option<i64>, hold: Option<String>, day: i32,
+    approved_at: i64, policy: String, key_id: String,
 });
+// Of first steps: what seals them is known here, of others only where the step before is.
+arrays!(Firsts { seal: Vec<u8>, row_check: Vec<u8> });
 arrays!(Raises { write: i32, entry: i32 });
 arrays!(Entries { kind: i16, key: String, from: Option<i64>, raises: i32 });
 arrays!(Spendings {
-    write: i32, institution: String, currency: String, hour: i32, amount: i64, count: i32, is_new: bool, caps: Option<i64>, since: i32,
+    write: i32; institution: String, currency: String, hour: i32, amount: i64, count: i32, is_new: bool, caps: Option<i64>, since: i32,
 });
 arrays!(Notices {
     write: i32, item: i32, at: i64, kind: &'static str, institution: Option<String>, body: Vec<u8>, tail: Vec<u8>,
@@ -69,6 +80,7 @@ pub(super) struct Encoded {
     item_write: Vec<i32>,
     lanes: Lanes,
     steps: Steps,
+    firsts: Firsts,
     raises: Raises,
     entries: Entries,
     spendings: Spendings,
@@ -103,7 +115,7 @@ pub(super) struct ToRemark<'group> {
 
 impl Encoded {
     /// The parameters of `cashgate_commit` behind the first five.
-    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+    pub(super) fn commit_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         let mut all: Vec<&(dyn ToSql + Sync)> = vec![&self.writes, &self.item_write];
         self.lanes.parameters(&mut all);
         self.steps.parameters(&mut all);
@@ -114,6 +126,26 @@ impl Encoded {
         self.devices.parameters(&mut all);
         self.remarks.parameters(&mut all);
         self.key_events.parameters(&mut all);
+        all
+    }
+
+    /// Whether it is nothing but claims: each write is one first step at a lane.
+    pub(super) fn is_claims(&self) -> bool {
+        let Self { item_write, lanes, steps, .. } = self;
+        let is_each = |places: &[i32]| places.len() == usize::try_from(self.writes).unwrap_or(0);
+        [item_write, &lanes.write, &steps.write].into_iter().all(|places| is_each(places))
+            && steps.number.iter().all(|number| *number == 1)
+            && steps.fault.iter().all(|fault| *fault == 0)
+    }
+
+    /// The parameters of `cashgate_claim` behind the first five, for nothing but claims.
+    pub(super) fn claim_parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        let mut all = Vec::new();
+        self.lanes.contents(&mut all);
+        self.steps.contents(&mut all);
+        self.firsts.parameters(&mut all);
+        self.entries.parameters(&mut all);
+        self.spendings.contents(&mut all);
         all
     }
 
@@ -181,6 +213,13 @@ impl Encoded {
         steps.body.push(step.body.clone());
         steps.head.push(Seal::head_of_step(step));
         steps.check_head.push(RowColumns::before_last_seal(&id, &step.row, last_step, step.at).into_bytes());
+        if step.number == 1 {
+            let seal = Seal::of_step(None, step);
+            self.firsts
+                .row_check
+                .push(RowCheck::of_withdrawal(&id, &step.row, last_step, step.at, &seal).as_bytes().to_vec());
+            self.firsts.seal.push(seal.as_bytes().to_vec());
+        }
         self.row(&step.row);
     }
 

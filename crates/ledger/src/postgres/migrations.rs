@@ -3,7 +3,7 @@
 //! **Expand, then contract.** A gateway of the version before runs while a migration goes on and after it. So a migration adds (a table, a
 //! column with a default, a function under a new name or with the same arguments and a wider meaning) and never takes away what the version
 //! before uses; what nobody uses any more goes one release later. `ledger_schema` says, for each version, from which program's version on it
-//! can be used: [`Migration::oldest_program`].
+//! can be used: [`Migration::oldest_program`]; and which text made it, so that a database of a build whose migrations differ is refused at the start.
 
 use std::time::Duration;
 
@@ -15,11 +15,19 @@ use super::grants;
 use super::runtime::Runtime;
 use crate::open_error::LedgerOpenError;
 use crate::options::PostgresOptions;
+use crate::seal::sha256;
 
 struct Migration {
     sql: &'static str,
     /// The schema version of the oldest program that still works on it.
     oldest_program: i32,
+}
+
+impl Migration {
+    /// Which text made a version, as `ledger_schema` keeps it.
+    fn sha256(&self) -> String {
+        sha256(self.sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Migration n brings a ledger from version n - 1 to n. Once released, a file never changes.
@@ -126,15 +134,22 @@ async fn migrated(client: &Client, connector: &Connector) -> Result<Migrated, Le
     }
     let begun = "CREATE SCHEMA IF NOT EXISTS cashgate;
         CREATE TABLE IF NOT EXISTS cashgate.ledger_schema (version integer PRIMARY KEY, oldest_program integer NOT NULL,
-            since timestamptz NOT NULL DEFAULT now())";
-    let found = version(client).await.map_err(fault("reading its schema version"))?.map_or(0, |found| found.version);
+            sha256 text NOT NULL, since timestamptz NOT NULL DEFAULT now())";
+    let versions = versions(client).await.map_err(fault("reading its schema version"))?;
+    are_of_this_program(&versions, connector)?;
+    let found = versions.last().map_or(0, |last| last.version);
+    if versions.last().is_some_and(|last| last.oldest_program > known()) {
+        return Err(LedgerOpenError::DatabaseSchema { found, known: known() });
+    }
     if found == 0 {
         client.batch_execute(begun).await.map_err(fault("creating the schema cashgate"))?;
     }
     for (migration, version) in MIGRATIONS.iter().zip(1_i64..).filter(|(_, version)| *version > found) {
         let whole = format!(
-            "BEGIN; {}; INSERT INTO cashgate.ledger_schema (version, oldest_program) VALUES ({version}, {}); COMMIT",
-            migration.sql, migration.oldest_program
+            "BEGIN; {}; INSERT INTO cashgate.ledger_schema (version, oldest_program, sha256) VALUES ({version}, {}, '{}'); COMMIT",
+            migration.sql,
+            migration.oldest_program,
+            migration.sha256()
         );
         client.batch_execute(&whole).await.map_err(fault("running a migration"))?;
         tracing::info!(version, "ledger schema migrated");
@@ -150,34 +165,53 @@ pub(super) fn known() -> i64 {
 struct Found {
     version: i64,
     oldest_program: i64,
+    /// `None`: of a program before this was kept.
+    sha256: Option<String>,
 }
 
-/// `None`: there is no ledger.
-async fn version(client: &Client) -> Result<Option<Found>, tokio_postgres::Error> {
+/// The versions that the database went through, the latest last; none: there is no ledger.
+async fn versions(client: &Client) -> Result<Vec<Found>, tokio_postgres::Error> {
     let there = client.query_one("SELECT to_regclass('cashgate.ledger_schema') IS NOT NULL", &[]).await?;
     if !there.try_get::<_, bool>(0)? {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let sql = "SELECT version, oldest_program FROM cashgate.ledger_schema ORDER BY version DESC LIMIT 1";
-    match client.query_opt(sql, &[]).await? {
-        None => Ok(None),
-        Some(row) => Ok(Some(Found {
-            version: i64::from(row.try_get::<_, i32>(0)?),
-            oldest_program: i64::from(row.try_get::<_, i32>(1)?),
-        })),
+    // By name, because the column may not be there.
+    let sql = "SELECT version, oldest_program, to_jsonb(s) ->> 'sha256' FROM cashgate.ledger_schema s ORDER BY version";
+    let rows = client.query(sql, &[]).await?;
+    let found = rows.iter().map(|row| {
+        let (version, oldest_program): (i32, i32) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(Found { version: version.into(), oldest_program: oldest_program.into(), sha256: row.try_get(2)? })
+    });
+    found.collect()
+}
+
+/// Refuses a version that was made by another text than this program's: what is called by the same name may do something else.
+fn are_of_this_program(found: &[Found], connector: &Connector) -> Result<(), LedgerOpenError> {
+    let known = |version: i64| MIGRATIONS.get(usize::try_from(version).ok()?.checked_sub(1)?);
+    let other = found
+        .iter()
+        .find(|found| known(found.version).is_some_and(|known| found.sha256.as_ref() != Some(&known.sha256())));
+    match other {
+        None => Ok(()),
+        Some(found) => Err(LedgerOpenError::DatabaseSchemaOfOther {
+            dsn_file: connector.dsn_file().to_path_buf(),
+            version: found.version,
+        }),
     }
 }
 
 /// Refuses a database whose schema this program cannot use.
 pub(super) async fn check(client: &Client, connector: &Connector) -> Result<(), LedgerOpenError> {
-    let found = version(client).await.map_err(|error| LedgerOpenError::Database {
+    let versions = versions(client).await.map_err(|error| LedgerOpenError::Database {
         dsn_file: connector.dsn_file().to_path_buf(),
         doing: "reading its schema version",
         source: faults::storage(&error),
     })?;
     let known = known();
-    match found {
-        Some(Found { version, oldest_program }) if version >= known && oldest_program <= known => Ok(()),
+    match versions.last() {
+        Some(last) if last.version >= known && last.oldest_program <= known => {
+            are_of_this_program(&versions, connector)
+        }
         other => Err(LedgerOpenError::DatabaseSchema { found: other.map_or(0, |found| found.version), known }),
     }
 }

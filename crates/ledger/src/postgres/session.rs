@@ -32,7 +32,7 @@ const AGAIN_MAX: Duration = Duration::from_millis(500);
 /// A connection that commits one batch after the other. Its batches have numbers of their own.
 pub(super) struct Session {
     connector: Connector,
-    connection: Option<(Client, Statement)>,
+    connection: Option<Connection>,
     seat: Seat,
     shared: Arc<Shared>,
     queue: WeakSender<Request>,
@@ -40,6 +40,12 @@ pub(super) struct Session {
     place: usize,
     /// How many of its batches are committed.
     committed: i64,
+}
+
+struct Connection {
+    client: Client,
+    commit: Statement,
+    claim: Statement,
 }
 
 /// A batch with its session, and the database's answer. The inner error is the one of a constraint.
@@ -67,7 +73,7 @@ impl Session {
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.connection.as_ref().is_some_and(|(client, _)| !client.is_closed())
+        self.connection.as_ref().is_some_and(|connection| !connection.client.is_closed())
     }
 
     pub(super) fn place(&self) -> usize {
@@ -98,9 +104,7 @@ impl Session {
         loop {
             // Whoever of this replica was told: a database that has less has lost it.
             let seen = signed(self.shared.last_sequence.borrow().0);
-            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&id, &incarnation, &place, &number, &seen];
-            parameters.extend(batch.encoded.parameters());
-            match self.asked(&parameters).await {
+            match self.asked(&[&id, &incarnation, &place, &number, &seen], batch).await {
                 Ok(answer) => {
                     watching::tell(&self.shared, true);
                     self.has_room(Room::Ample);
@@ -108,6 +112,7 @@ impl Session {
                         State::Done | State::Again => Ok(Ok(answer)),
                         State::PutOut => Err(self.put_out()),
                         State::Lost => Err(self.lost(number)),
+                        State::Judge | State::Unknown => Err(unknown()),
                     };
                 }
                 Err(Asked::Constraint(error)) => return Ok(Err(error)),
@@ -138,12 +143,76 @@ impl Session {
         *self.shared.closing.borrow() || self.queue.strong_count() == 0
     }
 
-    /// One attempt.
-    async fn asked(&mut self, parameters: &[&(dyn ToSql + Sync)]) -> Result<Answer, Asked> {
+    /// One attempt. A batch of nothing but claims is tried as a whole; if that cannot be, each is judged, as in any other batch.
+    async fn asked(&mut self, of_session: &[&(dyn ToSql + Sync)], batch: &Batch) -> Result<Answer, Asked> {
         let patience = self.connector.patience();
-        let (client, statement) = self.connected().await?;
-        let found = tokio::time::timeout(patience, client.query_one(statement, parameters)).await;
-        let error = match found {
+        let connection = self.connected().await?;
+        let encoded = &batch.encoded;
+        if encoded.is_claims() {
+            let parameters = [of_session, &encoded.claim_parameters()].concat();
+            let answer = connection.query(&connection.claim, &parameters, patience).await?;
+            if answer.state != State::Judge {
+                return Ok(answer);
+            }
+        }
+        let parameters = [of_session, &encoded.commit_parameters()].concat();
+        connection.query(&connection.commit, &parameters, patience).await
+    }
+
+    /// The connection that it commits on, made anew if there is none.
+    async fn connected(&mut self) -> Result<&Connection, Asked> {
+        if !self.is_connected() {
+            self.connection = None;
+            let connected = self.connector.connect().await;
+            let client = connected.map_err(|fault| {
+                tracing::warn!(error = %fault.storage(), "the database cannot be reached: writes wait");
+                Asked::Away
+            })?;
+            let connection = Connection::prepare(client).await.map_err(|error| match remedy(&error) {
+                Remedy::None => Asked::Fatal(failure(&error)),
+                _ => Asked::Away,
+            })?;
+            self.connection = Some(connection);
+        }
+        self.connection.as_ref().ok_or(Asked::Away)
+    }
+
+    fn has_room(&self, room: Room) {
+        self.shared.room.send_if_modified(|known| std::mem::replace(known, room) != room);
+    }
+
+    fn put_out(&self) -> LedgerFailure {
+        let cause = format!("another process has registered as replica {}: this one is put out", self.seat.id());
+        LedgerFailure { doing: "committing", cause: cause.into() }
+    }
+
+    fn lost(&self, number: i64) -> LedgerFailure {
+        let cause = format!(
+            "the database does not have all of what it acknowledged, up to sequence {} and to commit {} of this replica's writer {}: after a failover to a \
+             standby that was not synchronous, reconcile with core banking and the ATMs",
+            self.shared.last_sequence.borrow().0,
+            number - 1,
+            self.place
+        );
+        LedgerFailure { doing: "committing", cause: cause.into() }
+    }
+}
+
+impl Connection {
+    async fn prepare(client: Client) -> Result<Self, tokio_postgres::Error> {
+        let none = Encoded::default();
+        let commit = client.prepare(&statement("cashgate_commit", none.commit_parameters().len())).await?;
+        let claim = client.prepare(&statement("cashgate_claim", none.claim_parameters().len())).await?;
+        Ok(Self { client, commit, claim })
+    }
+
+    async fn query(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+        patience: Duration,
+    ) -> Result<Answer, Asked> {
+        let error = match tokio::time::timeout(patience, self.client.query_one(statement, parameters)).await {
             Err(_) => {
                 tracing::warn!("the database does not answer a commit: another connection asks what became of it");
                 return Err(Asked::Away);
@@ -170,44 +239,6 @@ impl Session {
             Remedy::None => Err(Asked::Fatal(failure(&error))),
         }
     }
-
-    /// The connection that it commits on, made anew if there is none.
-    async fn connected(&mut self) -> Result<&(Client, Statement), Asked> {
-        if !self.is_connected() {
-            self.connection = None;
-            let connected = self.connector.connect().await;
-            let client = connected.map_err(|fault| {
-                tracing::warn!(error = %fault.storage(), "the database cannot be reached: writes wait");
-                Asked::Away
-            })?;
-            let statement = client.prepare(&statement()).await.map_err(|error| match remedy(&error) {
-                Remedy::None => Asked::Fatal(failure(&error)),
-                _ => Asked::Away,
-            })?;
-            self.connection = Some((client, statement));
-        }
-        self.connection.as_ref().ok_or(Asked::Away)
-    }
-
-    fn has_room(&self, room: Room) {
-        self.shared.room.send_if_modified(|known| std::mem::replace(known, room) != room);
-    }
-
-    fn put_out(&self) -> LedgerFailure {
-        let cause = format!("another process has registered as replica {}: this one is put out", self.seat.id());
-        LedgerFailure { doing: "committing", cause: cause.into() }
-    }
-
-    fn lost(&self, number: i64) -> LedgerFailure {
-        let cause = format!(
-            "the database does not have all of what it acknowledged, up to sequence {} and to commit {} of this replica's writer {}: after a failover to a \
-             standby that was not synchronous, reconcile with core banking and the ATMs",
-            self.shared.last_sequence.borrow().0,
-            number - 1,
-            self.place
-        );
-        LedgerFailure { doing: "committing", cause: cause.into() }
-    }
 }
 
 /// Why an attempt gave no answer.
@@ -226,8 +257,12 @@ fn failure(error: &tokio_postgres::Error) -> LedgerFailure {
     LedgerFailure { doing: "committing", cause: faults::storage(error).to_string().into() }
 }
 
-fn statement() -> String {
-    let parameters = 5 + Encoded::default().parameters().len();
-    let places: Vec<String> = (1..=parameters).map(|place| format!("${place}")).collect();
-    format!("SELECT * FROM cashgate_commit({})", places.join(", "))
+fn unknown() -> LedgerFailure {
+    LedgerFailure { doing: "committing", cause: "the database gave an answer that this program does not know".into() }
+}
+
+/// The call of a function, with the parameters of its session first.
+fn statement(function: &str, of_batch: usize) -> String {
+    let places: Vec<String> = (1..=5 + of_batch).map(|place| format!("${place}")).collect();
+    format!("SELECT * FROM {function}({})", places.join(", "))
 }

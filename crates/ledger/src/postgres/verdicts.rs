@@ -14,7 +14,7 @@ use crate::records::{Sequence, StepRecord};
 use crate::tail::TailMark;
 use crate::work::{Work, Written};
 
-/// What `cashgate_commit` returned.
+/// What `cashgate_commit` or `cashgate_claim` returned.
 pub(super) struct Answer {
     pub(super) state: State,
     head_before: i64,
@@ -30,22 +30,27 @@ pub(super) struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Done,
+    /// Claims that `cashgate_commit` has to say more about; nothing was changed.
+    Judge,
     /// Committed before; some of the answer is lost.
     Again,
     PutOut,
     Lost,
+    Unknown,
 }
 
 impl Answer {
     pub(super) fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+        let number = |column| Ok(u64::try_from(row.try_get::<_, Option<i64>>(column)?.unwrap_or(0)).unwrap_or(0));
         let state: &str = row.try_get("state")?;
         Ok(Self {
             state: match state {
                 "done" => State::Done,
+                "judge" => State::Judge,
                 "again" => State::Again,
                 "put_out" => State::PutOut,
-                _ => State::Lost,
+                "lost" => State::Lost,
+                _ => State::Unknown,
             },
             head_before: row.try_get::<_, Option<i64>>("head_before")?.unwrap_or(0),
             verdicts: row.try_get("verdicts")?,
@@ -53,9 +58,9 @@ impl Answer {
             versions: row.try_get("versions")?,
             remarks: row.try_get("remarks")?,
             mark: TailMark {
-                sequence: Sequence(unsigned(row.try_get("last_sequence")?)),
-                key_events: unsigned(row.try_get("key_events")?),
-                device_changes: unsigned(row.try_get("device_changes")?),
+                sequence: Sequence(number("last_sequence")?),
+                key_events: number("key_events")?,
+                device_changes: number("device_changes")?,
             },
         })
     }

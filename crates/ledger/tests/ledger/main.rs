@@ -70,5 +70,6 @@ mod on_postgres {
     #[path = "../suite/remarks.rs"]
     mod remarks;
     mod replicas;
+    mod schema;
     pub(crate) mod store;
 }

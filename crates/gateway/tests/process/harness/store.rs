@@ -95,7 +95,7 @@ impl Store {
         let Self::Postgresql { database, .. } = self else { panic!("a file has no sessions") };
         let waiting =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-            AND query LIKE '%cashgate_commit%'";
+            AND (query LIKE '%cashgate_commit(%' OR query LIKE '%cashgate_claim(%')";
         database.sql(waiting).parse().unwrap()
     }
 

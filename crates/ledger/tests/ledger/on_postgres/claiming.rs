@@ -85,6 +85,29 @@ async fn one_that_is_refused_takes_none_of_its_batch_along() {
     assert_eq!(spent, format!("{}|{written}|{written}", 30_000 * written));
 }
 
+/// Codes that are scanned at many machines at once, by one replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_code_is_claimed_once_and_nobody_waits_in_a_ring() {
+    let database = database();
+    let ledger = Ledger::connect(&options_of(database.dsn_file(), 0)).unwrap();
+    own_lanes(&ledger).await;
+    let nonce = |n: u64| approved(1_000 + n % 10).nonce;
+    let claims = (0..AT_ONCE).map(|n| {
+        let row = WithdrawalRow { nonce: nonce(n), ..approved(n) };
+        Append { steps: vec![step(n, 1, "hold_requested", row)], ..claim(n) }
+    });
+    let told = all_at_once(&ledger, claims.collect()).await;
+    let winners: Vec<u64> = (0..AT_ONCE).zip(&told).filter(|(_, told)| told.is_ok()).map(|(n, _)| n).collect();
+    assert_eq!(winners.iter().map(|n| nonce(*n)).collect::<std::collections::HashSet<_>>().len(), 10);
+    assert_eq!(winners.len(), 10);
+    for (n, told) in (0..).zip(told).filter(|(_, told)| told.is_err()) {
+        let by = winners.iter().find(|winner| nonce(**winner) == nonce(n)).map(|winner| id(*winner)).unwrap();
+        assert_eq!(told, Err(AppendError::NonceAlreadyClaimed { withdrawal: id(n), by }));
+    }
+    ledger.close().await.unwrap();
+    assert_eq!(database.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), "0");
+}
+
 /// Two approvals of one batch on both sides of an hour: the later one's window has the earlier one in it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cap_holds_over_the_end_of_an_hour() {

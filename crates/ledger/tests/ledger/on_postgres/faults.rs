@@ -184,6 +184,45 @@ async fn a_claim_that_is_asked_for_again_waits_for_itself() {
     ledger.close().await.unwrap();
 }
 
+/// The same for a claim that cannot be, and is judged when the line ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_refused_while_the_line_ends_is_refused_once() {
+    let server = Server::start_new();
+    let (database, options) = with_ledger(&server);
+    let proxy = over_a_line(&server, &database);
+    let ledger = Ledger::connect(&options).unwrap();
+    let mut lane = Lane::claimed(&ledger, 1).await;
+    lane.lives(&ledger, 1).await;
+    let before = database.sql("SELECT last_batch FROM cashgate.writers ORDER BY writer");
+    let lock = "BEGIN; SELECT 1 FROM cashgate.ledger_head FOR UPDATE; SELECT pg_sleep(1.2); COMMIT";
+    let locking = connected(&server.dsn(database.name()), lock).unwrap();
+    let asking = ledger.clone();
+    let key = LimitKey::Atm(lane.atm.clone());
+    let claimed = tokio::spawn(async move {
+        let raises = vec![Raise { key, computed_from: Some(7) }];
+        let steps = vec![hold_requested(2)];
+        asking.append_owned(Append { lane: Some((lane.atm, lane.epoch)), raises, ..steps.into() }).await
+    });
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%cashgate_commit(%'";
+    while database.sql(waits) != "1" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    proxy.cut();
+    let Err(AppendError::LimitsMoved { .. }) = claimed.await.unwrap() else { panic!("it was written") };
+    let of = |numbers: &str| numbers.split_whitespace().map(|number| number.parse::<u64>().unwrap()).sum::<u64>();
+    let after = database.sql("SELECT last_batch FROM cashgate.writers ORDER BY writer");
+    assert_eq!(of(&after), of(&before) + 1, "one batch, asked for twice");
+    assert_eq!(database.sql("SELECT count(*), sum(number) FROM cashgate.steps"), "4|10");
+    assert_eq!(
+        database.sql("SELECT version FROM cashgate.limit_versions"),
+        "2",
+        "at the beginning and at the end of the first"
+    );
+    drop(locking);
+    ledger.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publication_whose_answer_is_lost_is_asked_for_and_stands_once() {
     let server = Server::start_new();

@@ -60,6 +60,14 @@ fn refused_appends() -> Vec<(&'static str, Vec<StepRecord>, AppendError)> {
             AppendError::NonceAlreadyClaimed { withdrawal: id(3), by: id(2) },
         ),
         (
+            "one code for two",
+            vec![
+                hold_requested(3),
+                step(4, 1, "hold_requested", WithdrawalRow { nonce: approved(3).nonce, ..approved(4) }),
+            ],
+            AppendError::NonceAlreadyClaimed { withdrawal: id(4), by: id(3) },
+        ),
+        (
             "another amount",
             differently(|row| row.amount = yen(40_000)),
             AppendError::ApprovalChanged { withdrawal, number: 2 },
