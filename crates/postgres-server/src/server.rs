@@ -100,7 +100,7 @@ impl Server {
         Self::start_with("")
     }
 
-    /// A standby that follows `primary`, under the name `application_name` for `synchronous_standby_names`.
+    /// A standby that follows `primary`, under the name `application_name` for `synchronous_standby_names`, with what docs/postgresql.md advises.
     #[must_use]
     pub fn standby_of(primary: &Self, application_name: &str) -> Self {
         let standby = Self::in_new_folder();
@@ -110,7 +110,7 @@ impl Server {
         let file = data.join("postgresql.auto.conf");
         let mut settings = fs::read_to_string(&file).expect("the configuration of the standby");
         settings.push_str(&format!(
-            "\nport = {}\nunix_socket_directories = '{}'\nsynchronous_standby_names = ''\n",
+            "\nport = {}\nunix_socket_directories = '{}'\nsynchronous_standby_names = ''\nwal_retrieve_retry_interval = '500ms'\n",
             standby.port,
             standby.folder.path().display()
         ));
