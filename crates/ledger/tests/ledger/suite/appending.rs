@@ -31,6 +31,25 @@ async fn what_was_appended_comes_back_also_after_a_restart() {
     assert_eq!(ledger.append(vec![ended(1)]).await, Ok(Sequence(4)));
 }
 
+/// Appends whose codes must be refused while withdrawal 2 has ended.
+fn refused_codes() -> Vec<(&'static str, Vec<StepRecord>, AppendError)> {
+    vec![
+        (
+            "a replayed code",
+            vec![step(3, 1, "hold_requested", WithdrawalRow { nonce: Nonce(2_u128.to_be_bytes()), ..approved(3) })],
+            AppendError::NonceAlreadyClaimed { withdrawal: id(3), by: id(2) },
+        ),
+        (
+            "one code for two",
+            vec![
+                hold_requested(3),
+                step(4, 1, "hold_requested", WithdrawalRow { nonce: approved(3).nonce, ..approved(4) }),
+            ],
+            AppendError::NonceAlreadyClaimed { withdrawal: id(4), by: id(3) },
+        ),
+    ]
+}
+
 /// Appends that must be refused while withdrawal 1 has one step and withdrawal 2 has ended.
 fn refused_appends() -> Vec<(&'static str, Vec<StepRecord>, AppendError)> {
     let withdrawal = id(1);
@@ -53,19 +72,6 @@ fn refused_appends() -> Vec<(&'static str, Vec<StepRecord>, AppendError)> {
             "a step after the end",
             vec![step(2, 5, "late", closed(2))],
             AppendError::WithdrawalEnded { withdrawal: id(2) },
-        ),
-        (
-            "a replayed code",
-            vec![step(3, 1, "hold_requested", WithdrawalRow { nonce: Nonce(2_u128.to_be_bytes()), ..approved(3) })],
-            AppendError::NonceAlreadyClaimed { withdrawal: id(3), by: id(2) },
-        ),
-        (
-            "one code for two",
-            vec![
-                hold_requested(3),
-                step(4, 1, "hold_requested", WithdrawalRow { nonce: approved(3).nonce, ..approved(4) }),
-            ],
-            AppendError::NonceAlreadyClaimed { withdrawal: id(4), by: id(3) },
         ),
         (
             "another amount",
@@ -102,7 +108,7 @@ async fn refuses_precisely() {
     let (ledger, _place) = new_ledger();
     ledger.append(vec![hold_requested(1)]).await.unwrap();
     ledger.append(whole_life(2)).await.unwrap();
-    let cases = refused_appends();
+    let cases = [refused_codes(), refused_appends()].concat();
     let count = cases.len() as u64;
     for (what, steps, expected) in cases {
         assert_eq!(ledger.append(steps).await, Err(expected), "{what}");
