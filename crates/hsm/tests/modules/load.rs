@@ -155,9 +155,9 @@ pub(crate) fn until_signed_more(hsm: &PaperHsm, many: u64) -> Duration {
 }
 
 /// Waits until so many workers have proved their keys, which they do before they take work: a fault that strikes a few calls would be spent on
-/// that otherwise, where a wrong signature has no consequence that a caller could see.
+/// that otherwise, where a wrong signature has no consequence that a caller could see. The slot was proved once more, when it was entered.
 pub(crate) fn until_proved(hsm: &PaperHsm, faulty: &Faulty, workers: u64) {
-    let proved = || faulty.calls("C_Verify") >= workers && faulty.inside("C_Verify") == 0;
+    let proved = || faulty.calls("C_Verify") > workers && faulty.inside("C_Verify") == 0;
     until("every worker has proved its key", hsm, proved);
 }
 
