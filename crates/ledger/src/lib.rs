@@ -44,6 +44,8 @@ mod records;
 mod replicas;
 mod room;
 mod row_check;
+#[cfg(test)]
+mod sample;
 mod seal;
 mod sqlite;
 mod state;

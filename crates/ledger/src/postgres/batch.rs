@@ -194,3 +194,48 @@ impl Batch {
         self.group.iter().map(|write| write.work.rows()).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::WithdrawalRow;
+    use crate::sample::hold_requested;
+
+    /// Withdrawal `n` claims this nonce.
+    fn claim(n: u64, nonce: u64) -> Write {
+        let row = WithdrawalRow { nonce: hold_requested(nonce).row.nonce, ..hold_requested(n).row };
+        let append = Append::from(vec![StepRecord { row, ..hold_requested(n) }]);
+        Write { work: Work::Append(append), answer: tokio::sync::oneshot::channel().0 }
+    }
+
+    fn next(waiting: &mut VecDeque<Write>, under_way: &[Touched]) -> (Vec<WithdrawalId>, Touched) {
+        let (group, touched) = next_group(waiting, 100, under_way.iter());
+        let begun = group.iter().filter_map(|write| match &write.work {
+            Work::Append(append) => append.steps.first().map(|step| step.withdrawal),
+            _ => None,
+        });
+        (begun.collect(), touched)
+    }
+
+    #[test]
+    fn claims_of_one_nonce_leave_together_or_one_after_the_other_but_not_side_by_side() {
+        let id = |n| hold_requested(n).withdrawal;
+        let mut waiting = VecDeque::from([claim(1, 7)]);
+        let (first, under_way) = next(&mut waiting, &[]);
+        assert_eq!(first, [id(1)]);
+        waiting.extend([claim(2, 7), claim(3, 3), claim(4, 7)]);
+        assert_eq!(next(&mut waiting, &[under_way]).0, [id(3)], "the database would have them wait for each other");
+        assert_eq!(next(&mut waiting, &[]).0, [id(2), id(4)], "it tells which of them is too late");
+    }
+
+    #[test]
+    fn an_append_that_claims_one_nonce_for_two_withdrawals_is_refused() {
+        let steps = |second: u64| {
+            let row = WithdrawalRow { nonce: hold_requested(second).row.nonce, ..hold_requested(2).row };
+            vec![hold_requested(1), StepRecord { row, ..hold_requested(2) }]
+        };
+        assert_eq!(fault_of_append(&Append::from(steps(2))), None);
+        let (withdrawal, by) = (hold_requested(2).withdrawal, hold_requested(1).withdrawal);
+        assert_eq!(fault_of_append(&Append::from(steps(1))), Some(AppendError::NonceAlreadyClaimed { withdrawal, by }));
+    }
+}

@@ -3,16 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cashgate_withdrawal::ids::{KeyId, Nonce, QrSessionId};
-use cashgate_withdrawal::money::{Currency, Money};
-use cashgate_withdrawal::time::{CalendarDay, Timestamp};
+use cashgate_withdrawal::time::Timestamp;
 
 use super::*;
 use crate::devices::DeviceRow;
 use crate::ledger::Ledger;
 use crate::notices::Notice;
-use crate::records::WithdrawalRow;
 use crate::records::{Remark, Sequence, StepRecord};
+use crate::sample::hold_requested;
 use crate::sqlite::open::adjusted_ledger;
 
 const RESERVE_BYTES: u64 = 64 * 1024;
@@ -28,35 +26,6 @@ fn ledger_of(path: &Path, reserve_bytes: u64, pages: u32, more: u32) -> Ledger {
         writer.after_release = Some(Box::new(move |connection| limit(connection, pages + more)));
     })
     .unwrap()
-}
-
-fn hold_requested(n: u64) -> StepRecord {
-    let row = WithdrawalRow {
-        state: "hold_requested".into(),
-        open: true,
-        institution: "aozora".parse().unwrap(),
-        account: "acc-1".parse().unwrap(),
-        device: "phone-1".parse().unwrap(),
-        atm: "atm-0001".parse().unwrap(),
-        qr_session: QrSessionId::from_bytes([9; 16]),
-        nonce: Nonce(u128::from(n).to_be_bytes()),
-        amount: Money::from_minor_units(30_000, Currency::JPY).unwrap(),
-        dispensed: None,
-        hold: None,
-        day: CalendarDay(20_717),
-        approved_at: Timestamp::from_unix_ms(1),
-        policy_version: "default-1".to_owned(),
-        key_id: KeyId([1; 4]),
-    };
-    let withdrawal = cashgate_withdrawal::ids::WithdrawalId::from_bytes(u128::from(n).to_be_bytes());
-    StepRecord {
-        withdrawal,
-        number: 1,
-        at: Timestamp::from_unix_ms(1),
-        kind: "hold_requested",
-        body: vec![7; 500],
-        row,
-    }
 }
 
 /// Appends one by one until the room is not ample any more; returns how many there are.

@@ -163,8 +163,7 @@ async fn a_claim_that_is_asked_for_again_waits_for_itself() {
     let ledger = Ledger::connect(&options).unwrap();
     let mut lane = Lane::claimed(&ledger, 1).await;
     lane.lives(&ledger, 1).await;
-    let lock = "BEGIN; SELECT 1 FROM cashgate.ledger_head FOR UPDATE; SELECT pg_sleep(1.2); COMMIT";
-    let locking = connected(&server.dsn(database.name()), lock).unwrap();
+    let before_others = database.session("SELECT 1 FROM cashgate.ledger_head FOR UPDATE");
     let asking = ledger.clone();
     let claimed = tokio::spawn(async move {
         let raises = vec![Raise { key: LimitKey::Atm(lane.atm.clone()), computed_from: lane.version }];
@@ -177,10 +176,12 @@ async fn a_claim_that_is_asked_for_again_waits_for_itself() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     proxy.cut();
+    // The second attempt comes while the first still waits.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(before_others);
     let appended = claimed.await.unwrap().unwrap();
     assert_eq!((appended.last, appended.raised), (Sequence(5), None), "it was written, and the answer of then is gone");
     assert_eq!(database.sql("SELECT count(*) FROM cashgate.steps"), "5");
-    drop(locking);
     ledger.close().await.unwrap();
 }
 
@@ -194,8 +195,7 @@ async fn a_claim_that_is_refused_while_the_line_ends_is_refused_once() {
     let mut lane = Lane::claimed(&ledger, 1).await;
     lane.lives(&ledger, 1).await;
     let before = database.sql("SELECT last_batch FROM cashgate.writers ORDER BY writer");
-    let lock = "BEGIN; SELECT 1 FROM cashgate.ledger_head FOR UPDATE; SELECT pg_sleep(1.2); COMMIT";
-    let locking = connected(&server.dsn(database.name()), lock).unwrap();
+    let before_others = database.session("SELECT 1 FROM cashgate.ledger_head FOR UPDATE");
     let asking = ledger.clone();
     let key = LimitKey::Atm(lane.atm.clone());
     let claimed = tokio::spawn(async move {
@@ -209,6 +209,9 @@ async fn a_claim_that_is_refused_while_the_line_ends_is_refused_once() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     proxy.cut();
+    // The second attempt comes while the first still waits.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(before_others);
     let Err(AppendError::LimitsMoved { .. }) = claimed.await.unwrap() else { panic!("it was written") };
     let of = |numbers: &str| numbers.split_whitespace().map(|number| number.parse::<u64>().unwrap()).sum::<u64>();
     let after = database.sql("SELECT last_batch FROM cashgate.writers ORDER BY writer");
@@ -219,7 +222,6 @@ async fn a_claim_that_is_refused_while_the_line_ends_is_refused_once() {
         "2",
         "at the beginning and at the end of the first"
     );
-    drop(locking);
     ledger.close().await.unwrap();
 }
 
