@@ -34,8 +34,7 @@ impl RowCheck {
         changed_at: Timestamp,
         last_seal: &Seal,
     ) -> Self {
-        let mut columns = RowColumns::before_last_seal(id, row, last_step, changed_at);
-        columns.blob(last_seal.as_bytes()).check()
+        RowColumns::before_last_seal(id, row, last_step, changed_at).with_last_seal(last_seal)
     }
 
     /// The check of a remark's row.
@@ -67,6 +66,7 @@ impl RowCheck {
 
 /// The columns of one row as they lie in the table: each is a byte that tells its type, then its value (text and blobs after their
 /// length). So the same bytes come from the domain's values, before they are written, and from what is found in the file.
+#[derive(Clone)]
 pub(crate) struct RowColumns(Vec<u8>);
 
 impl RowColumns {
@@ -88,6 +88,11 @@ impl RowColumns {
         columns.text(&row.policy_version).text(&row.key_id.to_string());
         columns.integer(i64::from(last_step)).integer(signed(changed_at.unix_ms()));
         columns
+    }
+
+    /// The check of a withdrawal's row, of which these are all columns but the last seal.
+    pub(crate) fn with_last_seal(mut self, last_seal: &Seal) -> RowCheck {
+        self.blob(last_seal.as_bytes()).check()
     }
 
     /// Columns whose place in the row is not its beginning.

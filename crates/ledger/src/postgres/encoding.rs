@@ -212,14 +212,13 @@ impl Encoded {
         steps.kind.push(step.kind);
         steps.body.push(step.body.clone());
         steps.head.push(Seal::head_of_step(step));
-        steps.check_head.push(RowColumns::before_last_seal(&id, &step.row, last_step, step.at).into_bytes());
+        let columns = RowColumns::before_last_seal(&id, &step.row, last_step, step.at);
         if step.number == 1 {
             let seal = Seal::of_step(None, step);
-            self.firsts
-                .row_check
-                .push(RowCheck::of_withdrawal(&id, &step.row, last_step, step.at, &seal).as_bytes().to_vec());
+            self.firsts.row_check.push(columns.clone().with_last_seal(&seal).as_bytes().to_vec());
             self.firsts.seal.push(seal.as_bytes().to_vec());
         }
+        steps.check_head.push(columns.into_bytes());
         self.row(&step.row);
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cashgate_ledger::{
-    Append, AppendError, Epoch, InstitutionSpending, Ledger, LimitKey, PostgresOptions, Publication, Raise, Sequence,
-    migrate, verify_open,
+    Append, AppendError, Appended, Epoch, InstitutionSpending, Ledger, LimitKey, PostgresOptions, Publication, Raise,
+    Sequence, migrate, verify_open,
 };
 use cashgate_postgres_server::{Database, Proxy, Server};
 use cashgate_withdrawal::ids::AtmId;
@@ -153,6 +153,29 @@ async fn an_answer_that_is_lost_is_asked_for_and_nothing_is_written_twice() {
     ledger.close().await.unwrap();
 }
 
+/// Asks for a claim and cuts the line while this function of the database has it wait for the ledger's head. What was told in the end.
+async fn cut_while_it_waits(
+    database: &Database<'_>,
+    proxy: &Proxy,
+    ledger: &Ledger,
+    claim: Append,
+    function: &str,
+) -> Result<Appended, AppendError> {
+    let before_others = database.session("SELECT 1 FROM cashgate.ledger_head FOR UPDATE");
+    let asking = ledger.clone();
+    let told = tokio::spawn(async move { asking.append_owned(claim).await });
+    let waits =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{function}(%'");
+    while database.sql(&waits) != "1" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    proxy.cut();
+    // The second attempt comes while the first still waits.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(before_others);
+    told.await.unwrap()
+}
+
 /// The line ends while the server works on a claim. The same claim on a new line must not be judged before that one has come to its end: it would
 /// be told that its nonce is claimed, and nobody would carry on what was written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,23 +186,10 @@ async fn a_claim_that_is_asked_for_again_waits_for_itself() {
     let ledger = Ledger::connect(&options).unwrap();
     let mut lane = Lane::claimed(&ledger, 1).await;
     lane.lives(&ledger, 1).await;
-    let before_others = database.session("SELECT 1 FROM cashgate.ledger_head FOR UPDATE");
-    let asking = ledger.clone();
-    let claimed = tokio::spawn(async move {
-        let raises = vec![Raise { key: LimitKey::Atm(lane.atm.clone()), computed_from: lane.version }];
-        asking
-            .append_owned(Append { lane: Some((lane.atm, lane.epoch)), raises, ..vec![hold_requested(2)].into() })
-            .await
-    });
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    while database.sql(waits) != "1" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    proxy.cut();
-    // The second attempt comes while the first still waits.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    drop(before_others);
-    let appended = claimed.await.unwrap().unwrap();
+    let raises = vec![Raise { key: LimitKey::Atm(lane.atm.clone()), computed_from: lane.version }];
+    let claim = Append { lane: Some((lane.atm, lane.epoch)), raises, ..vec![hold_requested(2)].into() };
+    let told = cut_while_it_waits(&database, &proxy, &ledger, claim, "cashgate_claim").await;
+    let appended = told.unwrap();
     assert_eq!((appended.last, appended.raised), (Sequence(5), None), "it was written, and the answer of then is gone");
     assert_eq!(database.sql("SELECT count(*) FROM cashgate.steps"), "5");
     ledger.close().await.unwrap();
@@ -195,24 +205,10 @@ async fn a_claim_that_is_refused_while_the_line_ends_is_refused_once() {
     let mut lane = Lane::claimed(&ledger, 1).await;
     lane.lives(&ledger, 1).await;
     let before = database.sql("SELECT last_batch FROM cashgate.writers ORDER BY writer");
-    let before_others = database.session("SELECT 1 FROM cashgate.ledger_head FOR UPDATE");
-    let asking = ledger.clone();
-    let key = LimitKey::Atm(lane.atm.clone());
-    let claimed = tokio::spawn(async move {
-        let raises = vec![Raise { key, computed_from: Some(7) }];
-        let steps = vec![hold_requested(2)];
-        asking.append_owned(Append { lane: Some((lane.atm, lane.epoch)), raises, ..steps.into() }).await
-    });
-    let waits =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%cashgate_commit(%'";
-    while database.sql(waits) != "1" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    proxy.cut();
-    // The second attempt comes while the first still waits.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    drop(before_others);
-    let Err(AppendError::LimitsMoved { .. }) = claimed.await.unwrap() else { panic!("it was written") };
+    let raises = vec![Raise { key: LimitKey::Atm(lane.atm.clone()), computed_from: Some(7) }];
+    let claim = Append { lane: Some((lane.atm, lane.epoch)), raises, ..vec![hold_requested(2)].into() };
+    let told = cut_while_it_waits(&database, &proxy, &ledger, claim, "cashgate_commit").await;
+    let Err(AppendError::LimitsMoved { .. }) = told else { panic!("it was written") };
     let of = |numbers: &str| numbers.split_whitespace().map(|number| number.parse::<u64>().unwrap()).sum::<u64>();
     let after = database.sql("SELECT last_batch FROM cashgate.writers ORDER BY writer");
     assert_eq!(of(&after), of(&before) + 1, "one batch, asked for twice");
